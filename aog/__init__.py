@@ -1,0 +1,3 @@
+"""And-Or graphs over the nodes of an explanatory graph: the data types; fitting follows."""
+
+DISTRIBUTION = "explgraph"

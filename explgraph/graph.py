@@ -1,0 +1,300 @@
+"""The explanatory graph: nodes are part patterns of filters, edges tie each to those that move with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ExplGraphError, check_finite, check_shape, require, unknown_name
+from .storage import PathLike, read_arrays, write_arrays
+from .structures import F4, I4, LayerSpec, _frozen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
+_NODE_INTS = ("node_layer", "node_channel", "node_part")
+_EDGE_INTS = ("edge_child", "edge_parent")
+_EDGE_FLOATS = ("edge_spread", "edge_coactivation")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ExplanatoryGraph:
+    """P nodes in L layers and E edges from child to parent (the layer above). Arrays are read-only.
+
+    Attributes
+    ----------
+    layers
+        The mined layers, lowest first.
+    input_size
+        (H_in, W_in) of the network's input, pixels. `mu`, `spread` and displacements use its pixels.
+    channel_mean, channel_scale
+        Per layer (C,): m_c and s_c of the response max((a - m_c) / s_c, 0).
+    noise
+        Per layer (C,): pi_0, the share of a filter's response that no node explains.
+    node_layer, node_channel, node_part
+        (P,) layer index, filter, and number of the part among the filter's nodes, 0 the best.
+        Nodes are ordered by layer, filter, part.
+    mu
+        (P, 2) mean position, graph orientation.
+    spread
+        (P,) standard deviation per axis about the predicted position.
+    weight
+        (P,) mixture weight w_V.
+    score
+        (P,) mean over the mining photos of response times responsibility.
+    support
+        (P,) share of the mining photos in which the node fires (it is more likely than not the
+        source of its strongest peak).
+    gain
+        (P,) held-out gain in log-likelihood over noise, summed over photos / number of photos:
+        the rank of a node.
+    edge_child, edge_parent
+        (E,) node indices, ordered by child, then parent.
+    edge_displacement, edge_spread
+        (E, 2), (E,) mean of p_child - p_parent and its standard deviation per axis.
+    edge_coactivation
+        (E,) how often both fire, over what chance would give (1 = chance).
+    names
+        The user's own node names, by node index.
+    header
+        JSON values: model, weight hash, preprocessing, seed, config, versions.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    input_size: tuple[int, int]
+    channel_mean: tuple[F4, ...]
+    channel_scale: tuple[F4, ...]
+    noise: tuple[F4, ...]
+    node_layer: I4
+    node_channel: I4
+    node_part: I4
+    mu: F4
+    spread: F4
+    weight: F4
+    score: F4
+    support: F4
+    gain: F4
+    edge_child: I4
+    edge_parent: I4
+    edge_displacement: F4
+    edge_spread: F4
+    edge_coactivation: F4
+    names: Mapping[int, str] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        p, e = len(self.node_layer), len(self.edge_child)
+        shapes = {
+            **dict.fromkeys((*_NODE_INTS, *_NODE_FLOATS), (p,)),
+            **dict.fromkeys((*_EDGE_INTS, *_EDGE_FLOATS), (e,)),
+            "mu": (p, 2),
+            "edge_displacement": (e, 2),
+        }
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            check_shape(f"ExplanatoryGraph.{name}", value, shape)
+            is_index = name in _NODE_INTS or name in _EDGE_INTS
+            object.__setattr__(self, name, _frozen(value, np.int32 if is_index else np.float32))
+            if not is_index:
+                check_finite(f"ExplanatoryGraph.{name}", getattr(self, name))
+        for name in ("channel_mean", "channel_scale", "noise"):
+            rows = tuple(_frozen(a, np.float32) for a in getattr(self, name))
+            require(len(rows) == len(self.layers), f"{name} needs one array per layer")
+            for row, layer in zip(rows, self.layers, strict=True):
+                check_shape(f"{name} of {layer.name}", row, (layer.channels,))
+            object.__setattr__(self, name, rows)
+        object.__setattr__(self, "names", MappingProxyType({int(k): v for k, v in self.names.items()}))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+        self._check_indices()
+
+    def _check_indices(self) -> None:
+        p = len(self)
+        channels = np.array([layer.channels for layer in self.layers], dtype=np.int64)
+        valid = p == 0 or (
+            0 <= self.node_layer.min()
+            and self.node_layer.max() < len(self.layers)
+            and self.node_channel.min() >= 0
+            and bool(np.all(self.node_channel < channels[self.node_layer]))
+        )
+        require(bool(valid), "ExplanatoryGraph: a node names a layer or filter that does not exist")
+        ends = np.concatenate([self.edge_child, self.edge_parent])
+        require(
+            bool(np.all((ends >= 0) & (ends < p))),
+            f"ExplanatoryGraph: an edge names a node outside 0..{p - 1}",
+        )
+        require(
+            bool(np.all(np.diff(self.edge_child) >= 0)), "ExplanatoryGraph: edges must be by child"
+        )
+
+    def __len__(self) -> int:
+        return len(self.node_layer)
+
+    def __repr__(self) -> str:
+        per_layer = ", ".join(
+            f"{layer.name}: {int(np.sum(self.node_layer == i))}"
+            for i, layer in enumerate(self.layers)
+        )
+        return f"<ExplanatoryGraph {len(self)} nodes ({per_layer}), {len(self.edge_child)} edges>"
+
+    def node_id(self, node: int) -> str:
+        """Return a node's name that stays readable: layer/filter/part."""
+        layer = self.layers[self.node_layer[node]].name
+        return f"{layer}/{self.node_channel[node]}/{self.node_part[node]}"
+
+    def parents(self, node: int) -> NDArray[np.int32]:
+        """Return the indices of a node's parents."""
+        start, stop = np.searchsorted(self.edge_child, [node, node + 1])
+        return self.edge_parent[start:stop]
+
+    @property
+    def nodes(self) -> pd.DataFrame:
+        """One row per node, index = node; positions also in the unit square (``y``, ``x``)."""
+        import pandas as pd
+
+        height, width = self.input_size
+        return pd.DataFrame(
+            {
+                "id": [self.node_id(i) for i in range(len(self))],
+                "name": [self.names.get(i, "") for i in range(len(self))],
+                "layer": [self.layers[i].name for i in self.node_layer],
+                "channel": self.node_channel,
+                "part": self.node_part,
+                "y": self.mu[:, 0] / np.float32(height),
+                "x": self.mu[:, 1] / np.float32(width),
+                "y_px": self.mu[:, 0],
+                "x_px": self.mu[:, 1],
+                "spread_px": self.spread,
+                "weight": self.weight,
+                "score": self.score,
+                "support": self.support,
+                "gain": self.gain,
+            }
+        ).rename_axis("node")
+
+    @property
+    def edges(self) -> pd.DataFrame:
+        """One row per edge; displacement = child minus parent, network pixels."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "child": self.edge_child,
+                "parent": self.edge_parent,
+                "dy_px": self.edge_displacement[:, 0],
+                "dx_px": self.edge_displacement[:, 1],
+                "spread_px": self.edge_spread,
+                "coactivation": self.edge_coactivation,
+            }
+        )
+
+    def rename(self, names: Mapping[int | str, str]) -> ExplanatoryGraph:
+        """Return a graph with the user's own names for nodes, given by index or by id.
+
+        Raises
+        ------
+        ExplGraphError
+            If a node does not exist.
+        """
+        by_id = {self.node_id(i): i for i in range(len(self))}
+        merged = dict(self.names)
+        for key, name in names.items():
+            node = by_id.get(key, -1) if isinstance(key, str) else int(key)
+            if not 0 <= node < len(self):
+                raise unknown_name("node", str(key), by_id, "graph.nodes lists them")
+            merged[node] = name
+        return replace(self, names=merged)
+
+    def select(self, nodes: NDArray[Any] | Iterable[int]) -> ExplanatoryGraph:
+        """Return the subgraph of some nodes, with the edges among them.
+
+        Parameters
+        ----------
+        nodes
+            Indices or a boolean mask (P,). The order of nodes is kept as in this graph. A node that
+            loses parents is inferred from the ones that are left.
+        """
+        keep = np.unique(np.arange(len(self))[np.asarray(nodes)])
+        place = np.full(len(self), -1, dtype=np.int32)
+        place[keep] = np.arange(len(keep), dtype=np.int32)
+        edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)
+        return replace(
+            self,
+            **{name: getattr(self, name)[keep] for name in (*_NODE_INTS, "mu", *_NODE_FLOATS)},
+            **{name: place[getattr(self, name)[edges]] for name in _EDGE_INTS},
+            **{name: getattr(self, name)[edges] for name in ("edge_displacement", *_EDGE_FLOATS)},
+            names={int(place[i]): name for i, name in self.names.items() if place[i] >= 0},
+        )
+
+    def best(self, per_layer: int) -> ExplanatoryGraph:
+        """Return the subgraph of the nodes of highest gain in each layer."""
+        order = np.lexsort((np.arange(len(self)), -self.gain))
+        chosen = [order[self.node_layer[order] == i][:per_layer] for i in range(len(self.layers))]
+        return self.select(np.concatenate(chosen) if chosen else np.array([], dtype=np.int64))
+
+    def family(self, node: int) -> ExplanatoryGraph:
+        """Return the subgraph of a node, its ancestors and its descendants."""
+        require(0 <= node < len(self), f"node {node} does not exist: 0..{len(self) - 1} do")
+        reach = _reachable(node, self.edge_child, self.edge_parent, len(self))
+        reach |= _reachable(node, self.edge_parent, self.edge_child, len(self))
+        return self.select(reach)
+
+    def save(self, path: PathLike) -> None:
+        """Write the graph to a safetensors file; equal graphs give equal bytes."""
+        arrays: dict[str, NDArray[Any]] = {
+            name: getattr(self, name)
+            for name in (
+                *_NODE_INTS, "mu", *_NODE_FLOATS, *_EDGE_INTS, "edge_displacement", *_EDGE_FLOATS
+            )
+        }
+        for name in ("channel_mean", "channel_scale", "noise"):
+            for i, row in enumerate(getattr(self, name)):
+                arrays[f"{name}.{i}"] = row
+        header = {
+            **self.header,
+            "layers": [layer.to_json() for layer in self.layers],
+            "input_size": list(self.input_size),
+            "names": {str(i): name for i, name in self.names.items()},
+        }
+        write_arrays(path, "graph", arrays, header)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a graph file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "graph")
+        try:
+            layers = tuple(LayerSpec.from_json(v) for v in header.pop("layers"))
+            rows = {
+                name: tuple(arrays.pop(f"{name}.{i}") for i in range(len(layers)))
+                for name in ("channel_mean", "channel_scale", "noise")
+            }
+            names = {int(i): name for i, name in header.pop("names").items()}
+            input_size = tuple(header.pop("input_size"))
+            del header["kind"], header["schema"]
+            return cls(layers, input_size, **rows, **arrays, names=names, header=header)
+        except (KeyError, TypeError) as error:
+            raise ExplGraphError(
+                f"{path} is not a whole explgraph graph file (missing {error}): mine it again"
+            ) from error
+
+
+def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:
+    """Mark (P,) the nodes that paths of edges source -> target lead to from ``start``."""
+    seen = np.zeros(n_nodes, dtype=bool)
+    seen[start] = True
+    while True:
+        before = np.count_nonzero(seen)
+        seen[target[seen[source]]] = True
+        if np.count_nonzero(seen) == before:
+            return seen

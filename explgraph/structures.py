@@ -1,0 +1,258 @@
+"""The data types: frozen structs of arrays. Algorithms are free functions elsewhere.
+
+Dimensions, in every docstring: N images, C filters of a layer, H, W map cells, K peaks of a map,
+P nodes, E edges, L layers. ``NONE = -1`` is the only value for "no index".
+
+Coordinates (one contract for everything): ``yx`` pairs, (0, 0) is the outer corner of the top-left
+pixel. *Network pixels* measure on the network's input, which is H_in by W_in wide; the *unit square*
+measures on the photo as a person sees it, (1, 1) being the outer corner of its bottom-right pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ExplGraphError, check_shape, require
+
+F4 = NDArray[np.float32]
+F8 = NDArray[np.float64]
+I4 = NDArray[np.int32]
+U1 = NDArray[np.uint8]
+
+NONE = -1
+
+
+def _frozen(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return a C-contiguous read-only array that the caller's own array does not share writes with."""
+    result = np.ascontiguousarray(array, dtype=dtype)
+    if result.flags.writeable:
+        # A view of the caller's memory is frozen through a fresh view: the caller's stays writable.
+        result = result.view()
+        result.flags.writeable = False
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """A conv layer that can be mined: its channels and where its cells look.
+
+    Attributes
+    ----------
+    name
+        Dotted module name, as in ``model.named_modules()``.
+    channels
+        C.
+    grid
+        (H, W) for the network's input size.
+    stride
+        (y, x) distance of neighbouring cells' receptive-field centres, network pixels.
+    offset
+        (y, x) centre of the first cell's receptive field, network pixels from the outer corner.
+    field
+        (y, x) size of the receptive field along the spatial path, network pixels.
+    rectified
+        Whether the layer's output is never negative (it ends in a ReLU).
+    global_context
+        Whether a gate (squeeze-and-excitation) lets every cell see the whole image as well.
+    """
+
+    name: str
+    channels: int
+    grid: tuple[int, int]
+    stride: tuple[float, float]
+    offset: tuple[float, float]
+    field: tuple[int, int]
+    rectified: bool = True
+    global_context: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LayerSpec:
+        """Rebuild a layer from `to_json`'s value."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Peaks:
+    """The strongest local maxima of every channel of one layer, for N images.
+
+    Attributes
+    ----------
+    layer
+        The layer.
+    yx
+        (N, C, K, 2) positions in network pixels. Where there is no peak: 0.
+    weight
+        (N, C, K) normalised response F > 0, falling along K; 0 = no peak.
+    """
+
+    layer: LayerSpec
+    yx: F4
+    weight: F4
+
+    def __post_init__(self) -> None:
+        check_shape("Peaks.weight", self.weight, (None, self.layer.channels, None))
+        check_shape("Peaks.yx", self.yx, (*self.weight.shape, 2))
+        object.__setattr__(self, "yx", _frozen(self.yx, np.float32))
+        object.__setattr__(self, "weight", _frozen(self.weight, np.float32))
+
+    def __len__(self) -> int:
+        return int(self.weight.shape[0])
+
+    def take(self, images: NDArray[Any]) -> Peaks:
+        """Select images by index or by boolean mask."""
+        return Peaks(self.layer, self.yx[images], self.weight[images])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PeakSet:
+    """All that mining and matching need to know of N images: peaks of L layers, nothing dense.
+
+    Attributes
+    ----------
+    images
+        N names, in order.
+    frames
+        (N, 2, 2) the map from network pixels to the photo's unit square, per axis (y, x):
+        ``unit = frames[:, :, 0] + frames[:, :, 1] * px``.
+    input_size
+        (H_in, W_in) of the network's input, pixels.
+    peaks
+        L layers, lowest first.
+    mirrored
+        The same for the mirrored network input, in the mirrored input's own pixels; or None.
+    sketch
+        (N, D) a random projection of what changes sign when the photo is mirrored; or None.
+    channel_mean, channel_scale
+        Per layer, (C,) m_c and s_c of the response max((a - m_c) / s_c, 0).
+    header
+        Model, weight hash and preprocessing: what a file made from these peaks records.
+    """
+
+    images: tuple[str, ...]
+    frames: F8
+    input_size: tuple[int, int]
+    peaks: tuple[Peaks, ...]
+    mirrored: tuple[Peaks, ...] | None
+    sketch: F4 | None
+    channel_mean: tuple[F4, ...]
+    channel_scale: tuple[F4, ...]
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        check_shape("PeakSet.frames", self.frames, (n, 2, 2))
+        for peaks in (*self.peaks, *(self.mirrored or ())):
+            require(len(peaks) == n, f"PeakSet has {n} images but {len(peaks)} rows of peaks")
+        require(
+            len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
+            "PeakSet needs a channel mean and scale for each of its layers",
+        )
+        object.__setattr__(self, "frames", _frozen(self.frames, np.float64))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+        for name in ("channel_mean", "channel_scale"):
+            object.__setattr__(
+                self, name, tuple(_frozen(a, np.float32) for a in getattr(self, name))
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The L layers, lowest first."""
+        return tuple(p.layer for p in self.peaks)
+
+    def take(self, images: NDArray[Any]) -> PeakSet:
+        """Select images by index or by boolean mask."""
+        index = np.arange(len(self))[images]
+        return replace(
+            self,
+            images=tuple(self.images[i] for i in index),
+            frames=self.frames[index],
+            peaks=tuple(p.take(index) for p in self.peaks),
+            mirrored=None if self.mirrored is None else tuple(p.take(index) for p in self.mirrored),
+            sketch=None if self.sketch is None else self.sketch[index],
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Matches:
+    """Where each of P nodes is in each of N photos.
+
+    Attributes
+    ----------
+    images
+        N names, in order.
+    yx
+        (N, P, 2) unit square of the photo, in the orientation of the photo as given.
+    score
+        (N, P) response of the matched peak times the node's responsibility; 0 = no peak, and then
+        the position is the one predicted.
+    log_density
+        (N, P) log of the node's density at its position, per square network pixel.
+    mirrored
+        (N,) 1 where the graph explains the mirrored photo better.
+    node_layer
+        (P,) index of the node's layer.
+    header
+        What the file records: model, weight hash, graph hash.
+    """
+
+    images: tuple[str, ...]
+    yx: F4
+    score: F4
+    log_density: F4
+    mirrored: U1
+    node_layer: I4
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n, p = len(self.images), len(self.node_layer)
+        check_shape("Matches.yx", self.yx, (n, p, 2))
+        check_shape("Matches.score", self.score, (n, p))
+        check_shape("Matches.log_density", self.log_density, (n, p))
+        check_shape("Matches.mirrored", self.mirrored, (n,))
+        kinds = {"mirrored": np.uint8, "node_layer": np.int32}
+        for name in ("yx", "score", "log_density", "mirrored", "node_layer"):
+            dtype = kinds.get(name, np.float32)
+            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def canonical_yx(self) -> F4:
+        """(N, P, 2) positions in the graph's own orientation: mirrored photos mirrored."""
+        flip = self.mirrored.astype(bool)[:, None]
+        x = np.where(flip, 1 - self.yx[..., 1], self.yx[..., 1])
+        return np.stack([self.yx[..., 0], x], axis=-1)
+
+    def take(self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None) -> Matches:
+        """Select images and nodes by index or by boolean mask."""
+        rows = np.arange(len(self))[slice(None) if images is None else images]
+        cols = np.arange(len(self.node_layer))[slice(None) if nodes is None else nodes]
+        grid = np.ix_(rows, cols)
+        return Matches(
+            images=tuple(self.images[i] for i in rows),
+            yx=self.yx[grid],
+            score=self.score[grid],
+            log_density=self.log_density[grid],
+            mirrored=self.mirrored[rows],
+            node_layer=self.node_layer[cols],
+            header=self.header,
+        )

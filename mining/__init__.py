@@ -1,0 +1,3 @@
+"""Peaks to an explanatory graph: alignment, mining, matching."""
+
+DISTRIBUTION = "explgraph"
