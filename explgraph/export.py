@@ -1,0 +1,215 @@
+"""A graph for other programs: networkx, GraphML, JSON, pictures; and the part worth showing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import require, unknown_name
+from .graph import ExplanatoryGraph
+from .storage import PathLike, write_bytes
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+_HEADER_KEYS = ("model", "weight_hash", "seed")
+# XML 1.0 cannot hold these, nor UTF-8 a lone surrogate; XML turns a carriage return into a newline.
+_UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def to_networkx(graph: ExplanatoryGraph) -> nx.DiGraph:
+    """Turn a graph into a networkx directed graph with plain attributes.
+
+    Nodes are keyed by their id, ``layer/filter/part``; edges lead from child to parent. All
+    attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT hold them.
+
+    Returns
+    -------
+    Node attributes: ``layer`` (name), ``layer_index`` (0 lowest), ``channel``, ``part``, ``name``
+    (the user's own, or ""; control characters become spaces), ``y``, ``x`` (mean position, unit
+    square), ``spread_px``, ``weight``, ``score``, ``support``, ``gain``. Edge attributes:
+    ``dy_px``, ``dx_px`` (mean of child minus parent), ``spread_px``, ``coactivation``; pixels are
+    the network input's. Graph attributes: ``layers`` (names, lowest first, separated by commas),
+    ``input_height``, ``input_width``, and of the header ``model``, ``weight_hash``, ``seed``, where
+    they are known.
+    """
+    import networkx as nx
+
+    ids = [graph.node_id(i) for i in range(len(graph))]
+    result = nx.DiGraph(**_graph_attributes(graph))
+    result.add_nodes_from(zip(ids, node_attributes(graph), strict=True))
+    ends = zip(graph.edge_child.tolist(), graph.edge_parent.tolist(), strict=True)
+    result.add_edges_from(
+        (ids[child], ids[parent], attributes)
+        for (child, parent), attributes in zip(ends, edge_attributes(graph), strict=True)
+    )
+    return result
+
+
+def _graph_attributes(graph: ExplanatoryGraph) -> dict[str, str | int]:
+    known = {key: graph.header[key] for key in _HEADER_KEYS if graph.header.get(key) is not None}
+    return {
+        "layers": ",".join(layer.name for layer in graph.layers),
+        "input_height": int(graph.input_size[0]),
+        "input_width": int(graph.input_size[1]),
+        **{key: value if isinstance(value, int) else str(value) for key, value in known.items()},
+    }
+
+
+def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
+    """Yield each node's attributes as plain scalars, as `to_networkx` describes them."""
+    frame = graph.nodes.drop(columns=["id", "y_px", "x_px"])
+    frame.insert(1, "layer_index", graph.node_layer)
+    frame["name"] = [_UNWRITABLE.sub(" ", name) for name in frame["name"]]
+    return _rows(frame)
+
+
+def edge_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
+    """Yield each edge's attributes as plain scalars, as `to_networkx` describes them."""
+    return _rows(graph.edges.drop(columns=["child", "parent"]))
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a table's rows; ``tolist`` turns NumPy scalars into Python's."""
+    names = [str(name) for name in frame.columns]
+    columns = [frame[name].tolist() for name in names]
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def prune(
+    graph: ExplanatoryGraph,
+    *,
+    nodes_per_layer: int | None = None,
+    min_score: float | None = None,
+    family_of: str | int | None = None,
+) -> ExplanatoryGraph:
+    """Return the part of a graph worth showing. Conditions are applied in the order below.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    family_of
+        Keep this node (index, id ``layer/filter/part`` or user's name), its ancestors and its
+        descendants. The node itself survives the other conditions: it is kept whatever its score,
+        and is alone in its layer.
+    min_score
+        Keep nodes with at least this score.
+    nodes_per_layer
+        Keep so many nodes of each layer, those of highest gain.
+
+    Raises
+    ------
+    ExplGraphError
+        If the node does not exist, a number is out of range, or no node is left.
+    """
+    require(
+        nodes_per_layer is None or nodes_per_layer >= 1,
+        f"nodes_per_layer must be at least 1, got {nodes_per_layer}",
+    )
+    kept, focus = graph, None
+    if family_of is not None:
+        node = find_node(graph, family_of)
+        kept, focus = graph.family(node), graph.node_id(node)
+    if min_score is not None:
+        is_focus = np.array([kept.node_id(i) == focus for i in range(len(kept))], dtype=bool)
+        kept = kept.select(is_focus | (kept.score >= min_score))
+    if nodes_per_layer is not None:
+        kept = kept.best(nodes_per_layer)
+    highest = graph.score.max(initial=0)
+    require(
+        len(kept) > 0 or len(graph) == 0,
+        f"no node has a score of at least {min_score}: the highest is {highest:.4g}",
+    )
+    return kept
+
+
+def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
+    """Return the index of a node given by index, id or user's name (the lowest on a tie).
+
+    Raises
+    ------
+    ExplGraphError
+        If there is none, naming the nearest ones.
+    """
+    if not isinstance(node, str):
+        require(0 <= node < len(graph), f"node {node} does not exist: the graph has {len(graph)}")
+        return int(node)
+    ids = {graph.node_id(i): i for i in range(len(graph))}
+    names = {name: i for i, name in sorted(graph.names.items(), reverse=True)}
+    if node not in ids and node not in names:
+        raise unknown_name("node", node, [*names, *ids], "graph.nodes lists them")
+    return ids[node] if node in ids else names[node]
+
+
+def export_graph(
+    graph: ExplanatoryGraph,
+    path: PathLike,
+    *,
+    nodes_per_layer: int | None = None,
+    min_score: float | None = None,
+    around: str | int | None = None,
+    parents_per_node: int = 3,
+) -> None:
+    """Write a graph, or a part of it, in the format that the file name's suffix asks for.
+
+    ``.graphml`` and ``.json`` (node-link, with the key "edges") hold `to_networkx`'s graph;
+    ``.dot``, ``.svg``, ``.pdf`` and ``.png`` hold `draw_graph`'s picture.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    path
+        The file; missing folders are made, and an old file is replaced only by a whole new one.
+    nodes_per_layer, min_score, around
+        Which nodes: as in `prune`, ``around`` being its ``family_of``.
+    parents_per_node
+        For pictures: edges drawn from each node. The data formats hold all edges.
+
+    Raises
+    ------
+    ExplGraphError
+        For an unknown suffix, and as `prune` and `draw_graph` do.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    picks: dict[str, Any] = {"nodes_per_layer": nodes_per_layer, "min_score": min_score}
+    if suffix in _DATA_FORMATS:
+        write_bytes(path, _DATA_FORMATS[suffix](prune(graph, **picks, family_of=around)))
+        return
+    from .drawing import PICTURE_FORMATS, draw_graph
+
+    if suffix not in PICTURE_FORMATS:
+        valid = [*PICTURE_FORMATS, *_DATA_FORMATS]
+        raise unknown_name(
+            "format", f".{suffix}", [f".{s}" for s in valid], f"Valid: {', '.join(valid)}"
+        )
+    draw_graph(graph, path, **picks, around=around, parents_per_node=parents_per_node)
+
+
+def _graphml(graph: ExplanatoryGraph) -> bytes:
+    import networkx as nx
+
+    buffer = io.BytesIO()
+    nx.write_graphml(to_networkx(graph), buffer)
+    return buffer.getvalue()
+
+
+def _json(graph: ExplanatoryGraph) -> bytes:
+    import networkx as nx
+
+    data = nx.node_link_data(to_networkx(graph), edges="edges")
+    return (json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+_DATA_FORMATS: dict[str, Callable[[ExplanatoryGraph], bytes]] = {
+    "graphml": _graphml,
+    "json": _json,
+}

@@ -1,0 +1,143 @@
+"""Parents: which nodes of the layer above move with a node, and where they say that it is."""
+# ruff: noqa: ANN001, ANN202
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads, prange
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from explgraph._jit import jit
+from explgraph.structures import F4, F8, I4
+
+_BLOCK = 1024  # rows of a matrix product that one thread computes alone
+
+
+class Prior(NamedTuple):
+    """What is known of P nodes in N photos before the peaks are looked at.
+
+    ``shift (P, N, 2)`` is nu, ``var (P, N)`` is S^2, both network pixels; ``kappa (P, N)`` says how
+    well the parents agree.
+    """
+
+    shift: F4
+    var: F4
+    kappa: F4
+
+
+def flat_prior(n_nodes: int, n_images: int, var: F8) -> Prior:
+    """Return the prior of nodes without parents: no shift, the node's own variance (P,)."""
+    return Prior(
+        np.zeros((n_nodes, n_images, 2), dtype=np.float32),
+        np.repeat(var.astype(np.float32)[:, None], n_images, axis=1),
+        np.ones((n_nodes, n_images), dtype=np.float32),
+    )
+
+
+@jit(parallel=True)
+def _predict(start, parent, displacement, var):
+    n_nodes, n_images = len(start) - 1, displacement.shape[1]
+    shift = np.zeros((n_nodes, n_images, 2), dtype=np.float32)
+    out_var = np.zeros((n_nodes, n_images), dtype=np.float32)
+    kappa = np.zeros((n_nodes, n_images), dtype=np.float32)
+    for v in prange(n_nodes):
+        count = start[v + 1] - start[v]
+        precision, log_var = 0.0, 0.0
+        for e in range(start[v], start[v + 1]):
+            precision += 1.0 / var[parent[e]] / count
+            log_var += math.log(var[parent[e]]) / count
+        for i in range(n_images):
+            y, x, square = 0.0, 0.0, 0.0
+            for e in range(start[v], start[v + 1]):
+                u = parent[e]
+                share = 1.0 / (var[u] * precision * count)
+                dy, dx = float(displacement[u, i, 0]), float(displacement[u, i, 1])
+                y += share * dy
+                x += share * dx
+                square += (dy * dy + dx * dx) / (var[u] * count)
+            disagreement = square - precision * (y * y + x * x)  # mean |nu - d|^2 / s^2
+            shift[v, i, 0], shift[v, i, 1] = y, x
+            out_var[v, i] = 1.0 / precision
+            kappa[v, i] = math.exp(-math.log(precision) - log_var - 0.5 * max(disagreement, 0.0))
+    return shift, out_var, kappa
+
+
+def predict(start: NDArray[np.int64], parent: I4, displacement: F4, var: F8) -> Prior:
+    """Combine what the parents say of each node (Eq. 2-3).
+
+    Parameters
+    ----------
+    start, parent
+        (P + 1,), (E,) the parents of node v are ``parent[start[v]:start[v + 1]]``.
+    displacement
+        (U, N, 2) p_U - mu_U of the layer above.
+    var
+        (U,) s_U^2.
+    """
+    return Prior(*_predict(start, parent, displacement, var))
+
+
+def choose_parents(
+    displacement: F4, score: F4, upper_displacement: F4, upper_score: F4, n_parents: int
+) -> I4:
+    """Choose the upper nodes whose displacements agree best with each node's over the images.
+
+    The disagreement of V and U is the mean over photos of |d_V - d_U|^2, weighted by the product of
+    both scores, so that a photo in which either is missing says nothing. Four matrix products give it.
+
+    Parameters
+    ----------
+    displacement, score
+        (P, N, 2), (P, N) of the nodes.
+    upper_displacement, upper_score
+        (U, N, 2), (U, N) of the layer above.
+    n_parents
+        M; all U when there are fewer.
+
+    Returns
+    -------
+    (P, M) upper indices, rising. Of equal candidates the lowest index is taken.
+    """
+    m = min(n_parents, len(upper_score))
+    result = np.empty((len(score), m), dtype=np.int32)
+    upper = _Moments.of(upper_displacement, upper_score)
+
+    def block(first: int) -> None:
+        rows = slice(first, first + _BLOCK)
+        own = _Moments.of(displacement[rows], score[rows])
+        cost = own.disagreement(upper)
+        part = np.argpartition(cost, m - 1, axis=1)[:, :m] if m < cost.shape[1] else None
+        result[rows] = np.sort(part, axis=1) if part is not None else np.arange(m)
+
+    # Blocks of fixed size, each on one BLAS thread: the same bytes for any number of threads.
+    with threadpool_limits(1), ThreadPoolExecutor(get_num_threads()) as pool:
+        list(pool.map(block, range(0, len(score), _BLOCK)))
+    return result
+
+
+class _Moments(NamedTuple):
+    """Score-weighted displacements, ready for the products."""
+
+    weight: F4
+    first_y: F4
+    first_x: F4
+    second: F4
+
+    @classmethod
+    def of(cls, displacement: F4, score: F4) -> _Moments:
+        y, x = displacement[..., 0], displacement[..., 1]
+        return cls(score, score * y, score * x, score * (y * y + x * x))
+
+    def disagreement(self, upper: _Moments) -> F4:
+        weight = self.weight @ upper.weight.T
+        square = self.second @ upper.weight.T + self.weight @ upper.second.T
+        square -= 2 * (self.first_y @ upper.first_y.T + self.first_x @ upper.first_x.T)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = square / weight
+        mean[~(weight > 0)] = np.inf
+        return mean

@@ -1,0 +1,211 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from explgraph.errors import ExplGraphError
+from explgraph.export import export_graph, find_node, prune, to_networkx
+from explgraph.graph import ExplanatoryGraph
+from tests.planted import planted_graph
+
+NASTY = 'a "quote", <b>&amp;</b> \\N\\n \x07 \n é 口 \U0001f469'
+
+
+@pytest.fixture
+def graph() -> ExplanatoryGraph:
+    return planted_graph().rename({0: NASTY, 30: "left ear"})
+
+
+def ids(graph: ExplanatoryGraph) -> set[str]:
+    return {graph.node_id(i) for i in range(len(graph))}
+
+
+def naive_family(graph: ExplanatoryGraph, node: int) -> set[int]:
+    """Walk up, then walk down, one edge at a time."""
+    pairs = list(zip(graph.edge_child.tolist(), graph.edge_parent.tolist(), strict=True))
+
+    def walk(start: int, way: list[tuple[int, int]]) -> set[int]:
+        reached = {start}
+        for source, target in way:
+            if source == start:
+                reached |= walk(target, way)
+        return reached
+
+    return walk(node, pairs) | walk(node, [(parent, child) for child, parent in pairs])
+
+
+def test_to_networkx__has_the_graphs_numbers(graph):
+    result = to_networkx(graph)
+    assert type(result) is nx.DiGraph
+    assert result.number_of_nodes() == len(graph) == 72
+    assert result.number_of_edges() == len(graph.edge_child) == 240
+    for i in (0, 17, 71):
+        attributes = result.nodes[graph.node_id(i)]
+        layer = int(graph.node_layer[i])
+        assert attributes["layer"] == graph.layers[layer].name
+        assert attributes["layer_index"] == layer
+        assert attributes["channel"] == graph.node_channel[i]
+        assert attributes["part"] == graph.node_part[i]
+        assert attributes["y"] == pytest.approx(graph.mu[i, 0] / 224)
+        assert attributes["x"] == pytest.approx(graph.mu[i, 1] / 224)
+        for key, array in (
+            ("spread_px", graph.spread),
+            ("weight", graph.weight),
+            ("score", graph.score),
+            ("support", graph.support),
+            ("gain", graph.gain),
+        ):
+            assert attributes[key] == array[i], key
+    assert result.nodes[graph.node_id(30)]["name"] == "left ear"
+    assert result.graph == {
+        "layers": "features.3,features.6,features.9",
+        "input_height": 224,
+        "input_width": 224,
+        "model": "planted",
+        "weight_hash": "0" * 64,
+        "seed": 0,
+    }
+
+
+def test_to_networkx__edges_lead_from_child_to_parent(graph):
+    result = to_networkx(graph)
+    for e in (0, 100, 239):
+        child, parent = int(graph.edge_child[e]), int(graph.edge_parent[e])
+        assert graph.node_layer[parent] == graph.node_layer[child] + 1
+        attributes = result.edges[graph.node_id(child), graph.node_id(parent)]
+        assert attributes == {
+            "dy_px": graph.edge_displacement[e, 0],
+            "dx_px": graph.edge_displacement[e, 1],
+            "spread_px": graph.edge_spread[e],
+            "coactivation": graph.edge_coactivation[e],
+        }
+        # Child minus parent.
+        assert attributes["dy_px"] == pytest.approx(graph.mu[child, 0] - graph.mu[parent, 0])
+
+
+def test_to_networkx__has_plain_attributes_only(graph):
+    result = to_networkx(graph)
+    rows = [result.graph, *result.nodes.values(), *result.edges.values()]
+    kinds = {type(value) for row in rows for value in row.values()}
+    assert kinds == {int, float, str}
+
+
+def test_to_networkx__of_no_nodes_and_without_header():
+    empty = planted_graph().select(np.zeros(72, dtype=bool))
+    assert to_networkx(empty).number_of_nodes() == 0
+    assert set(to_networkx(replace(empty, header={})).graph) == {
+        "layers",
+        "input_height",
+        "input_width",
+    }
+
+
+@pytest.mark.parametrize("suffix", ["graphml", "json"])
+def test_export_graph__round_trip(graph, tmp_path, suffix):
+    path = tmp_path / "new folder" / f"g.{suffix}"
+    export_graph(graph, path)
+    if suffix == "graphml":
+        found = nx.read_graphml(path)
+    else:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found = nx.node_link_graph(data, edges="edges")
+    wanted = to_networkx(graph)
+    assert isinstance(found, nx.DiGraph)
+    assert dict(found.nodes(data=True)) == dict(wanted.nodes(data=True))
+    assert sorted(found.edges(data=True)) == sorted(wanted.edges(data=True))
+    assert found.graph.items() >= wanted.graph.items()
+    assert found.nodes["features.3/0/0"]["name"] == NASTY.replace("\x07", " ")
+
+
+def test_export_graph__other_networkx_formats_take_the_graph(graph, tmp_path):
+    result = to_networkx(graph)
+    nx.write_gexf(result, tmp_path / "g.gexf")
+    assert nx.read_gexf(tmp_path / "g.gexf").number_of_edges() == 240
+    assert nx.nx_agraph.to_agraph(result).number_of_nodes() == 72
+
+
+@pytest.mark.parametrize("name", ["g.xls", "g", "g.SVGZ"])
+def test_export_graph__unknown_suffix_names_the_valid_ones(graph, tmp_path, name):
+    with pytest.raises(ExplGraphError, match="dot, svg, pdf, png, graphml, json"):
+        export_graph(graph, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["dot", "svg", "pdf", "png", "graphml", "JSON"])
+def test_export_graph__writes_each_format_whole(graph, tmp_path, suffix):
+    path = tmp_path / f"g.{suffix}"
+    export_graph(graph, path, nodes_per_layer=3)
+    begin = path.read_bytes()[:60].lstrip()
+    magic = {"pdf": b"%PDF", "png": b"\x89PNG", "dot": b"digraph", "JSON": b"{"}
+    assert begin.startswith(magic.get(suffix, b"<?xml"))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_export_graph__prunes(graph, tmp_path):
+    export_graph(graph, tmp_path / "g.json", around="left ear", min_score=1.0, nodes_per_layer=2)
+    data = json.loads(Path(tmp_path / "g.json").read_text(encoding="utf-8"))
+    wanted = prune(graph, family_of=30, min_score=1.0, nodes_per_layer=2)
+    assert {node["id"] for node in data["nodes"]} == ids(wanted)
+
+
+def test_prune__nodes_per_layer_keeps_the_highest_gains(graph):
+    kept = prune(graph, nodes_per_layer=4)
+    wanted = set()
+    for layer in range(3):
+        members = [i for i in range(72) if graph.node_layer[i] == layer]
+        wanted |= {graph.node_id(i) for i in sorted(members, key=lambda i: -graph.gain[i])[:4]}
+    assert ids(kept) == wanted
+    edges = {
+        (graph.node_id(c), graph.node_id(p))
+        for c, p in zip(graph.edge_child.tolist(), graph.edge_parent.tolist(), strict=True)
+    }
+    assert set(to_networkx(kept).edges) == {(c, p) for c, p in edges if {c, p} <= wanted}
+
+
+def test_prune__min_score(graph):
+    wanted = {graph.node_id(i) for i in range(72) if graph.score[i] >= 1.2}
+    assert 0 < len(wanted) < 72
+    assert ids(prune(graph, min_score=1.2)) == wanted
+
+
+@pytest.mark.parametrize("node", [0, 30, 71])
+def test_prune__family(graph, node):
+    wanted = {graph.node_id(i) for i in naive_family(graph, node)}
+    assert 1 < len(wanted) < 72
+    assert ids(prune(graph, family_of=node)) == wanted
+    assert ids(prune(graph, family_of=graph.node_id(node))) == wanted
+
+
+def test_prune__keeps_the_node_whose_family_it_is(graph):
+    worst = int(np.argmin(np.where(graph.node_layer == 1, graph.score, np.inf)))
+    kept = prune(graph, family_of=worst, nodes_per_layer=1, min_score=1.0)
+    assert graph.score[worst] < 1
+    assert graph.node_id(worst) in ids(kept)
+    others = ids(kept) - {graph.node_id(worst)}
+    assert others <= {graph.node_id(i) for i in naive_family(graph, worst)}
+    assert len(others) == 2
+
+
+def test_prune__without_conditions_is_the_graph(graph):
+    assert prune(graph) is graph
+
+
+def test_prune__names_what_is_wrong(graph):
+    with pytest.raises(ExplGraphError, match=r"no node has a score of at least 1000.*highest"):
+        prune(graph, min_score=1000)
+    with pytest.raises(ExplGraphError, match="nodes_per_layer must be at least 1, got 0"):
+        prune(graph, nodes_per_layer=0)
+    with pytest.raises(ExplGraphError, match="node 72 does not exist"):
+        prune(graph, family_of=72)
+    with pytest.raises(ExplGraphError, match=r"nearest are .*left ear"):
+        prune(graph, family_of="left eat")
+
+
+def test_find_node__index_id_and_name(graph):
+    assert find_node(graph, 5) == find_node(graph, "features.3/1/2") == 5
+    assert find_node(graph, np.int64(5)) == 5
+    assert find_node(graph, "left ear") == 30
+    assert find_node(graph.rename({10: "left ear"}), "left ear") == 10
