@@ -45,7 +45,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> 
     """Build the error for a name that does not exist, with the nearest names that do."""
     known = list(valid)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
-    text = f"unknown {kind} {name!r}; the nearest are {', '.join(near)}" if near else (
-        f"unknown {kind} {name!r}; there are none to choose from"
+    text = (
+        f"unknown {kind} {name!r}; the nearest are {', '.join(near)}"
+        if near
+        else (f"unknown {kind} {name!r}; there are none to choose from")
     )
     return ExplGraphError(f"{text}. {hint}".rstrip(". ") + ".")

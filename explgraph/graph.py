@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ExplGraphError, check_finite, check_shape, require, unknown_name
-from .storage import PathLike, read_arrays, write_arrays
+from .errors import check_finite, check_shape, require, unknown_name
+from .storage import PathLike, read_arrays, whole_file, write_arrays
 from .structures import F4, I4, LayerSpec, _frozen
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ class ExplanatoryGraph:
             for row, layer in zip(rows, self.layers, strict=True):
                 check_shape(f"{name} of {layer.name}", row, (layer.channels,))
             object.__setattr__(self, name, rows)
-        object.__setattr__(self, "names", MappingProxyType({int(k): v for k, v in self.names.items()}))
+        object.__setattr__(
+            self, "names", MappingProxyType({int(k): v for k, v in self.names.items()})
+        )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
         self._check_indices()
 
@@ -219,7 +221,8 @@ class ExplanatoryGraph:
             Indices or a boolean mask (P,). The order of nodes is kept as in this graph. A node that
             loses parents is inferred from the ones that are left.
         """
-        keep = np.unique(np.arange(len(self))[np.asarray(nodes)])
+        chosen = nodes if isinstance(nodes, np.ndarray) else np.array(list(nodes), dtype=np.int64)
+        keep = np.unique(np.arange(len(self))[chosen])
         place = np.full(len(self), -1, dtype=np.int32)
         place[keep] = np.arange(len(keep), dtype=np.int32)
         edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)
@@ -249,7 +252,12 @@ class ExplanatoryGraph:
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name)
             for name in (
-                *_NODE_INTS, "mu", *_NODE_FLOATS, *_EDGE_INTS, "edge_displacement", *_EDGE_FLOATS
+                *_NODE_INTS,
+                "mu",
+                *_NODE_FLOATS,
+                *_EDGE_INTS,
+                "edge_displacement",
+                *_EDGE_FLOATS,
             )
         }
         for name in ("channel_mean", "channel_scale", "noise"):
@@ -273,20 +281,15 @@ class ExplanatoryGraph:
             If the file is missing, cut off, foreign, or its arrays do not fit together.
         """
         arrays, header = read_arrays(path, "graph")
-        try:
+        with whole_file(path, "graph"):
             layers = tuple(LayerSpec.from_json(v) for v in header.pop("layers"))
             rows = {
                 name: tuple(arrays.pop(f"{name}.{i}") for i in range(len(layers)))
                 for name in ("channel_mean", "channel_scale", "noise")
             }
             names = {int(i): name for i, name in header.pop("names").items()}
-            input_size = tuple(header.pop("input_size"))
-            del header["kind"], header["schema"]
-            return cls(layers, input_size, **rows, **arrays, names=names, header=header)
-        except (KeyError, TypeError) as error:
-            raise ExplGraphError(
-                f"{path} is not a whole explgraph graph file (missing {error}): mine it again"
-            ) from error
+            height, width = header.pop("input_size")
+            return cls(layers, (height, width), **rows, **arrays, names=names, header=header)
 
 
 def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,24 @@ def read_arrays(path: PathLike, kind: str) -> tuple[dict[str, NDArray[Any]], dic
             header: dict[str, Any] = json.loads(metadata[_KEY])
             _check_header(source, header, kind)
             arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            del header["kind"], header["schema"]
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise ExplGraphError(
             f"{source} is not a whole explgraph {kind} file ({error}). It may be cut off or of "
             "another format: make it again"
         ) from error
     return arrays, header
+
+
+@contextmanager
+def whole_file(path: PathLike, kind: str) -> Iterator[None]:
+    """Turn what goes wrong when a file's arrays or header entries are missing into one error."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError) as error:
+        raise ExplGraphError(
+            f"{path} is not a whole explgraph {kind} file (missing or wrong: {error}): make it again"
+        ) from error
 
 
 def _check_header(source: Path, header: Mapping[str, Any], kind: str) -> None:

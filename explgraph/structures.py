@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ExplGraphError, check_shape, require
+from .errors import check_shape, require
+from .storage import PathLike, read_arrays, whole_file, write_arrays
 
 F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
@@ -29,13 +30,11 @@ NONE = -1
 
 
 def _frozen(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return a C-contiguous read-only array that the caller's own array does not share writes with."""
+    """Return a C-contiguous read-only view or copy; the caller's own array stays writable."""
     result = np.ascontiguousarray(array, dtype=dtype)
-    if result.flags.writeable:
-        # A view of the caller's memory is frozen through a fresh view: the caller's stays writable.
-        result = result.view()
-        result.flags.writeable = False
-    return result
+    view = result.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +187,58 @@ class PeakSet:
             sketch=None if self.sketch is None else self.sketch[index],
         )
 
+    def save(self, path: PathLike) -> None:
+        """Write the peaks to a safetensors file; equal peaks give equal bytes."""
+        arrays: dict[str, NDArray[Any]] = {"frames": self.frames}
+        for kind, layers in (("peaks", self.peaks), ("mirrored", self.mirrored or ())):
+            for i, peaks in enumerate(layers):
+                arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"] = peaks.yx, peaks.weight
+        for i in range(len(self.peaks)):
+            arrays[f"channel_mean.{i}"] = self.channel_mean[i]
+            arrays[f"channel_scale.{i}"] = self.channel_scale[i]
+        if self.sketch is not None:
+            arrays["sketch"] = self.sketch
+        header = {
+            **self.header,
+            "images": list(self.images),
+            "input_size": list(self.input_size),
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+        write_arrays(path, "peaks", arrays, header)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a peaks file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "peaks")
+        with whole_file(path, "peaks"):
+            layers = [LayerSpec.from_json(value) for value in header.pop("layers")]
+            images, input_size = header.pop("images"), header.pop("input_size")
+            both = {
+                kind: tuple(
+                    Peaks(layer, arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"])
+                    for i, layer in enumerate(layers)
+                    if f"{kind}.{i}.yx" in arrays
+                )
+                for kind in ("peaks", "mirrored")
+            }
+            return cls(
+                images=tuple(images),
+                frames=arrays["frames"],
+                input_size=(input_size[0], input_size[1]),
+                peaks=both["peaks"],
+                mirrored=both["mirrored"] or None,
+                sketch=arrays.get("sketch"),
+                channel_mean=tuple(arrays[f"channel_mean.{i}"] for i in range(len(layers))),
+                channel_scale=tuple(arrays[f"channel_scale.{i}"] for i in range(len(layers))),
+                header=header,
+            )
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Matches:
@@ -242,7 +293,9 @@ class Matches:
         x = np.where(flip, 1 - self.yx[..., 1], self.yx[..., 1])
         return np.stack([self.yx[..., 0], x], axis=-1)
 
-    def take(self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None) -> Matches:
+    def take(
+        self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None
+    ) -> Matches:
         """Select images and nodes by index or by boolean mask."""
         rows = np.arange(len(self))[slice(None) if images is None else images]
         cols = np.arange(len(self.node_layer))[slice(None) if nodes is None else nodes]
@@ -256,3 +309,22 @@ class Matches:
             node_layer=self.node_layer[cols],
             header=self.header,
         )
+
+    def save(self, path: PathLike) -> None:
+        """Write the matches to a safetensors file; equal matches give equal bytes."""
+        names = ("yx", "score", "log_density", "mirrored", "node_layer")
+        arrays = {name: getattr(self, name) for name in names}
+        write_arrays(path, "matches", arrays, {**self.header, "images": list(self.images)})
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a matches file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "matches")
+        with whole_file(path, "matches"):
+            return cls(images=tuple(header.pop("images")), header=header, **arrays)

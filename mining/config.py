@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from explgraph.errors import require
 
@@ -19,30 +20,50 @@ class MiningConfig:
         (N_L,d of the paper: .1 and .05).
     n_parents
         M, how many nodes of the layer above predict a node. 0 mines a plain mixture without edges.
-    spread_start
-        Standard deviation of a node before anything is known of it, share of the input's side.
-    spread_max
-        The largest one that the top layer may take, share of the side.
+    n_candidates
+        Upper nodes among which parents are looked for: of the half that moves most, those of
+        highest score.
+    spread_top, spread
+        s, the standard deviation of a node's position about its prediction: in the top layer and
+        in layers without parents, and in the layers that have them. Shares of the input's side.
     parent_rounds
         How often parents are chosen anew, at most: choices can cycle.
     max_iter
         EM steps in a block of fixed parents, at most.
     tol
-        A block ends when a step improves the objective by less than this share of it.
-    min_mass
-        Nodes that explain less than this share of a photo's mean response in their filter go.
+        A block ends when a step adds less than this share of what the block has added so far.
     """
 
     density_top: float = 0.1
     density: float = 0.05
     n_parents: int = 15
-    spread_start: float = 0.15
-    spread_max: float = 0.25
-    parent_rounds: int = 5
-    max_iter: int = 10
-    tol: float = 1e-4
-    min_mass: float = 0.0
+    n_candidates: int = 600
+    spread_top: float = 0.15
+    spread: float = 0.1
+    parent_rounds: int = 3
+    max_iter: int = 12
+    tol: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("density_top", "density", "spread_top", "spread"):
+            value = getattr(self, name)
+            require(0 < value <= 1, f"MiningConfig.{name} must be in (0, 1], got {value}")
+        for name, least in (("n_parents", 0), ("parent_rounds", 1), ("max_iter", 1)):
+            value = getattr(self, name)
+            require(value >= least, f"MiningConfig.{name} must be at least {least}, got {value}")
+        require(
+            self.n_candidates >= self.n_parents,
+            f"MiningConfig.n_candidates ({self.n_candidates}) must not be less than n_parents "
+            f"({self.n_parents})",
+        )
+        require(0 <= self.tol < 1, f"MiningConfig.tol must be in [0, 1), got {self.tol}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild the settings from `to_json`'s value; entries of other versions are left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})

@@ -1,20 +1,23 @@
-"""EM of one layer's mixture under fixed parents: steps, objective, stopping rule."""
+"""EM of one layer's mixtures under a fixed prior: steps, objective, stopping rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import F4, F8, I4
+from explgraph.structures import F4, F8, I4, Peaks
 
 from . import _kernels
 from .parents import Prior
 
+I8 = NDArray[np.int64]
+
 _TINY = 1e-12
-_LEAST_NOISE = 1e-6  # a peak far from every node keeps a finite likelihood
+_LEAST_NOISE = 1e-6  # a peak out of every node's reach keeps a finite likelihood
+_FIRST_NOISE = 0.1
 
 
 class PeakColumns(NamedTuple):
@@ -23,30 +26,40 @@ class PeakColumns(NamedTuple):
     weight: F4
     yx: F4
 
+    @classmethod
+    def of(cls, peaks: Peaks) -> PeakColumns:
+        """Put the filters of a layer's peaks first."""
+        return cls(
+            np.ascontiguousarray(np.swapaxes(peaks.weight, 0, 1)),
+            np.ascontiguousarray(np.swapaxes(peaks.yx, 0, 1)),
+        )
+
+    @property
+    def n_images(self) -> int:
+        """N."""
+        return int(self.weight.shape[1])
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mixture:
-    """The mixtures of all C filters of a layer; nodes of filter c are ``start[c]:start[c + 1]``.
+    """The mixtures of all C filters of a layer (Eq. 5), P nodes in all.
 
     Attributes
     ----------
     start
-        (C + 1,).
+        (C + 1,) the nodes of filter c are ``start[c]:start[c + 1]``.
     mu
-        (P, 2) network pixels.
+        (P, 2) mean positions, network pixels.
     weight
         (P,) w_V; sums to 1 in a filter.
     noise
         (C,) pi_0.
-    var
-        (P,) s_V^2: the variance at the top layer, a descriptive moment below.
     """
 
-    start: NDArray[np.int64]
+    start: I8
     mu: F8
     weight: F8
     noise: F8
-    var: F8
 
     def __len__(self) -> int:
         return len(self.mu)
@@ -56,13 +69,23 @@ class Mixture:
         """(P,) filter of each node."""
         return np.repeat(np.arange(len(self.start) - 1, dtype=np.int32), np.diff(self.start))
 
-    def select(self, keep: NDArray[np.bool_]) -> Mixture:
-        """Keep some nodes (mask (P,)); the weights of a filter's rest are scaled to sum to 1."""
-        counts = np.add.reduceat(np.append(keep, False).astype(np.int64), self.start[:-1])
-        counts[np.diff(self.start) == 0] = 0
-        start = np.concatenate([[0], np.cumsum(counts)])
-        kept = Mixture(start, self.mu[keep], self.weight[keep], self.noise, self.var[keep])
-        return replace(kept, weight=_normalised(kept.weight, start))
+    def select(self, order: I8) -> Mixture:
+        """Keep some nodes, filter by filter; the weights of a filter's rest are scaled to sum to 1."""
+        counts = np.bincount(self.channel[order], minlength=len(self.start) - 1)
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        weight = _normalised(self.weight[order], start)
+        return Mixture(start, self.mu[order], weight, self.noise)
+
+    @classmethod
+    def at(cls, places: F8, n_channels: int) -> Mixture:
+        """Start with equal nodes at (P, 2) places, as many in each of the filters."""
+        each = len(places) // n_channels
+        return cls(
+            np.arange(n_channels + 1, dtype=np.int64) * each,
+            places.astype(np.float64),
+            np.full(len(places), 1.0 / each),
+            np.full(n_channels, _FIRST_NOISE),
+        )
 
 
 class Statistics(NamedTuple):
@@ -77,60 +100,92 @@ class Statistics(NamedTuple):
     square: F8
 
 
+class Inference(NamedTuple):
+    """What `_kernels.infer` finds; see there."""
+
+    peak: NDArray[np.int8]
+    score: F4
+    log_density: F4
+    gain: F8
+
+
+def _call(kernel: Any, peaks: PeakColumns, mixture: Mixture, prior: Prior, *rest: Any) -> Any:
+    m = mixture
+    return kernel(*peaks, m.start, m.mu, m.weight, m.noise, *prior, *rest)
+
+
 def e_step(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Statistics:
-    """Return the statistics of the mixture under its parameters."""
-    m = mixture
-    return Statistics(
-        *_kernels.e_step(*peaks, m.start, m.mu, m.weight, m.noise, *prior, area)
-    )
+    """Return the statistics of the peaks under the mixture; ``area`` in square network pixels."""
+    return Statistics(*_call(_kernels.e_step, peaks, mixture, prior, area))
 
 
-def infer(
-    peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float
-) -> tuple[NDArray[np.int8], F4, F4]:
-    """Return peak (P, N), score (P, N) and log density (P, N); see `_kernels.infer`."""
-    m = mixture
-    peak, score, log_density = _kernels.infer(
-        *peaks, m.start, m.mu, m.weight, m.noise, *prior, area
-    )
-    return peak, score, log_density
+def m_step(mixture: Mixture, stats: Statistics) -> Mixture:
+    """Return the parameters that maximise the minoriser of the objective: it cannot fall.
 
-
-def m_step(
-    mixture: Mixture, stats: Statistics, var_range: tuple[float, float]
-) -> Mixture:
-    """Return the parameters that maximise the minoriser of the objective.
-
-    w_V is a minorise-maximise step: log Z is bounded by its tangent, so the photo-dependent
-    normaliser costs no inner loop and the objective cannot fall.
+    mu and pi_0 are weighted means. The shares pi_V of a photo are normalised there by Z = sum w
+    kappa; bounding log Z by its tangent gives w_V = R_V / sum_i (R_i kappa_iV / Z_i), without an
+    inner loop.
     """
-    start = mixture.start
-    alive = stats.mass > _TINY
-    safe = np.where(alive, stats.mass, 1.0)
-    weight = np.where(alive, stats.mass / np.where(stats.offer > 0, stats.offer, 1.0), 0.0)
-    mu = np.where(
-        alive[:, None],
-        stats.pull[:, :2] / np.where(alive, stats.pull[:, 2], 1.0)[:, None],
-        mixture.mu,
-    )
-    # sum F r |p - mu_new - nu|^2 from the sum about the old mu (exact where S is one per node)
-    shift = mu - mixture.mu
-    square = stats.square - stats.mass * (shift**2).sum(axis=1)
-    var = np.where(alive, np.clip(square / (2 * safe), *var_range), mixture.var)
+    alive = (stats.mass > _TINY) & (stats.offer > 0)
+    weight = np.divide(stats.mass, stats.offer, out=np.zeros_like(stats.mass), where=alive)
+    mu = mixture.mu.copy()
+    mu[alive] = stats.pull[alive, :2] / stats.pull[alive, 2:]
     fired = stats.total_mass > 0
-    noise = np.where(
-        fired, stats.noise_mass / np.where(fired, stats.total_mass, 1.0), mixture.noise
-    )
+    noise = np.divide(stats.noise_mass, stats.total_mass, out=mixture.noise.copy(), where=fired)
     return Mixture(
-        start, mu, _normalised(weight, start), np.clip(noise, _LEAST_NOISE, 1.0), var
+        mixture.start,
+        mu,
+        _normalised(weight, mixture.start),
+        np.clip(noise, _LEAST_NOISE, 1.0 - _LEAST_NOISE),
     )
 
 
-def _normalised(weight: F8, start: NDArray[np.int64]) -> F8:
+def fit(
+    peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, *, max_iter: int, tol: float
+) -> tuple[Mixture, list[float]]:
+    """Run EM under a fixed prior.
+
+    Stops after ``max_iter`` steps, or when a step adds less than ``tol`` times what all have added.
+
+    Returns
+    -------
+    The mixture, and the objective (peak-weighted log-likelihood over uniform noise) before each
+    step and after the last one.
+    """
+    stats = e_step(peaks, mixture, prior, area)
+    objective = [float(stats.objective.sum())]
+    for _ in range(max_iter):
+        mixture = m_step(mixture, stats)
+        stats = e_step(peaks, mixture, prior, area)
+        objective.append(float(stats.objective.sum()))
+        if objective[-1] - objective[-2] <= tol * (objective[-1] - objective[0]):
+            break
+    return mixture, objective
+
+
+def infer(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Inference:
+    """Find each node in each photo."""
+    return Inference(*_call(_kernels.infer, peaks, mixture, prior, area))
+
+
+def places(peaks: PeakColumns, mixture: Mixture, prior: Prior, inference: Inference) -> F4:
+    """Return (P, N, 2) where nodes are, network pixels: at their peak, or else as predicted."""
+    image = np.arange(peaks.n_images)
+    at = peaks.yx[mixture.channel[:, None], image[None], np.maximum(inference.peak, 0)]
+    predicted = mixture.mu.astype(np.float32)[:, None] + prior.shift
+    return np.where((inference.peak >= 0)[..., None], at, predicted)
+
+
+def held_out_gain(
+    peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, stats: Statistics
+) -> F8:
+    """Return (P,) the nodes' gain in log-likelihood over noise per photo, each held out in turn."""
+    gain: F8 = _call(_kernels.held_out_gain, peaks, mixture, prior, area, stats.pull)
+    return gain / peaks.n_images
+
+
+def _normalised(weight: F8, start: I8) -> F8:
     """Scale each filter's weights to sum to 1."""
-    counts = np.diff(start)
-    sums = np.add.reduceat(np.append(weight, 0.0), start[:-1])
-    sums[counts == 0] = 0.0
-    spread = np.repeat(sums, counts)
-    result: F8 = np.divide(weight, spread, out=np.zeros_like(weight), where=spread > 0)
-    return result
+    channel = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    sums = np.bincount(channel, weights=weight, minlength=len(start) - 1)[channel]
+    return np.divide(weight, sums, out=np.zeros_like(weight), where=sums > 0)

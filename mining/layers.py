@@ -1,126 +1,204 @@
-"""Mine the layers of a graph from the top down."""
+"""One layer: EM, parents, pruning. The layer above, if any, is finished and fixed."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explgraph.structures import F4, F8, I4, LayerSpec, Peaks
 
 from .config import MiningConfig
-from .em import Mixture, PeakColumns, Statistics, e_step, infer, m_step
-from .parents import Prior, choose_parents, flat_prior, predict
-
-log = logging.getLogger("explgraph")
+from .em import I8, Inference, Mixture, PeakColumns, e_step, fit, held_out_gain, infer, places
+from .parents import Prior, choose_parents, flat_prior, mobile_candidates, predict
 
 
 class MinedLayer(NamedTuple):
-    """A layer's nodes and where they are in the mining photos.
+    """A layer's P nodes and what is known of them in the N mining photos.
 
-    ``parent (P, M)`` are indices into the layer above, ``displacement (P, N, 2)`` is p_V - mu_V,
-    ``score (P, N)``; ``objective`` the peak-weighted log-likelihood after each step, a list a block.
+    Attributes
+    ----------
+    mixture
+        The nodes; in a filter by falling gain.
+    parent
+        (P, M) their parents: nodes of the layer above, rising. M = 0 without parents.
+    gain
+        (P,) held-out gain in log-likelihood over noise.
+    spread
+        (P,) standard deviation per axis about the predicted position, network pixels.
+    yx, score
+        (P, N, 2), (P, N) of the mining photos.
+    objective
+        Of each EM block, its value before the first step and after each one.
     """
 
     mixture: Mixture
     parent: I4
-    displacement: F4
+    gain: F8
+    spread: F8
+    yx: F4
     score: F4
     objective: list[list[float]]
 
-
-def columns(peaks: Peaks) -> PeakColumns:
-    """Put the filters first, as the kernels want them."""
-    return PeakColumns(
-        np.ascontiguousarray(np.swapaxes(peaks.weight, 0, 1)),
-        np.ascontiguousarray(np.swapaxes(peaks.yx, 0, 1)),
-    )
+    @property
+    def displacement(self) -> F4:
+        """(P, N, 2) p_V - mu_V."""
+        return self.yx - self.mixture.mu.astype(np.float32)[:, None]
 
 
-def nodes_per_filter(layer: LayerSpec, coarsest: int, config: MiningConfig) -> int:
-    cells = layer.grid[0] * layer.grid[1]
-    density = config.density_top if cells == coarsest else config.density
-    return max(1, int(np.ceil(density * cells)))
+def layer_prior(
+    parent: I4, upper_displacement: F4 | None, n_nodes: int, n_images: int, variance: float
+) -> Prior:
+    """Return the prior of a layer's nodes: from their parents, or flat where there are none.
+
+    Parameters
+    ----------
+    parent
+        (P, M).
+    upper_displacement
+        (U, N, 2) of the layer above; None without one.
+    n_nodes, n_images
+        P, N.
+    variance
+        s^2 of every parent, or of the nodes themselves without parents; square network pixels.
+    """
+    if upper_displacement is None or parent.shape[1] == 0:
+        return flat_prior(n_nodes, n_images, variance)
+    start = np.arange(n_nodes + 1, dtype=np.int64) * parent.shape[1]
+    upper_variance = np.full(len(upper_displacement), variance)
+    return predict(start, parent.ravel(), upper_displacement, upper_variance)
 
 
+def layer_variance(config: MiningConfig, input_size: tuple[int, int], has_parents: bool) -> float:
+    """Return s^2 of a layer, square network pixels."""
+    share = config.spread if has_parents else config.spread_top
+    return (share * min(input_size)) ** 2
+
+
+@dataclass
 class LayerMiner:
-    """EM and parent choice of one layer."""
+    """Mines one layer; the steps share its peaks and record the objective."""
 
-    def __init__(self, peaks: Peaks, input_size: tuple[int, int], config: MiningConfig) -> None:
-        side = min(input_size)
-        self.layer = peaks.layer
-        self.peaks = columns(peaks)
-        self.config = config
-        self.area = float(input_size[0] * input_size[1])
-        self.var_range = (max(self.layer.stride) ** 2, (config.spread_max * side) ** 2)
-        self.var_start = (config.spread_start * side) ** 2
-        self.objective: list[list[float]] = []
+    layer: LayerSpec
+    peaks: PeakColumns
+    input_size: tuple[int, int]
+    config: MiningConfig
+    above: MinedLayer | None
+    objective: list[list[float]] = field(default_factory=list)
 
-    def start(self, n_nodes: int, rng: np.random.Generator) -> Mixture:
-        channels = self.layer.channels
+    @classmethod
+    def of(
+        cls,
+        peaks: Peaks,
+        input_size: tuple[int, int],
+        config: MiningConfig,
+        above: MinedLayer | None,
+    ) -> LayerMiner:
+        """Prepare to mine a layer below ``above``; without parents that one is not looked at."""
+        usable = (
+            above if config.n_parents > 0 and above is not None and len(above.mixture) else None
+        )
+        return cls(peaks.layer, PeakColumns.of(peaks), input_size, config, usable)
+
+    def mine(self, density: float, rng: np.random.Generator) -> MinedLayer:
+        """Fit without parents, then with parents chosen and chosen anew, then prune."""
+        mixture = Mixture.at(self._first_places(density, rng), self.layer.channels)
+        parent = np.zeros((len(mixture), 0), dtype=np.int32)
+        mixture, found = self._settle(mixture, parent)
+        if self.above is not None:
+            mixture, parent = self._link(mixture, found)
+        return self._prune(mixture, parent)
+
+    @property
+    def _area(self) -> float:
+        return float(self.input_size[0] * self.input_size[1])
+
+    def _first_places(self, density: float, rng: np.random.Generator) -> F8:
+        """Return (C * n, 2) centres of distinct random cells, n in each filter."""
         height, width = self.layer.grid
+        each = int(np.ceil(density * height * width))
         cells = np.concatenate(
-            [rng.permutation(height * width)[:n_nodes] for _ in range(channels)]
+            [rng.permutation(height * width)[:each] for _ in range(self.layer.channels)]
         )
         grid = np.stack(np.divmod(cells, width), axis=1)
-        mu = np.array(self.layer.offset) + np.array(self.layer.stride) * grid
-        n = channels * n_nodes
-        return Mixture(
-            np.arange(channels + 1, dtype=np.int64) * n_nodes,
-            mu.astype(np.float64),
-            np.full(n, 1.0 / n_nodes),
-            np.full(channels, 0.1),
-            np.full(n, self.var_start),
+        return np.array(self.layer.offset) + np.array(self.layer.stride) * grid
+
+    def _prior(self, parent: I4) -> Prior:
+        has_parents = self.above is not None and parent.shape[1] > 0
+        return layer_prior(
+            parent,
+            self.above.displacement if self.above is not None else None,
+            len(parent),
+            self.peaks.n_images,
+            layer_variance(self.config, self.input_size, has_parents),
         )
 
-    def fit(self, mixture: Mixture, prior: Prior | None) -> Mixture:
-        history: list[float] = []
-        free = prior is None
-        for _ in range(self.config.max_iter):
-            here = self.prior(mixture) if free else prior
-            stats = e_step(self.peaks, mixture, here, self.area)
-            history.append(float(stats.objective.sum()))
-            mixture = m_step(mixture, stats, self.var_range)
-            if len(history) > 1 and history[-1] - history[-2] <= self.config.tol * abs(history[-1]):
+    def _settle(self, mixture: Mixture, parent: I4) -> tuple[Mixture, MinedLayer]:
+        """Run an EM block under some parents and find the nodes."""
+        prior = self._prior(parent)
+        mixture, objective = fit(
+            self.peaks,
+            mixture,
+            prior,
+            self._area,
+            max_iter=self.config.max_iter,
+            tol=self.config.tol,
+        )
+        self.objective.append(objective)
+        return mixture, self._found(mixture, parent, prior)
+
+    def _found(self, mixture: Mixture, parent: I4, prior: Prior) -> MinedLayer:
+        stats = e_step(self.peaks, mixture, prior, self._area)
+        found: Inference = infer(self.peaks, mixture, prior, self._area)
+        mass = np.maximum(stats.mass, np.finfo(np.float64).tiny)
+        return MinedLayer(
+            mixture,
+            parent,
+            held_out_gain(self.peaks, mixture, prior, self._area, stats),
+            np.sqrt(stats.square / (2 * mass)),
+            places(self.peaks, mixture, prior, found),
+            found.score,
+            self.objective,
+        )
+
+    def _link(self, mixture: Mixture, found: MinedLayer) -> tuple[Mixture, I4]:
+        assert self.above is not None
+        upper = self.above
+        candidates = mobile_candidates(upper.yx, upper.score, self.config.n_candidates)
+        parent = found.parent
+        for _ in range(self.config.parent_rounds):
+            choice = choose_parents(
+                found.displacement,
+                found.score,
+                upper.displacement[candidates],
+                upper.score[candidates],
+                self.config.n_parents,
+            )
+            chosen = candidates[choice].astype(np.int32)
+            if np.array_equal(chosen, parent):
                 break
-        self.objective.append(history)
-        return mixture
+            parent = chosen
+            mixture, found = self._settle(mixture, parent)
+        return mixture, parent
 
-    def prior(self, mixture: Mixture) -> Prior:
-        return flat_prior(len(mixture), self.peaks.weight.shape[1], mixture.var)
+    def _prune(self, mixture: Mixture, parent: I4) -> MinedLayer:
+        """Drop nodes that gain nothing over noise; order the others by gain; fit once more."""
+        before = self._found(mixture, parent, self._prior(parent))
+        keep = _by_gain(mixture, before.gain)
+        _, layer = self._settle(mixture.select(keep), parent[keep])
+        order = _by_gain(layer.mixture, layer.gain, prune=False)
+        return layer._replace(
+            mixture=layer.mixture.select(order),
+            parent=layer.parent[order],
+            gain=layer.gain[order],
+            spread=layer.spread[order],
+            yx=layer.yx[order],
+            score=layer.score[order],
+        )
 
-    def find(self, mixture: Mixture, prior: Prior) -> tuple[F4, F4]:
-        peak, score, _ = infer(self.peaks, mixture, prior, self.area)
-        channel = mixture.channel
-        n = np.arange(peak.shape[1])
-        at = self.peaks.yx[channel[:, None], n[None, :], np.maximum(peak, 0)]
-        own = at - mixture.mu[:, None].astype(np.float32)
-        displacement = np.where((peak >= 0)[..., None], own, prior.shift)
-        return displacement, score
 
-
-def mine_layer(miner, n_nodes, above, rng):
-    config = miner.config
-    mixture = miner.start(n_nodes, rng)
-    if above is None or config.n_parents == 0:
-        mixture = miner.fit(mixture, None)
-        disp, score = miner.find(mixture, miner.prior(mixture))
-        return MinedLayer(mixture, np.zeros((len(mixture), 0), np.int32), disp, score, miner.objective)
-    n_img = miner.peaks.weight.shape[1]
-    prior = flat_prior(len(mixture), n_img, mixture.var)
-    mixture = miner.fit(mixture, prior)
-    disp, score = miner.find(mixture, prior)
-    parent = None
-    for _ in range(config.parent_rounds):
-        new = choose_parents(disp, score, above.displacement, above.score, config.n_parents)
-        if parent is not None and np.array_equal(new, parent):
-            break
-        parent = new
-        st = np.arange(len(mixture) + 1, dtype=np.int64) * parent.shape[1]
-        prior = predict(st, parent.ravel(), above.displacement, above.mixture.var)
-        mixture = miner.fit(mixture, prior)
-        disp, score = miner.find(mixture, prior)
-    return MinedLayer(mixture, parent, disp, score, miner.objective)
+def _by_gain(mixture: Mixture, gain: F8, *, prune: bool = True) -> I8:
+    """Return node indices by filter, then falling gain; those without gain are left out."""
+    order = np.lexsort((np.arange(len(gain)), -gain, mixture.channel))
+    return order[gain[order] > 0] if prune else order

@@ -1,5 +1,6 @@
 """Parents: which nodes of the layer above move with a node, and where they say that it is."""
 # ruff: noqa: ANN001, ANN202
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
 
@@ -30,17 +31,18 @@ class Prior(NamedTuple):
     kappa: F4
 
 
-def flat_prior(n_nodes: int, n_images: int, var: F8) -> Prior:
-    """Return the prior of nodes without parents: no shift, the node's own variance (P,)."""
+def flat_prior(n_nodes: int, n_images: int, variance: float) -> Prior:
+    """Return the prior of nodes without parents: no shift, one variance (square pixels)."""
     return Prior(
         np.zeros((n_nodes, n_images, 2), dtype=np.float32),
-        np.repeat(var.astype(np.float32)[:, None], n_images, axis=1),
+        np.full((n_nodes, n_images), variance, dtype=np.float32),
         np.ones((n_nodes, n_images), dtype=np.float32),
     )
 
 
 @jit(parallel=True)
 def _predict(start, parent, displacement, var):
+    """Return shift (P, N, 2), var (P, N), kappa (P, N); see `predict`."""
     n_nodes, n_images = len(start) - 1, displacement.shape[1]
     shift = np.zeros((n_nodes, n_images, 2), dtype=np.float32)
     out_var = np.zeros((n_nodes, n_images), dtype=np.float32)
@@ -82,6 +84,35 @@ def predict(start: NDArray[np.int64], parent: I4, displacement: F4, var: F8) -> 
     return Prior(*_predict(start, parent, displacement, var))
 
 
+def mobile_candidates(yx: F4, score: F4, n_candidates: int) -> NDArray[np.int64]:
+    """Choose upper nodes that can serve as parents: those that move, and of them the surest.
+
+    Parameters
+    ----------
+    yx, score
+        (U, N, 2), (U, N) of the upper layer.
+    n_candidates
+        How many, at most.
+
+    Returns
+    -------
+    Rising indices. The half of the nodes with the smaller score-weighted variance of position is
+    left out (a node that sits still tells nothing about others); of the rest, those of highest
+    total score stay. Ties go to the lower index.
+    """
+    weight = score.astype(np.float64)
+    total = np.maximum(weight.sum(axis=1), np.finfo(np.float64).tiny)
+    variance = np.zeros(len(score))
+    for axis in range(2):
+        place = yx[..., axis].astype(np.float64)
+        mean = (weight * place).sum(axis=1) / total
+        variance += (weight * (place - mean[:, None]) ** 2).sum(axis=1) / total
+    n_mobile = len(score) - len(score) // 2
+    mobile = np.lexsort((np.arange(len(score)), -variance))[:n_mobile]
+    surest = np.lexsort((mobile, -total[mobile]))[:n_candidates]
+    return np.sort(mobile[surest])
+
+
 def choose_parents(
     displacement: F4, score: F4, upper_displacement: F4, upper_score: F4, n_parents: int
 ) -> I4:
@@ -101,7 +132,7 @@ def choose_parents(
 
     Returns
     -------
-    (P, M) upper indices, rising. Of equal candidates the lowest index is taken.
+    (P, M) upper indices, rising.
     """
     m = min(n_parents, len(upper_score))
     result = np.empty((len(score), m), dtype=np.int32)

@@ -1,0 +1,46 @@
+# From nothing, on a machine with Python 3.11 or newer and make:
+#
+#   make demo      the whole path on built-in drawings, into out/demo
+#   make test      all tests
+#
+# Both make an environment in .venv first. Others: lint, bench, images, clean.
+# PYTHON is the interpreter to begin with, VENV the environment's folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/demo
+
+PY = $(VENV)/bin/python
+
+.PHONY: demo test lint bench images clean
+
+demo: $(VENV)/.installed-test
+	$(VENV)/bin/explgraph demo --out $(OUT)
+
+test: $(VENV)/.installed-test
+	$(PY) -m pytest -q
+
+lint: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.installed-test
+	$(PY) -m pytest -q -o addopts= --benchmark-only tests
+
+# README's pictures, from the demo's.
+images: demo
+	cp $(OUT)/graph.svg docs/images/graph.svg
+	$(PY) -c "from PIL import Image; Image.open('$(OUT)/nodes.png').save('docs/images/nodes.jpg', quality=85)"
+
+clean:
+	rm -rf build dist out *.egg-info
+
+# An extra is installed once for each state of pyproject.toml.
+$(VENV)/.installed-%: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	touch $@
+
+$(PY):
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'explgraph needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another with: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)

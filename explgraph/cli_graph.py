@@ -1,0 +1,125 @@
+"""Commands that only read a graph's file: ``explgraph export`` and ``explgraph info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from . import cli_options as cli
+from .cli_base import Report, table
+
+if TYPE_CHECKING:
+    from .graph import ExplanatoryGraph
+
+_BEST = ("id", "name", "gain", "score", "support", "y", "x", "spread_px")
+
+
+def export(
+    graph: cli.GraphFile,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="F", help="A .dot, .svg, .pdf, .png, .graphml or .json to write."),
+    ],
+    nodes_per_layer: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only so many nodes of each layer, those of highest gain."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Only nodes with at least this score.")
+    ] = None,
+    around: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE",
+            help="Only this node, its ancestors and descendants: number, layer/filter/part, or "
+            "the name that you gave it.",
+        ),
+    ] = None,
+    parents_per_node: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Edges drawn from each node in pictures.")
+    ] = 3,
+) -> Report:
+    """Write a graph, or a part of it, as a picture or for other programs."""
+    from .export import export_graph
+    from .graph import ExplanatoryGraph
+
+    whole = ExplanatoryGraph.load(graph)
+    export_graph(
+        whole,
+        out,
+        nodes_per_layer=nodes_per_layer,
+        min_score=min_score,
+        around=_node(whole, around),
+        parents_per_node=parents_per_node,
+    )
+    return Report({"file": str(out)}, (str(out),))
+
+
+def _node(graph: ExplanatoryGraph, text: str | None) -> str | int | None:
+    """Read a node from the command line: digits are its number, unless a node is called so."""
+    is_number = text is not None and text.isdecimal() and text not in graph.names.values()
+    return int(text) if text is not None and is_number else text
+
+
+def info(
+    graph: cli.GraphFile,
+    best: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many of the best nodes to show.")
+    ] = 10,
+    as_json: cli.AsJson = False,
+) -> Report:
+    """Show what a graph's file holds: header, layers, counts, and the best nodes."""
+    from .graph import ExplanatoryGraph
+
+    whole = ExplanatoryGraph.load(graph)
+    data = _describe(whole, best)
+    return Report({"graph": str(graph), **data}, _as_text(data), as_json)
+
+
+def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
+    nodes = np.bincount(graph.node_layer, minlength=len(graph.layers))
+    edges = np.bincount(graph.node_layer[graph.edge_child], minlength=len(graph.layers))
+    order = np.lexsort((np.arange(len(graph)), -graph.gain))[:best]
+    rows = graph.nodes.loc[order, [*_BEST]].to_dict(orient="split")
+    return {
+        "header": dict(graph.header),
+        "input_size": list(graph.input_size),
+        "nodes": len(graph),
+        "edges": len(graph.edge_child),
+        "layers": [
+            {**layer.to_json(), "nodes": int(n), "edges_up": int(e)}
+            for layer, n, e in zip(graph.layers, nodes, edges, strict=True)
+        ],
+        "best_nodes": [
+            {"node": int(node), **dict(zip(_BEST, values, strict=True))}
+            for node, values in zip(rows["index"], rows["data"], strict=True)
+        ],
+    }
+
+
+def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
+    header = table("header", "", text=2)
+    for key, value in sorted(data["header"].items()):
+        header.add_row(key, _plain(value))
+    layers = table("layer", "channels", "grid", "stride", "nodes", "edges up")
+    for layer in data["layers"]:
+        grid, stride = (" x ".join(f"{v:g}" for v in layer[key]) for key in ("grid", "stride"))
+        channels, own, up = (str(layer[key]) for key in ("channels", "nodes", "edges_up"))
+        layers.add_row(layer["name"], channels, grid, stride, own, up)
+    counts = f"{data['nodes']} nodes, {data['edges']} edges"
+    nodes = table("best node", "name", *_BEST[2:], text=2)
+    for row in data["best_nodes"]:
+        nodes.add_row(row["id"], row["name"], *(f"{row[key]:.3g}" for key in _BEST[2:]))
+    return (header, layers, counts, nodes)
+
+
+def _plain(value: object) -> str:
+    """Write a header's value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(_plain(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,59 @@
+"""The network of a command: from its options, or from what a graph's header says."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from .backbones import Backbone, load_backbone
+from .errors import ExplGraphError
+from .graph import ExplanatoryGraph
+from .preprocess import FITS, Fit, Preprocess
+from .weights import SUFFIXES
+from .zoo import DEFAULT
+
+
+def load_network(model: str, weights: str | None, *, device: str, fit: str = "stretch") -> Backbone:
+    """Load a network by its name, with its standard weights where none are given."""
+    try:
+        return load_backbone(model, weights or DEFAULT, device=device, fit=cast(Fit, fit))
+    except OSError as error:
+        raise ExplGraphError(
+            f"cannot get the weights of {model} ({error}): give a file with --weights "
+            f"({', '.join(SUFFIXES)})"
+        ) from error
+
+
+def graph_network(
+    graph: ExplanatoryGraph, model: str | None, weights: str | None, *, device: str
+) -> Backbone:
+    """Load the network that a graph was mined from, fed with photos as it was then.
+
+    Raises
+    ------
+    ExplGraphError
+        If no model is given and the header names none that can be had without running code that a
+        file points to.
+    """
+    net = load_network(model or _recorded(graph), weights, device=device)
+    made = dict(graph.header.get("preprocess") or {})
+    if made.get("fit") not in FITS:  # a transform is code, which comes with the factory
+        return net
+    preprocess = Preprocess(
+        tuple(made["input_size"]), fit=made["fit"], mean=made["mean"], std=made["std"]
+    )
+    return Backbone(net.module, preprocess, name=net.name, device=device)
+
+
+def _recorded(graph: ExplanatoryGraph) -> str:
+    import torchvision
+
+    name = graph.header.get("model")
+    is_public = isinstance(name, str) and (
+        name.startswith("timm:") or name in torchvision.models.list_models(torchvision.models)
+    )
+    if not is_public:
+        raise ExplGraphError(
+            f"the graph was mined from {name!r}, which is no torchvision or timm model. Code is "
+            "never run because a file names it: give the network with --model (and --weights)"
+        )
+    return str(name)

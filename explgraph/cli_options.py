@@ -1,0 +1,156 @@
+"""The options that several commands share, and what they mean to the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .errors import ExplGraphError, require
+
+if TYPE_CHECKING:
+    from .extraction import ReadOptions
+
+_NETWORK, _PHOTOS = "Network", "Photos"
+
+GraphFile = Annotated[
+    Path, typer.Argument(metavar="GRAPH", help="A graph that 'explgraph mine' wrote.")
+]
+Images = Annotated[
+    Path,
+    typer.Argument(metavar="IMAGES", help="A folder of photos, searched with its sub-folders."),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="A torchvision name, timm:NAME, or your own factory as path/to/file.py:function or "
+        "package.module:function.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+GraphModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The network the graph was mined from. Needed only where the graph does not name a "
+        "torchvision or timm model: your own factory is never run because a file says so.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A .safetensors, .pth or .pt file, or the name of one of the model's standard "
+        "weights. Default: the standard weights, downloaded once; a factory's own.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda",
+        help="Where the network runs; auto takes a GPU if there is one.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+BatchSize = Annotated[
+    int,
+    typer.Option(min=1, help="Photos per run of the network.", rich_help_panel=_NETWORK),
+]
+Layers = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,C",
+        help="Layers to mine, as 'explgraph layers' names them, or auto.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Fit = Annotated[
+    str,
+    typer.Option(
+        metavar="stretch|letterbox|crop",
+        help="How photos are made to fit the network's input: stretched, filled up, or cut.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Background = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Photos of anything, which tell what is a strong response. Default: IMAGES.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="F",
+        help="Object boxes, each of which becomes one item: a CSV image,x,y,width,height[,label] "
+        "with the box's centre in pixels, a COCO .json, or VOC .xml (a file or a folder).",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=_PHOTOS),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop at a photo that cannot be read, rather than skip it.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on stdout.")
+]
+
+
+def read_options(batch_size: int, strict: bool, mirror: bool = True) -> ReadOptions:
+    """Collect how photos are read."""
+    return {"batch_size": batch_size, "strict": strict, "mirror": mirror}
+
+
+def split_names(names: str) -> tuple[str, ...]:
+    """Split "A,B,C" into names, without blanks around them."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def layer_choice(layers: str) -> Literal["auto"] | Sequence[str]:
+    """Return the library's form of ``--layers``."""
+    return "auto" if layers == "auto" else split_names(layers)
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Split "0,1,2" into whole numbers that are not negative.
+
+    Raises
+    ------
+    ExplGraphError
+        Naming the option.
+    """
+    try:
+        result = tuple(int(part) for part in split_names(text))
+    except ValueError as error:
+        raise ExplGraphError(f"{option} must be numbers such as 0,1,2, got {text!r}") from error
+    require(
+        len(result) > 0 and min(result) >= 0,
+        f"{option} must be numbers such as 0,1,2, none of them negative, got {text!r}",
+    )
+    return result
+
+
+def check_out_file(out: Path) -> None:
+    """Raise `ExplGraphError` before the work begins if ``out`` can be no file of arrays."""
+    require(out.suffix == ".safetensors", f"--out must end in .safetensors, got {str(out)!r}")
+    require(not out.is_dir(), f"--out {out} is a folder: give the name of a file in it")
+
+
+def check_out_folder(out: Path) -> None:
+    """Raise `ExplGraphError` before the work begins if ``out`` can be no folder."""
+    require(not out.exists() or out.is_dir(), f"--out {out} is a file: expected a folder")

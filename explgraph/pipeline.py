@@ -1,0 +1,155 @@
+"""The facade's verbs: from a network and photos to peaks, a graph, matches.
+
+With the command line, the only place that knows the network side and `mining` alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Unpack
+
+from mining import MiningConfig, match_peaks, mine_peaks
+
+from .backbones import Backbone
+from .errors import require
+from .extraction import ChannelStatistics, ReadOptions, channel_statistics, extract_peaks
+from .graph import ExplanatoryGraph
+from .images import open_images
+from .structures import Matches, PeakSet
+
+Layers = Literal["auto"] | Sequence[str]
+
+
+def extract(
+    net: Backbone,
+    images: object,
+    *,
+    background: object | None = None,
+    layers: Layers = "auto",
+    **options: Unpack[ReadOptions],
+) -> PeakSet:
+    """Run the network over photos and keep the activation peaks of some layers.
+
+    Parameters
+    ----------
+    net
+        The network.
+    images
+        A folder, a file, a list of files, an array (N, H, W, 3), a torch Dataset or an
+        `ImageSource`.
+    background
+        What channels are normalised by: photos of anything; or a `PeakSet` or `ExplanatoryGraph`,
+        whose layers and channel statistics are taken over. None: the photos themselves.
+    layers
+        Names, or "auto" for the network's last conv stages. Not used where ``background`` has them.
+    **options
+        See `explgraph.extraction.ReadOptions`.
+
+    Returns
+    -------
+    Peaks of the N photos that could be read.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no photos, a layer is unknown or never fires, or maps hold NaN.
+    """
+    source = open_images(images, boxes=options.get("boxes"), label=options.get("label"))
+    if isinstance(background, PeakSet | ExplanatoryGraph):
+        specs = net.select([layer.name for layer in background.layers])
+        require(
+            specs == background.layers and net.input_size == background.input_size,
+            "the layers of `background` are not those of this network at this input size: "
+            "extract or mine with the same network again",
+        )
+        statistics = ChannelStatistics(background.channel_mean, background.channel_scale)
+    else:
+        specs = net.select(layers)
+        reference = source if background is None else background
+        statistics = channel_statistics(net, reference, specs, options)
+    return extract_peaks(net, source, specs, statistics, options)
+
+
+def mine(
+    net: Backbone,
+    images: object,
+    *,
+    background: object | None = None,
+    layers: Layers = "auto",
+    seed: int = 0,
+    config: MiningConfig | None = None,
+    **options: Unpack[ReadOptions],
+) -> ExplanatoryGraph:
+    """Mine the explanatory graph of one category.
+
+    Parameters
+    ----------
+    net
+        The network.
+    images
+        Photos of one category, in any form that `extract` takes; two at least.
+    background
+        Photos of anything, for what is a strong response of a filter: see `extract`.
+    layers
+        Names, lowest first in the graph whatever their order here; or "auto".
+    seed
+        Of the nodes' first positions.
+    config
+        Hyper-parameters; None takes the defaults.
+    **options
+        See `explgraph.extraction.ReadOptions`.
+
+    Returns
+    -------
+    The graph. Equal peaks, configuration and seed give equal bytes in its file.
+
+    Raises
+    ------
+    ExplGraphError
+        As `extract`, and for fewer than two photos.
+    """
+    peaks = extract(net, images, background=background, layers=layers, **options)
+    return mine_peaks(peaks, config=config or MiningConfig(), seed=seed)
+
+
+def match(
+    graph: ExplanatoryGraph,
+    net: Backbone,
+    images: object,
+    *,
+    force: bool = False,
+    **options: Unpack[ReadOptions],
+) -> Matches:
+    """Find every node of a graph in photos.
+
+    Parameters
+    ----------
+    graph
+        A mined graph with P nodes.
+    net
+        The network that it was mined from.
+    images
+        Photos, in any form that `extract` takes.
+    force
+        Go on although the network's weights are not those that the graph was mined from.
+    **options
+        See `explgraph.extraction.ReadOptions`; with ``mirror=False`` only photos as given are
+        looked at, in half the time.
+
+    Returns
+    -------
+    Positions in the unit square of each photo, and scores.
+
+    Raises
+    ------
+    ExplGraphError
+        If the weights differ, or as `extract`.
+    """
+    ours, theirs = net.weight_hash, graph.header.get("weight_hash")
+    require(
+        force or ours == theirs,
+        f"the graph was mined from other weights (model {graph.header.get('model')!r}, hash "
+        f"{str(theirs)[:12]}...) than this network's ({net.name!r}, {ours[:12]}...). Load the "
+        "weights it was mined from, or pass force=True (--force) to match all the same",
+    )
+    return match_peaks(graph, extract(net, images, background=graph, **options))

@@ -1,0 +1,169 @@
+"""A mined graph on new photos: where each node is, and which way the photo faces."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.errors import require
+from explgraph.graph import ExplanatoryGraph
+from explgraph.structures import F4, F8, I4, Matches, Peaks, PeakSet
+
+from .config import MiningConfig
+from .em import Mixture, PeakColumns, infer, places
+from .layers import layer_variance
+from .parents import Prior, flat_prior, predict
+
+
+class Found(NamedTuple):
+    """All P nodes in N photos of one orientation.
+
+    ``yx (P, N, 2)`` network pixels; ``score``, ``log_density (P, N)``; ``gain (N,)`` the
+    log-likelihood of each photo's peaks over uniform noise, per unit of response.
+    """
+
+    yx: F4
+    score: F4
+    log_density: F4
+    gain: F8
+
+
+def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
+    """Find every node of a graph in photos whose peaks are given.
+
+    A photo with mirrored peaks is seen the way that the graph explains better: the larger
+    log-likelihood over noise per unit of response decides, the photo as given in a tie.
+
+    Parameters
+    ----------
+    graph
+        P nodes, L layers.
+    peaks
+        N photos, of the same L layers.
+
+    Returns
+    -------
+    Positions in the unit square of each photo as given.
+
+    Raises
+    ------
+    ExplGraphError
+        If the layers differ.
+    """
+    require(
+        peaks.layers == graph.layers and peaks.input_size == graph.input_size,
+        f"the peaks are of layers {[p.layer.name for p in peaks.peaks]} at {peaks.input_size}, the "
+        f"graph has {[layer.name for layer in graph.layers]} at {graph.input_size}",
+    )
+    chosen = find_nodes(graph, peaks.peaks)
+    mirrored = np.zeros(len(peaks), dtype=np.uint8)
+    if peaks.mirrored is not None:
+        other = find_nodes(graph, peaks.mirrored)
+        mirrored = (other.gain > chosen.gain).astype(np.uint8)
+        chosen = _choose(chosen, other, mirrored)
+    return Matches(
+        images=peaks.images,
+        yx=_in_photo(chosen.yx, mirrored, peaks),
+        score=chosen.score.T,
+        log_density=chosen.log_density.T,
+        mirrored=mirrored,
+        node_layer=graph.node_layer,
+        header={
+            "model": graph.header.get("model"),
+            "weight_hash": graph.header.get("weight_hash"),
+            "graph_hash": graph_hash(graph),
+            "skipped": peaks.header.get("skipped", []),
+        },
+    )
+
+
+def find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
+    """Infer all nodes, layer by layer from the top down, in photos of one orientation."""
+    n = len(peaks[0])
+    shape = (len(graph), n)
+    yx = np.zeros((*shape, 2), dtype=np.float32)
+    score, log_density = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    gain, response = np.zeros(n), np.zeros(n)
+    area = float(graph.input_size[0] * graph.input_size[1])
+    for index in reversed(range(len(graph.layers))):
+        columns = PeakColumns.of(peaks[index])
+        rows = np.flatnonzero(graph.node_layer == index)
+        mixture = _mixture(graph, index, rows)
+        prior = _prior(graph, rows, yx)
+        found = infer(columns, mixture, prior, area)
+        yx[rows] = places(columns, mixture, prior, found)
+        score[rows], log_density[rows] = found.score, found.log_density
+        gain += found.gain.sum(axis=0)
+        response += columns.weight.sum(axis=(0, 2), dtype=np.float64)
+    return Found(yx, score, log_density, gain / np.maximum(response, np.finfo(np.float64).tiny))
+
+
+def graph_hash(graph: ExplanatoryGraph) -> str:
+    """Return a SHA-256 of what decides a match: places, weights, noise and edges."""
+    digest = hashlib.sha256()
+    for array in (
+        graph.mu,
+        graph.weight,
+        *graph.noise,
+        graph.node_layer,
+        graph.node_channel,
+        graph.edge_child,
+        graph.edge_parent,
+    ):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _mixture(graph: ExplanatoryGraph, index: int, rows: NDArray[np.int64]) -> Mixture:
+    counts = np.bincount(graph.node_channel[rows], minlength=graph.layers[index].channels)
+    return Mixture(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        graph.mu[rows].astype(np.float64),
+        graph.weight[rows].astype(np.float64),
+        graph.noise[index].astype(np.float64),
+    )
+
+
+def _prior(graph: ExplanatoryGraph, rows: NDArray[np.int64], yx: F4) -> Prior:
+    """Return the prior of a layer's nodes, given where those above are: (P, N, 2), all nodes."""
+    config = MiningConfig.from_json(graph.header.get("config", {}))
+    n_images = yx.shape[1]
+    first = int(rows[0]) if len(rows) else 0
+    start = np.searchsorted(graph.edge_child, np.arange(first, first + len(rows) + 1))
+    parent: I4 = graph.edge_parent[start[0] : start[-1]]
+    alone = flat_prior(
+        len(rows), n_images, layer_variance(config, graph.input_size, has_parents=False)
+    )
+    if len(parent) == 0:
+        return alone
+    displacement = yx - graph.mu[:, None]
+    variance = layer_variance(config, graph.input_size, has_parents=True)
+    prior = predict(start - start[0], parent, displacement, np.full(len(graph), variance))
+    orphan = (np.diff(start) == 0)[:, None]  # a subgraph may have lost a node's parents
+    return Prior(
+        np.where(orphan[..., None], alone.shift, prior.shift),
+        np.where(orphan, alone.var, prior.var),
+        np.where(orphan, alone.kappa, prior.kappa),
+    )
+
+
+def _choose(given: Found, other: Found, mirrored: NDArray[np.uint8]) -> Found:
+    flip = mirrored.astype(bool)
+    return Found(
+        np.where(flip[None, :, None], other.yx, given.yx),
+        np.where(flip[None], other.score, given.score),
+        np.where(flip[None], other.log_density, given.log_density),
+        np.where(flip, other.gain, given.gain),
+    )
+
+
+def _in_photo(yx: F4, mirrored: NDArray[np.uint8], peaks: PeakSet) -> F4:
+    """Take (P, N, 2) network pixels of the chosen orientation to (N, P, 2) units of the photo."""
+    pixels = np.swapaxes(yx, 0, 1).astype(np.float64)
+    flip = mirrored.astype(bool)
+    pixels[flip, :, 1] = peaks.input_size[1] - pixels[flip, :, 1]
+    frames = peaks.frames[:, None]
+    return (frames[..., 0] + frames[..., 1] * pixels).astype(np.float32)
