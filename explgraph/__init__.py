@@ -42,7 +42,7 @@ _HOME = {
     "open_images": "explgraph.images",
     "to_networkx": "explgraph.export",
 }
-__all__ = [*_HOME]  # noqa: PLE0604
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> object:

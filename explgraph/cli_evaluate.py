@@ -140,8 +140,11 @@ def _annotations(folders: Mapping[str, Path], file: Path | None) -> dict[str, An
 def _chosen_parts(
     truths: Mapping[str, Annotations], parts: str | None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the parts to measure in each category: those of ``--parts`` that it has."""
-    known = {name: truth.parts() for name, truth in truths.items()}
+    """Return the parts to measure in each category, of ``--parts`` that it has; head first."""
+    known = {
+        name: tuple(sorted(truth.parts(), key=lambda part: (part != "head", part)))
+        for name, truth in truths.items()
+    }
     if parts is None:
         return known
     wanted = split_names(parts)

@@ -57,7 +57,7 @@ def match(
     data = _summary(found, out)
     text = (
         f"{out}: {data['nodes']} nodes in {data['photos']} photos, {data['mirrored']} of them "
-        f"mirrored; a node is found in {data['found']:.0%} of the photos"
+        f"mirrored; nodes have a peak in {data['with_peak']:.0%} of the photos"
     )
     return Report(data, (text,), as_json)
 
@@ -69,5 +69,5 @@ def _summary(found: Matches, path: Path) -> dict[str, Any]:
         "skipped": list(found.header.get("skipped", ())),
         "nodes": len(found.node_layer),
         "mirrored": int(found.mirrored.sum()),
-        "found": float((found.score > 0).mean()) if found.score.size else 0.0,
+        "with_peak": float((found.score > 0).mean()) if found.score.size else 0.0,
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import cast
 
 from .backbones import Backbone, load_backbone
 from .errors import ExplGraphError
 from .graph import ExplanatoryGraph
-from .preprocess import FITS, Fit, Preprocess
+from .preprocess import Fit, Preprocess
 from .weights import SUFFIXES
 from .zoo import DEFAULT
+
+log = logging.getLogger("explgraph")
 
 
 def load_network(model: str, weights: str | None, *, device: str, fit: str = "stretch") -> Backbone:
@@ -36,12 +39,14 @@ def graph_network(
     """
     net = load_network(model or _recorded(graph), weights, device=device)
     made = dict(graph.header.get("preprocess") or {})
-    if made.get("fit") not in FITS:  # a transform is code, which comes with the factory
-        return net
-    preprocess = Preprocess(
-        tuple(made["input_size"]), fit=made["fit"], mean=made["mean"], std=made["std"]
-    )
-    return Backbone(net.module, preprocess, name=net.name, device=device)
+    if "mean" in made:
+        size, mean, std = tuple(made["input_size"]), made["mean"], made["std"]
+        preprocess = Preprocess(size, fit=made["fit"], mean=mean, std=std)
+        return Backbone(net.module, preprocess, name=net.name, device=device)
+    # A transform is code: the factory has to bring it.
+    if made != net.preprocess.to_json():
+        log.warning("photos may be shown to the network otherwise than when the graph was mined")
+    return net
 
 
 def _recorded(graph: ExplanatoryGraph) -> str:

@@ -24,7 +24,7 @@ from mining import match_peaks
 from .annotations import Annotations, write_annotations
 from .backbones import load_backbone
 from .demo_network import SIDE, trained_demo_net
-from .demo_report import GRAPH, MIRRORED, RAW, BestNode, DemoResult
+from .demo_report import BestNode, DemoResult
 from .drawing import draw_graph
 from .drawings import SEEDS, Drawing, draw_animal, draw_background
 from .evaluation import evaluate, raw_peaks
@@ -33,6 +33,7 @@ from .images import open_images
 from .measures import ranking, tracking_ratio, unique_nodes
 from .pipeline import extract, mine
 from .preprocess import Preprocess
+from .protocol import GRAPH, RAW, RAW_MIRRORED
 from .purity import Purity, best_photos, majority, node_labels, part_purity
 from .sheet import contact_sheet
 from .storage import PathLike, write_bytes
@@ -120,7 +121,7 @@ def run_demo(
     with clock.step("measuring", "Checking the nodes against the known parts"):
         rows = {
             RAW: raw_peaks(peaks),
-            MIRRORED: raw_peaks(peaks, matches.mirrored),
+            RAW_MIRRORED: raw_peaks(peaks, matches.mirrored),
             GRAPH: matches,
         }
         result = _measure(folder, species, graph, rows, unseen)

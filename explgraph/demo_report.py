@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .evaluation import Evaluation
 from .graph import ExplanatoryGraph
+from .protocol import GRAPH, RAW_MIRRORED
 from .purity import Purity
 from .structures import Matches
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-GRAPH, RAW, MIRRORED = "graph", "raw peaks", "raw peaks, mirrored"
-"""Rows of `DemoResult.evaluation`; the last are mirrored where the graph finds it right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +110,16 @@ class DemoResult:
         table = _table(
             f"How far they stray from each part, in {len(self.matches)} unseen drawings\n"
             "(0 = never, 1 = as far as a point that does not move)",
-            ("part", "best node", "", "100 nodes", "100 raw peaks", "fixed"),
+            ("part", "best node", "100 nodes", "100 raw peaks", "fixed", "the best node"),
         )
         for part in self.evaluation.parts:
-            best, ours, raw = self.best[part.part][0], part.tracking[GRAPH], part.tracking[MIRRORED]
+            best, ours, raw = (
+                self.best[part.part][0],
+                part.tracking[GRAPH],
+                part.tracking[RAW_MIRRORED],
+            )
             figures = (best.ratio, ours.t100, raw.t100, ours.constant)
-            table.add_row(part.part, best.id, *(f"{value:.2f}" for value in figures))
+            table.add_row(part.part, *(f"{value:.2f}" for value in figures), best.id)
         return table
 
     def _purity_table(self) -> RenderableType:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class ExplGraphError(ValueError):
-    """Something the caller can put right: the message says what was expected, what came, what to do."""
+    """What the caller can put right: the message says what was expected, what came, what to do."""
 
 
 def require(condition: bool, message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypedDict
@@ -19,8 +18,6 @@ from .peaks import find_peaks
 from .sketch import MirrorSketch
 from .storage import PathLike
 from .structures import F4, LayerSpec, Peaks, PeakSet
-
-log = logging.getLogger("explgraph")
 
 N_PEAKS = 8
 _LEAST_SCALE = 0.05  # of the layer's median: a filter silent on the background is no outlier for it

@@ -1,4 +1,4 @@
-"""The explanatory graph: nodes are part patterns of filters, edges tie each to those that move with it."""
+"""The explanatory graph: nodes are part patterns of filters, edges tie those that move together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ExplanatoryGraph:
     layers
         The mined layers, lowest first.
     input_size
-        (H_in, W_in) of the network's input, pixels. `mu`, `spread` and displacements use its pixels.
+        (H_in, W_in) of the network's input, pixels; `mu`, `spread` and displacements use them.
     channel_mean, channel_scale
         Per layer (C,): m_c and s_c of the response max((a - m_c) / s_c, 0).
     noise
@@ -49,11 +49,9 @@ class ExplanatoryGraph:
     score
         (P,) mean over the mining photos of response times responsibility.
     support
-        (P,) share of the mining photos in which the node fires (it is more likely than not the
-        source of its strongest peak).
+        (P,) share of the mining photos in which the node fires: scores half its mean or more.
     gain
-        (P,) held-out gain in log-likelihood over noise, summed over photos / number of photos:
-        the rank of a node.
+        (P,) held-out gain in log-likelihood over noise, per photo: the rank of a node.
     edge_child, edge_parent
         (E,) node indices, ordered by child, then parent.
     edge_displacement, edge_spread
@@ -119,7 +117,7 @@ class ExplanatoryGraph:
         p = len(self)
         channels = np.array([layer.channels for layer in self.layers], dtype=np.int64)
         valid = p == 0 or (
-            0 <= self.node_layer.min()
+            self.node_layer.min() >= 0
             and self.node_layer.max() < len(self.layers)
             and self.node_channel.min() >= 0
             and bool(np.all(self.node_channel < channels[self.node_layer]))
@@ -283,13 +281,14 @@ class ExplanatoryGraph:
         arrays, header = read_arrays(path, "graph")
         with whole_file(path, "graph"):
             layers = tuple(LayerSpec.from_json(v) for v in header.pop("layers"))
-            rows = {
+            rows: dict[str, Any] = {
                 name: tuple(arrays.pop(f"{name}.{i}") for i in range(len(layers)))
                 for name in ("channel_mean", "channel_scale", "noise")
             }
             names = {int(i): name for i, name in header.pop("names").items()}
             height, width = header.pop("input_size")
-            return cls(layers, (height, width), **rows, **arrays, names=names, header=header)
+            columns: dict[str, Any] = {**rows, **arrays}
+            return cls(layers, (height, width), **columns, names=names, header=header)
 
 
 def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:

@@ -14,8 +14,9 @@ def find_peaks(maps: F4, layer: LayerSpec, mean: F4, scale: F4, n_peaks: int = 8
     """Split every channel map into its local maxima and keep the strongest.
 
     A cell is a peak when its response f = max((a - m_c) / s_c, 0) is positive and no smaller than
-    its 8 neighbours'; of equal neighbours the lowest index (row by row) wins. The position is refined below the cell by a
-    parabola through the neighbours, along each axis, by at most half a cell.
+    its 8 neighbours'; of equal neighbours the lowest index (row by row) wins. The position is
+    refined below the cell by a parabola through the neighbours, along each axis, by at most half a
+    cell.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def find_peaks(maps: F4, layer: LayerSpec, mean: F4, scale: F4, n_peaks: int = 8
     n, channels = maps.shape[:2]
     yx = np.zeros((n, channels, n_peaks, 2), dtype=np.float32)
     weight = np.zeros((n, channels, n_peaks), dtype=np.float32)
-    finite = _find_peaks(
+    finite = _find_peaks(  # type: ignore[no-untyped-call]
         np.ascontiguousarray(maps, dtype=np.float32),
         np.asarray(mean, dtype=np.float64),
         np.asarray(scale, dtype=np.float64),
@@ -93,7 +94,7 @@ def _place(cells: F4, i: int, j: int) -> tuple[float, float]:
 
 
 @jit(parallel=True)
-def _find_peaks(maps, mean, scale, geometry, yx, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913
+def _find_peaks(maps, mean, scale, geometry, yx, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill ``yx`` and ``weight``; return (N,) whether all values of an image are finite."""
     n, channels, height, width = maps.shape
     n_peaks = weight.shape[2]

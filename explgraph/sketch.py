@@ -19,9 +19,9 @@ class MirrorSketch:
 
     Responses are squared, for the strong places are the reliable ones, and smoothed, so that a part
     need not lie in the same cell of two photos to count. Each filter's maps are divided by the root
-    of their length in this photo, so that no filter speaks for all, and the whole is scaled to length 1. A
-    fixed random signed hashing (count sketch) keeps inner products: <sketch_i, sketch_j> estimates
-    <f_i - g_i, f_j - g_j>.
+    of their length in this photo, so that no filter speaks for all, and the whole is scaled to
+    length 1. A fixed random signed hashing (count sketch) keeps inner products:
+    <sketch_i, sketch_j> estimates <f_i - g_i, f_j - g_j>.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def whole_file(path: PathLike, kind: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, IndexError) as error:
         raise ExplGraphError(
-            f"{path} is not a whole explgraph {kind} file (missing or wrong: {error}): make it again"
+            f"{path} is not a whole explgraph {kind} file (missing or wrong: {error}): make it anew"
         ) from error
 
 

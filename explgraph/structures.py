@@ -4,19 +4,19 @@ Dimensions, in every docstring: N images, C filters of a layer, H, W map cells, 
 P nodes, E edges, L layers. ``NONE = -1`` is the only value for "no index".
 
 Coordinates (one contract for everything): ``yx`` pairs, (0, 0) is the outer corner of the top-left
-pixel. *Network pixels* measure on the network's input, which is H_in by W_in wide; the *unit square*
-measures on the photo as a person sees it, (1, 1) being the outer corner of its bottom-right pixel.
+pixel. *Network pixels* measure on the network's input, H_in by W_in; the *unit square* measures on
+the photo as a person sees it, (1, 1) being the outer corner of its bottom-right pixel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import check_shape, require
 from .storage import PathLike, read_arrays, whole_file, write_arrays
@@ -29,7 +29,7 @@ U1 = NDArray[np.uint8]
 NONE = -1
 
 
-def _frozen(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+def _frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return a C-contiguous read-only view or copy; the caller's own array stays writable."""
     result = np.ascontiguousarray(array, dtype=dtype)
     view = result.view()
@@ -72,16 +72,18 @@ class LayerSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LayerSpec:
         """Rebuild a layer from `to_json`'s value."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+        pairs: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**pairs)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

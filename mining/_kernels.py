@@ -17,32 +17,41 @@ from numba import prange
 
 from explgraph._jit import jit
 
-from ._math import log_normal_2d, normal_2d
+from ._math import bump, height, log_normal_2d
+
+_Y, _X, _HALF_PRECISION, _SHARE, _AMPLITUDE = range(5)
 
 
 @jit
-def _node_shares(first, stop, image, weight, kappa, shares):
-    """Fill pi_V / (1 - pi_0) of a filter's nodes in one photo (Eq. 4); return their normaliser Z."""
+def _look_up(first, stop, image, mu, weight, noise, shift, var, kappa, nodes):
+    """Fill ``nodes (5, n)`` with what a photo's peaks need of a filter's n nodes; return Z.
+
+    Rows: predicted y and x (mu + nu), 1 / (2 S^2), the share pi_V / (1 - pi_0) (Eq. 4), and
+    pi_V / (2 pi S^2).
+    """
     total = 0.0
     for v in range(first, stop):
-        shares[v - first] = weight[v] * kappa[v, image]
-        total += shares[v - first]
-    if total > 0.0:
-        for v in range(first, stop):
-            shares[v - first] /= total
+        i = v - first
+        nodes[_Y, i] = mu[v, 0] + shift[v, image, 0]
+        nodes[_X, i] = mu[v, 1] + shift[v, image, 1]
+        nodes[_HALF_PRECISION, i] = 0.5 / var[v, image]
+        nodes[_SHARE, i] = weight[v] * kappa[v, image]
+        total += nodes[_SHARE, i]
+    for i in range(stop - first):
+        if total > 0.0:
+            nodes[_SHARE, i] /= total
+        nodes[_AMPLITUDE, i] = (1.0 - noise) * nodes[_SHARE, i] * height(nodes[_HALF_PRECISION, i])
     return total
 
 
 @jit
-def _joint_densities(first, stop, image, y, x, mu, shift, var, shares, signal, out):
-    """Fill pi_V N(p; mu_V + nu_V, S_V^2) of a filter's nodes at one place; return their sum."""
+def _joint_densities(y, x, nodes, joint):
+    """Fill pi_V N(p; mu_V + nu_V, S_V^2 I) of a filter's nodes at one place; return their sum."""
     total = 0.0
-    for v in range(first, stop):
-        dy = y - mu[v, 0] - shift[v, image, 0]
-        dx = x - mu[v, 1] - shift[v, image, 1]
-        value = signal * shares[v - first] * normal_2d(dy, dx, var[v, image])
-        out[v - first] = value
-        total += value
+    for i in range(nodes.shape[1]):
+        dy, dx = y - nodes[_Y, i], x - nodes[_X, i]
+        joint[i] = nodes[_AMPLITUDE, i] * bump(dy, dx, nodes[_HALF_PRECISION, i])
+        total += joint[i]
     return total
 
 
@@ -53,7 +62,7 @@ def e_step(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, ar
     Returns
     -------
     objective (C,)
-        Peak-weighted log-likelihood of each filter, relative to uniform noise.
+        Peak-weighted log-likelihood of each filter, over that of uniform noise.
     noise_mass (C,), total_mass (C,)
         Response that noise explains, and all of it.
     mass (P,), offer (P,)
@@ -74,41 +83,53 @@ def e_step(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, ar
     square = np.zeros(n_nodes)
     for c in prange(channels):
         first, stop = start[c], start[c + 1]
-        shares = np.zeros(stop - first)
+        nodes = np.zeros((5, stop - first))
         joint = np.zeros(stop - first)
+        moments = np.zeros((4, stop - first))
         for image in range(n):
             if peak_weight[c, image, 0] <= 0.0:
                 continue
-            normaliser = _node_shares(first, stop, image, weight, kappa, shares)
+            normaliser = _look_up(
+                first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes
+            )
             explained = 0.0
+            moments[:] = 0.0
             for k in range(n_peaks):
                 f = float(peak_weight[c, image, k])
                 if f <= 0.0:
                     break
                 y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                signal = _joint_densities(
-                    first, stop, image, y, x, mu, shift, var, shares, 1.0 - noise[c], joint
-                )
+                signal = _joint_densities(y, x, nodes, joint)
                 density = signal + noise[c] / area
                 objective[c] += f * math.log(density * area)
                 total_mass[c] += f
                 explained += f * signal / density
-                for v in range(first, stop):
-                    if joint[v - first] <= 0.0:
-                        continue
-                    resp = f * joint[v - first] / density
-                    py, px = y - shift[v, image, 0], x - shift[v, image, 1]
-                    mass[v] += resp
-                    pull[v, 0] += resp * py / var[v, image]
-                    pull[v, 1] += resp * px / var[v, image]
-                    pull[v, 2] += resp / var[v, image]
-                    square[v] += resp * ((py - mu[v, 0]) ** 2 + (px - mu[v, 1]) ** 2)
-            if normaliser > 0.0:
-                for v in range(first, stop):
-                    offer[v] += explained * kappa[v, image] / normaliser
+                _add_moments(f / density, y, x, nodes, joint, moments)
             noise_mass[c] -= explained
+            for v in range(first, stop):
+                i = v - first
+                precision = 2.0 * nodes[_HALF_PRECISION, i]
+                mass[v] += moments[0, i]
+                pull[v, 0] += precision * (moments[1, i] + moments[0, i] * mu[v, 0])
+                pull[v, 1] += precision * (moments[2, i] + moments[0, i] * mu[v, 1])
+                pull[v, 2] += precision * moments[0, i]
+                square[v] += moments[3, i]
+                if normaliser > 0.0:
+                    offer[v] += explained * kappa[v, image] / normaliser
         noise_mass[c] += total_mass[c]
     return objective, noise_mass, total_mass, mass, offer, pull, square
+
+
+@jit
+def _add_moments(scale, y, x, nodes, joint, moments):
+    """Add F r and its moments about the predicted place: sums of 1, dy, dx, |d|^2."""
+    for i in range(len(joint)):
+        resp = scale * joint[i]
+        dy, dx = y - nodes[_Y, i], x - nodes[_X, i]
+        moments[0, i] += resp
+        moments[1, i] += resp * dy
+        moments[2, i] += resp * dx
+        moments[3, i] += resp * (dy * dy + dx * dx)
 
 
 @jit(parallel=True)
@@ -135,33 +156,45 @@ def infer(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, are
     gain = np.zeros((channels, n))
     for c in prange(channels):
         first, stop = start[c], start[c + 1]
-        shares = np.zeros(stop - first)
+        nodes = np.zeros((5, stop - first))
         joint = np.zeros(stop - first)
         for image in range(n):
-            _node_shares(first, stop, image, weight, kappa, shares)
-            for v in range(first, stop):
-                log_density[v, image] = log_normal_2d(0.0, 0.0, var[v, image])
+            _look_up(first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes)
             for k in range(n_peaks):
                 f = float(peak_weight[c, image, k])
                 if f <= 0.0:
                     break
                 y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                signal = _joint_densities(
-                    first, stop, image, y, x, mu, shift, var, shares, 1.0 - noise[c], joint
-                )
-                density = signal + noise[c] / area
+                density = _joint_densities(y, x, nodes, joint) + noise[c] / area
                 gain[c, image] += f * math.log(density * area)
                 for v in range(first, stop):
                     value = np.float32(f * joint[v - first] / density)
                     if value > score[v, image]:
                         score[v, image] = value
                         peak[v, image] = k
-                        log_density[v, image] = log_normal_2d(
-                            y - mu[v, 0] - shift[v, image, 0],
-                            x - mu[v, 1] - shift[v, image, 1],
-                            var[v, image],
-                        )
+            for v in range(first, stop):
+                i, k = v - first, peak[v, image]
+                dy = float(peak_yx[c, image, k, 0]) - nodes[_Y, i] if k >= 0 else 0.0
+                dx = float(peak_yx[c, image, k, 1]) - nodes[_X, i] if k >= 0 else 0.0
+                log_density[v, image] = log_normal_2d(dy, dx, nodes[_HALF_PRECISION, i])
     return peak, score, log_density, gain
+
+
+@jit(parallel=True)
+def places(peak_yx, start, mu, shift, peak):
+    """Return (P, N, 2) where nodes are: at their peak, or else where they are predicted."""
+    n_nodes, n = peak.shape
+    yx = np.zeros((n_nodes, n, 2), dtype=np.float32)
+    for c in prange(len(start) - 1):
+        for v in range(start[c], start[c + 1]):
+            for image in range(n):
+                k = peak[v, image]
+                for axis in range(2):
+                    if k >= 0:
+                        yx[v, image, axis] = peak_yx[c, image, k, axis]
+                    else:
+                        yx[v, image, axis] = mu[v, axis] + shift[v, image, axis]
+    return yx
 
 
 @jit(parallel=True)
@@ -175,48 +208,46 @@ def held_out_gain(peak_weight, peak_yx, start, mu, weight, noise, shift, var, ka
     result = np.zeros(mu.shape[0])
     for c in prange(channels):
         first, stop = start[c], start[c + 1]
-        shares = np.zeros(stop - first)
+        nodes = np.zeros((5, stop - first))
         joint = np.zeros(stop - first)
         resp = np.zeros((stop - first, n_peaks))
         for image in range(n):
-            _node_shares(first, stop, image, weight, kappa, shares)
+            _look_up(first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes)
             resp[:] = 0.0
             for k in range(n_peaks):
                 f = float(peak_weight[c, image, k])
                 if f <= 0.0:
                     break
                 y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                signal = _joint_densities(
-                    first, stop, image, y, x, mu, shift, var, shares, 1.0 - noise[c], joint
-                )
-                density = signal + noise[c] / area
-                for v in range(first, stop):
-                    resp[v - first, k] = f * joint[v - first] / density
+                density = _joint_densities(y, x, nodes, joint) + noise[c] / area
+                resp[:, k] = joint * (f / density)
             for v in range(first, stop):
-                own = resp[v - first]
-                if own.sum() <= 0.0:
+                own, node = resp[v - first], nodes[:, v - first]
+                mass = own.sum()
+                if mass <= 0.0:
                     continue
-                odds = max(shares[v - first] * (1.0 - noise[c]), 1e-300) * area / noise[c]
-                result[v] += own.sum() * math.log(odds) + _photo_gain(
-                    own, peak_yx[c, image], shift[v, image], var[v, image], pull[v], area
+                odds = node[_SHARE] * (1.0 - noise[c]) * area / noise[c]
+                result[v] += mass * math.log(odds) + _photo_gain(
+                    own, peak_yx[c, image], mu[v], node, pull[v], area
                 )
     return result
 
 
 @jit
-def _photo_gain(resp, places, shift, var, pull, area):
+def _photo_gain(resp, places, mu, node, pull, area):
     """Sum F r log N(p; mu + nu, S^2) over one photo's peaks, mu being the other photos' mean."""
-    y_sum, x_sum, precision = pull[0], pull[1], pull[2]
+    precision = 2.0 * node[_HALF_PRECISION]
+    y_sum, x_sum, rest = pull[0], pull[1], pull[2]
     for k in range(len(resp)):
-        y_sum -= resp[k] * (places[k, 0] - shift[0]) / var
-        x_sum -= resp[k] * (places[k, 1] - shift[1]) / var
-        precision -= resp[k] / var
-    if precision <= 1e-6 * pull[2]:  # the node lives from this photo alone: it predicts nothing
+        y_sum -= resp[k] * precision * (places[k, 0] - node[_Y] + mu[0])
+        x_sum -= resp[k] * precision * (places[k, 1] - node[_X] + mu[1])
+        rest -= resp[k] * precision
+    if rest <= 1e-6 * pull[2]:  # the node lives from this photo alone: it predicts nothing
         return -resp.sum() * math.log(area)
     gain = 0.0
     for k in range(len(resp)):
         if resp[k] > 0.0:
-            dy = places[k, 0] - y_sum / precision - shift[0]
-            dx = places[k, 1] - x_sum / precision - shift[1]
-            gain += resp[k] * log_normal_2d(dy, dx, var)
+            dy = places[k, 0] - node[_Y] + mu[0] - y_sum / rest
+            dx = places[k, 1] - node[_X] + mu[1] - x_sum / rest
+            gain += resp[k] * log_normal_2d(dy, dx, node[_HALF_PRECISION])
     return gain

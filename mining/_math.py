@@ -9,27 +9,24 @@ import math
 
 from explgraph._jit import jit
 
-TWO_PI = 2.0 * math.pi
 FAR = 32.0
 """Squared distance over 2 S^2 beyond which a density is taken as zero: exp(-32) is 1e-14."""
 
 
 @jit
-def exponent_2d(dy: float, dx: float, var: float) -> float:
-    """Return |d|^2 / (2 S^2)."""
-    return (dy * dy + dx * dx) / (2.0 * var)
+def bump(dy: float, dx: float, half_precision: float) -> float:
+    """Return exp(-|d|^2 / (2 S^2)), half_precision being 1 / (2 S^2); 0 where that is far."""
+    exponent = (dy * dy + dx * dx) * half_precision
+    return math.exp(-exponent) if exponent < FAR else 0.0
 
 
 @jit
-def normal_2d(dy: float, dx: float, var: float) -> float:
-    """Return the isotropic normal density N(d; 0, S^2 I), per square pixel; 0 where it is far."""
-    far = exponent_2d(dy, dx, var)
-    if far > FAR:
-        return 0.0
-    return math.exp(-far) / (TWO_PI * var)
+def height(half_precision: float) -> float:
+    """Return the isotropic normal's density at its centre, 1 / (2 pi S^2), per square pixel."""
+    return half_precision / math.pi
 
 
 @jit
-def log_normal_2d(dy: float, dx: float, var: float) -> float:
-    """Return the log of the isotropic normal density, at any distance."""
-    return -exponent_2d(dy, dx, var) - math.log(TWO_PI * var)
+def log_normal_2d(dy: float, dx: float, half_precision: float) -> float:
+    """Return log N(d; 0, S^2 I), at any distance."""
+    return math.log(height(half_precision)) - (dy * dy + dx * dx) * half_precision

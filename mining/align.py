@@ -27,7 +27,7 @@ def mirror_signs(sketch: F4) -> NDArray[np.int8]:
 
     Returns
     -------
-    (N,) +1 or -1. The first photo that is not symmetric has +1, for left and right are a convention.
+    (N,) +1 or -1. The first photo that is not symmetric has +1: which side is which is free.
     """
     check_shape("sketch", sketch, (None, None))
     n = len(sketch)

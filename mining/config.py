@@ -41,7 +41,7 @@ class MiningConfig:
     spread_top: float = 0.15
     spread: float = 0.1
     parent_rounds: int = 3
-    max_iter: int = 12
+    max_iter: int = 8
     tol: float = 0.02
 
     def __post_init__(self) -> None:

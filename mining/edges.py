@@ -17,7 +17,7 @@ _BLOCK = 4096  # edges at a time: bounds the temporaries
 
 
 def fires(score: F4, mean_score: F4) -> NDArray[np.bool_]:
-    """Return (P, N) where a node fires: it scores at least half of its mean over the mining photos."""
+    """Return (P, N) where a node fires: it scores at least half its mean over the mining photos."""
     return (score > 0) & (score >= _FIRES * mean_score[:, None])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,17 @@ class Mixture:
         return len(self.mu)
 
     @property
+    def columns(self) -> tuple[I8, F8, F8, F8]:
+        """start, mu, weight, noise: as the kernels take them."""
+        return self.start, self.mu, self.weight, self.noise
+
+    @property
     def channel(self) -> I4:
         """(P,) filter of each node."""
         return np.repeat(np.arange(len(self.start) - 1, dtype=np.int32), np.diff(self.start))
 
     def select(self, order: I8) -> Mixture:
-        """Keep some nodes, filter by filter; the weights of a filter's rest are scaled to sum to 1."""
+        """Keep some nodes, filter by filter; the weights of what is left of a filter sum to 1."""
         counts = np.bincount(self.channel[order], minlength=len(self.start) - 1)
         start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         weight = _normalised(self.weight[order], start)
@@ -109,14 +114,9 @@ class Inference(NamedTuple):
     gain: F8
 
 
-def _call(kernel: Any, peaks: PeakColumns, mixture: Mixture, prior: Prior, *rest: Any) -> Any:
-    m = mixture
-    return kernel(*peaks, m.start, m.mu, m.weight, m.noise, *prior, *rest)
-
-
 def e_step(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Statistics:
     """Return the statistics of the peaks under the mixture; ``area`` in square network pixels."""
-    return Statistics(*_call(_kernels.e_step, peaks, mixture, prior, area))
+    return Statistics(*_kernels.e_step(*peaks, *mixture.columns, *prior, area))
 
 
 def m_step(mixture: Mixture, stats: Statistics) -> Mixture:
@@ -142,15 +142,15 @@ def m_step(mixture: Mixture, stats: Statistics) -> Mixture:
 
 def fit(
     peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, *, max_iter: int, tol: float
-) -> tuple[Mixture, list[float]]:
+) -> tuple[Mixture, Statistics, list[float]]:
     """Run EM under a fixed prior.
 
     Stops after ``max_iter`` steps, or when a step adds less than ``tol`` times what all have added.
 
     Returns
     -------
-    The mixture, and the objective (peak-weighted log-likelihood over uniform noise) before each
-    step and after the last one.
+    The mixture, its statistics, and the objective (peak-weighted log-likelihood over uniform noise)
+    before each step and after the last one.
     """
     stats = e_step(peaks, mixture, prior, area)
     objective = [float(stats.objective.sum())]
@@ -160,28 +160,26 @@ def fit(
         objective.append(float(stats.objective.sum()))
         if objective[-1] - objective[-2] <= tol * (objective[-1] - objective[0]):
             break
-    return mixture, objective
+    return mixture, stats, objective
 
 
 def infer(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Inference:
     """Find each node in each photo."""
-    return Inference(*_call(_kernels.infer, peaks, mixture, prior, area))
+    return Inference(*_kernels.infer(*peaks, *mixture.columns, *prior, area))
 
 
 def places(peaks: PeakColumns, mixture: Mixture, prior: Prior, inference: Inference) -> F4:
     """Return (P, N, 2) where nodes are, network pixels: at their peak, or else as predicted."""
-    image = np.arange(peaks.n_images)
-    at = peaks.yx[mixture.channel[:, None], image[None], np.maximum(inference.peak, 0)]
-    predicted = mixture.mu.astype(np.float32)[:, None] + prior.shift
-    return np.where((inference.peak >= 0)[..., None], at, predicted)
+    yx: F4 = _kernels.places(peaks.yx, mixture.start, mixture.mu, prior.shift, inference.peak)
+    return yx
 
 
 def held_out_gain(
     peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, stats: Statistics
 ) -> F8:
     """Return (P,) the nodes' gain in log-likelihood over noise per photo, each held out in turn."""
-    gain: F8 = _call(_kernels.held_out_gain, peaks, mixture, prior, area, stats.pull)
-    return gain / peaks.n_images
+    gain: F8 = _kernels.held_out_gain(*peaks, *mixture.columns, *prior, area, stats.pull)
+    return gain / np.float64(peaks.n_images)
 
 
 def _normalised(weight: F8, start: I8) -> F8:

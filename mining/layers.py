@@ -10,7 +10,7 @@ import numpy as np
 from explgraph.structures import F4, F8, I4, LayerSpec, Peaks
 
 from .config import MiningConfig
-from .em import I8, Inference, Mixture, PeakColumns, e_step, fit, held_out_gain, infer, places
+from .em import I8, Mixture, PeakColumns, Statistics, fit, held_out_gain, infer, places
 from .parents import Prior, choose_parents, flat_prior, mobile_candidates, predict
 
 
@@ -76,6 +76,15 @@ def layer_variance(config: MiningConfig, input_size: tuple[int, int], has_parent
     return (share * min(input_size)) ** 2
 
 
+class _Block(NamedTuple):
+    """An EM block's outcome: the mixture, under which parents and prior, with its statistics."""
+
+    mixture: Mixture
+    parent: I4
+    prior: Prior
+    stats: Statistics
+
+
 @dataclass
 class LayerMiner:
     """Mines one layer; the steps share its peaks and record the objective."""
@@ -104,11 +113,10 @@ class LayerMiner:
     def mine(self, density: float, rng: np.random.Generator) -> MinedLayer:
         """Fit without parents, then with parents chosen and chosen anew, then prune."""
         mixture = Mixture.at(self._first_places(density, rng), self.layer.channels)
-        parent = np.zeros((len(mixture), 0), dtype=np.int32)
-        mixture, found = self._settle(mixture, parent)
+        block = self._settle(mixture, np.zeros((len(mixture), 0), dtype=np.int32))
         if self.above is not None:
-            mixture, parent = self._link(mixture, found)
-        return self._prune(mixture, parent)
+            block = self._link(block, self.above)
+        return self._prune(block)
 
     @property
     def _area(self) -> float:
@@ -122,7 +130,8 @@ class LayerMiner:
             [rng.permutation(height * width)[:each] for _ in range(self.layer.channels)]
         )
         grid = np.stack(np.divmod(cells, width), axis=1)
-        return np.array(self.layer.offset) + np.array(self.layer.stride) * grid
+        places: F8 = np.array(self.layer.offset) + np.array(self.layer.stride) * grid
+        return places
 
     def _prior(self, parent: I4) -> Prior:
         has_parents = self.above is not None and parent.shape[1] > 0
@@ -134,10 +143,10 @@ class LayerMiner:
             layer_variance(self.config, self.input_size, has_parents),
         )
 
-    def _settle(self, mixture: Mixture, parent: I4) -> tuple[Mixture, MinedLayer]:
-        """Run an EM block under some parents and find the nodes."""
+    def _settle(self, mixture: Mixture, parent: I4) -> _Block:
+        """Run an EM block under some parents."""
         prior = self._prior(parent)
-        mixture, objective = fit(
+        mixture, stats, objective = fit(
             self.peaks,
             mixture,
             prior,
@@ -146,59 +155,48 @@ class LayerMiner:
             tol=self.config.tol,
         )
         self.objective.append(objective)
-        return mixture, self._found(mixture, parent, prior)
+        return _Block(mixture, parent, prior, stats)
 
-    def _found(self, mixture: Mixture, parent: I4, prior: Prior) -> MinedLayer:
-        stats = e_step(self.peaks, mixture, prior, self._area)
-        found: Inference = infer(self.peaks, mixture, prior, self._area)
-        mass = np.maximum(stats.mass, np.finfo(np.float64).tiny)
-        return MinedLayer(
-            mixture,
-            parent,
-            held_out_gain(self.peaks, mixture, prior, self._area, stats),
-            np.sqrt(stats.square / (2 * mass)),
-            places(self.peaks, mixture, prior, found),
-            found.score,
-            self.objective,
-        )
-
-    def _link(self, mixture: Mixture, found: MinedLayer) -> tuple[Mixture, I4]:
-        assert self.above is not None
-        upper = self.above
+    def _link(self, block: _Block, upper: MinedLayer) -> _Block:
+        """Choose parents and run a block under them, until the choice stays or rounds run out."""
         candidates = mobile_candidates(upper.yx, upper.score, self.config.n_candidates)
-        parent = found.parent
+        displacement, score = upper.displacement[candidates], upper.score[candidates]
         for _ in range(self.config.parent_rounds):
-            choice = choose_parents(
-                found.displacement,
-                found.score,
-                upper.displacement[candidates],
-                upper.score[candidates],
-                self.config.n_parents,
-            )
-            chosen = candidates[choice].astype(np.int32)
-            if np.array_equal(chosen, parent):
+            found = infer(self.peaks, block.mixture, block.prior, self._area)
+            yx = places(self.peaks, block.mixture, block.prior, found)
+            yx -= block.mixture.mu.astype(np.float32)[:, None]
+            choice = choose_parents(yx, found.score, displacement, score, self.config.n_parents)
+            parent = candidates[choice].astype(np.int32)
+            if np.array_equal(parent, block.parent):
                 break
-            parent = chosen
-            mixture, found = self._settle(mixture, parent)
-        return mixture, parent
+            block = self._settle(block.mixture, parent)
+        return block
 
-    def _prune(self, mixture: Mixture, parent: I4) -> MinedLayer:
-        """Drop nodes that gain nothing over noise; order the others by gain; fit once more."""
-        before = self._found(mixture, parent, self._prior(parent))
-        keep = _by_gain(mixture, before.gain)
-        _, layer = self._settle(mixture.select(keep), parent[keep])
-        order = _by_gain(layer.mixture, layer.gain, prune=False)
-        return layer._replace(
-            mixture=layer.mixture.select(order),
-            parent=layer.parent[order],
-            gain=layer.gain[order],
-            spread=layer.spread[order],
-            yx=layer.yx[order],
-            score=layer.score[order],
+    def _prune(self, block: _Block) -> MinedLayer:
+        """Drop nodes that gain nothing over noise, fit once more, and order the rest by gain."""
+        gain = self._gain(block)
+        keep = _by_gain(block.mixture, gain)
+        keep = keep[gain[keep] > 0]
+        block = self._settle(block.mixture.select(keep), block.parent[keep])
+        gain = self._gain(block)
+        found = infer(self.peaks, block.mixture, block.prior, self._area)
+        yx = places(self.peaks, block.mixture, block.prior, found)
+        mass = np.maximum(block.stats.mass, np.finfo(np.float64).tiny)
+        order = _by_gain(block.mixture, gain)
+        return MinedLayer(
+            mixture=block.mixture.select(order),
+            parent=block.parent[order],
+            gain=gain[order],
+            spread=np.sqrt(block.stats.square / (2 * mass))[order],
+            yx=yx[order],
+            score=found.score[order],
+            objective=self.objective,
         )
 
+    def _gain(self, block: _Block) -> F8:
+        return held_out_gain(self.peaks, block.mixture, block.prior, self._area, block.stats)
 
-def _by_gain(mixture: Mixture, gain: F8, *, prune: bool = True) -> I8:
-    """Return node indices by filter, then falling gain; those without gain are left out."""
-    order = np.lexsort((np.arange(len(gain)), -gain, mixture.channel))
-    return order[gain[order] > 0] if prune else order
+
+def _by_gain(mixture: Mixture, gain: F8) -> I8:
+    """Return node indices by filter, then falling gain."""
+    return np.lexsort((np.arange(len(gain)), -gain, mixture.channel))

@@ -19,7 +19,7 @@ from .config import MiningConfig
 from .edges import edge_columns, fires
 from .layers import LayerMiner, MinedLayer
 
-log = logging.getLogger("explgraph")
+_log = logging.getLogger("explgraph")
 
 
 def mine_peaks(
@@ -60,7 +60,7 @@ def mine_peaks(
         "no node explains the peaks better than noise does: give more photos of one category",
     )
     for spec, count in zip(peaks.layers, counts, strict=True):
-        log.info("layer %s: %d nodes", spec.name, count)
+        _log.info("layer %s: %d nodes", spec.name, count)
     return _assemble(peaks, mined, config, seed)
 
 
@@ -143,6 +143,6 @@ def _assemble(
 
 
 def _part_numbers(layer: MinedLayer) -> I4:
-    """Number each filter's nodes from 0, in their order (falling gain)."""
+    """Return each node's number in its filter, from 0 in their order (falling gain)."""
     mixture = layer.mixture
     return (np.arange(len(mixture)) - mixture.start[mixture.channel]).astype(np.int32)

@@ -119,7 +119,7 @@ def choose_parents(
     """Choose the upper nodes whose displacements agree best with each node's over the images.
 
     The disagreement of V and U is the mean over photos of |d_V - d_U|^2, weighted by the product of
-    both scores, so that a photo in which either is missing says nothing. Four matrix products give it.
+    both scores, so that a photo in which either is missing says nothing. Matrix products give it.
 
     Parameters
     ----------
@@ -168,7 +168,6 @@ class _Moments(NamedTuple):
         weight = self.weight @ upper.weight.T
         square = self.second @ upper.weight.T + self.weight @ upper.second.T
         square -= 2 * (self.first_y @ upper.first_y.T + self.first_x @ upper.first_x.T)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = square / weight
-        mean[~(weight > 0)] = np.inf
+        never = np.full_like(square, np.inf)  # no photo shows both
+        mean: F4 = np.divide(square, weight, out=never, where=weight > 0)
         return mean

@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
 import explgraph.protocol as protocol
 from explgraph.annotations import Annotations
+from explgraph.backbones import Backbone
 from explgraph.errors import ExplGraphError
 from explgraph.protocol import category_means, seed_means, study_images, study_peaks
 from explgraph.structures import LayerSpec, Peaks, PeakSet
-from mining import MiningConfig
+from mining import MiningConfig, match_peaks
 
 N, SIDE = 32, 64.0
 ROWS = ["raw peaks", "raw peaks, mirrored", "no edges", "graph", "supervised ceiling"]
@@ -44,7 +47,7 @@ def moving_peaks(rng):
 
 
 def annotations_of(peaks, shift):
-    """The head moves with the object, 10 pixels left of its middle; the rock does not move along."""
+    """The head moves with the object, left of its middle; the rock does not move along."""
     head = np.array([32.0, 18.0]) + shift - 0.5
     rock = np.random.default_rng(9).uniform(5, 60, (N, 2))
     return Annotations(
@@ -89,33 +92,34 @@ def test_raw_peaks_do_not_depend_on_the_seed(study):
     assert raw.groupby("part")["t100"].nunique().eq(1).all()
 
 
-def test_the_graphs_are_those_that_the_rows_promise(data, monkeypatch):
-    mined, matched = [], []
-    mine, match = protocol.mine_peaks, protocol.match_peaks
+def test_the_rows_are_what_their_names_promise(data, monkeypatch):
+    mined, measured = [], []
+    mine, measure = protocol.mine_peaks, protocol.evaluate
 
     def mine_and_note(peaks, *, config, seed):
-        graph = mine(peaks, config=config, seed=seed)
-        mined.append((config, seed, graph))
-        return graph
+        mined.append((config.n_parents, config.tol, seed, mine(peaks, config=config, seed=seed)))
+        return mined[-1][-1]
 
-    def match_and_note(graph, peaks):
-        matched.append(graph)
-        return match(graph, peaks)
+    def measure_and_note(rows, annotations, **options):
+        measured.append((rows, options))
+        return measure(rows, annotations, **options)
 
     monkeypatch.setattr(protocol, "mine_peaks", mine_and_note)
-    monkeypatch.setattr(protocol, "match_peaks", match_and_note)
-    config = MiningConfig(n_parents=3)
+    monkeypatch.setattr(protocol, "evaluate", measure_and_note)
+    config = MiningConfig(n_parents=3, tol=0.01)
     study = study_peaks(*data, (64, 64), seeds=(7,), parts=["head"], config=config)
-    assert [(c.n_parents, seed) for c, seed, _ in mined] == [(3, 7), (0, 7)]
-    (_, _, graph), (_, _, plain) = mined
-    assert len(graph.edge_child) > 0
-    assert len(plain.edge_child) == 0
-    assert {id(g) for g in matched} == {id(graph), id(plain)}
-    nodes = study.table.set_index("row")["nodes"]
-    assert nodes["graph"] == len(graph)
-    assert nodes["no edges"] == len(plain)
-    assert nodes["raw peaks"] == nodes["raw peaks, mirrored"] == 10
+    assert [note[:3] for note in mined] == [(3, 0.01, 7), (0, 0.01, 7)]
+    graph, plain = (note[-1] for note in mined)
+    assert len(graph.edge_child) > 0 == len(plain.edge_child)
+    ((rows, options),) = measured
+    for name, expected in (("graph", graph), ("no edges", plain)):
+        np.testing.assert_array_equal(rows[name].yx, match_peaks(expected, data[0]).yx)
+        np.testing.assert_array_equal(options["rank"][name], expected.gain)
+    assert rows["graph"].mirrored.any()
+    np.testing.assert_array_equal(rows["raw peaks, mirrored"].mirrored, rows["graph"].mirrored)
+    assert not rows["raw peaks"].mirrored.any()
     assert set(study.table["part"]) == {"head"}
+    assert list(study.table["nodes"])[:4] == [10, 10, len(plain), len(graph)]
 
 
 def test_study_json_is_by_seed_and_without_nan(study):
@@ -141,6 +145,35 @@ def test_study_needs_different_seeds(data, seeds):
 def test_study_of_boxes_is_refused(data):
     with pytest.raises(ExplGraphError, match="whole photos"):
         study_images(None, [], data[1], boxes="boxes.csv")
+
+
+def test_sizes_are_those_of_upright_photos_that_could_be_read(tmp_path, monkeypatch):
+    grey = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    photo = Image.fromarray(grey)
+    photo.save(tmp_path / "wide.png")
+    lying = Image.Exif()
+    lying[0x0112] = 6  # the camera was turned by 90 degrees
+    photo.save(tmp_path / "tall.jpg", exif=lying)
+    photo.save(tmp_path / "unmarked.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    marked = ("wide.png", "tall.jpg", "broken.png", "elsewhere.png")
+    parts = Annotations(marked, ("head",) * 4, np.ones((4, 2)), np.ones((4, 2)), marked)
+    asked = {}
+
+    def note(peaks, annotations, photo_size, **options):
+        asked.update(options, images=peaks.images, size=photo_size)
+
+    monkeypatch.setattr(protocol, "study_peaks", note)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.ReLU())
+    backbone = Backbone(net, input_size=(32, 32), device="cpu")
+    study_images(backbone, tmp_path, parts, layers=["1"], category="x", seeds=(2,), parts=["head"])
+    assert asked == {
+        "images": ("tall.jpg", "unmarked.png", "wide.png"),
+        "size": {"wide.png": (40, 60), "tall.jpg": (60, 40)},
+        "category": "x",
+        "seeds": (2,),
+        "parts": ["head"],
+    }
 
 
 # --- averages, by hand ----------------------------------------------------------------------------

@@ -1,0 +1,278 @@
+"""Every formula of mining once more, slowly: plain loops that share no code with the library.
+
+Names are the library's; equations those of docs/method.md. Peaks come as in `Peaks`: photos first,
+``weight (N, C, K)`` and ``yx (N, C, K, 2)``. A mixture is anything with ``start``, ``mu``,
+``weight``, ``noise``; a prior anything with ``shift``, ``var``, ``kappa``.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+# -- peaks -----------------------------------------------------------------------------------------
+
+
+def vertex(left, centre, right):
+    """Where a parabola through (-1, left), (0, centre), (1, right) has its top."""
+    a, b, _ = np.polyfit([-1, 0, 1], [left, centre, right], 2)
+    return float(np.clip(-b / (2 * a), -0.5, 0.5)) if abs(a) > 1e-12 else 0.0
+
+
+def find_peaks(maps, layer, mean, scale, n_peaks=8):
+    """Yield for every photo and channel its peaks (y, x, weight), strongest first."""
+    n, channels, height, width = maps.shape
+    result = [[[] for _ in range(channels)] for _ in range(n)]
+    for i, c in itertools.product(range(n), range(channels)):
+        cells = maps[i, c].astype(float)
+        for y, x in itertools.product(range(height), range(width)):
+            around = [
+                (cells[v, u], -(v * width + u))
+                for v in range(max(y - 1, 0), min(y + 2, height))
+                for u in range(max(x - 1, 0), min(x + 2, width))
+            ]
+            is_top = max(around) == (cells[y, x], -(y * width + x))
+            response = max((cells[y, x] - mean[c]) / scale[c], 0)
+            if not is_top or response == 0:
+                continue
+            dy = vertex(*cells[y - 1 : y + 2, x]) if 0 < y < height - 1 else 0
+            dx = vertex(*cells[y, x - 1 : x + 2]) if 0 < x < width - 1 else 0
+            place = [layer.offset[a] + layer.stride[a] * v for a, v in ((0, y + dy), (1, x + dx))]
+            result[i][c].append((*place, response))
+        result[i][c].sort(key=lambda peak: -peak[2])
+        del result[i][c][n_peaks:]
+    return result
+
+
+# -- densities -------------------------------------------------------------------------------------
+
+
+def normal_2d(dy, dx, var):
+    return math.exp(-(dy**2) / (2 * var) - dx**2 / (2 * var)) / (2 * math.pi * var)
+
+
+def predict(start, parent, displacement, var):
+    """Eq. 2 and 3: ``shift (P, N, 2), var (P, N), kappa (P, N)``."""
+    n_nodes, n = len(start) - 1, displacement.shape[1]
+    shift, out, kappa = np.zeros((n_nodes, n, 2)), np.zeros((n_nodes, n)), np.zeros((n_nodes, n))
+    for v, i in itertools.product(range(n_nodes), range(n)):
+        ups = parent[start[v] : start[v + 1]]
+        out[v, i] = 1 / np.mean([1 / var[u] for u in ups])
+        shift[v, i] = out[v, i] * np.mean([displacement[u, i] / var[u] for u in ups], axis=0)
+        apart = np.mean([np.sum((shift[v, i] - displacement[u, i]) ** 2) / var[u] for u in ups])
+        geometric = math.prod(float(var[u]) for u in ups) ** (1 / len(ups))
+        kappa[v, i] = out[v, i] / geometric * math.exp(-apart / 2)
+    return shift, out, kappa
+
+
+def shares(mixture, prior, channel, image):
+    """Eq. 4: {node: pi_V} of a filter's nodes in one photo."""
+    nodes = range(mixture.start[channel], mixture.start[channel + 1])
+    each = {v: float(mixture.weight[v]) * float(prior.kappa[v, image]) for v in nodes}
+    total = sum(each.values())
+    left = 1 - mixture.noise[channel]
+    return {v: left * value / total if total > 0 else 0.0 for v, value in each.items()}
+
+
+def terms(mixture, prior, channel, image, place):
+    """{node: pi_V N(p; mu_V + nu_V, S_V^2)} of Eq. 5."""
+    result = {}
+    for v, share in shares(mixture, prior, channel, image).items():
+        dy, dx = place - (mixture.mu[v] + prior.shift[v, image])
+        result[v] = share * normal_2d(dy, dx, float(prior.var[v, image]))
+    return result
+
+
+def every_peak(peaks):
+    """Yield (filter, photo, peak, weight, place) of all peaks."""
+    for i, c, k in np.ndindex(*peaks.weight.shape):
+        if peaks.weight[i, c, k] > 0:
+            yield c, i, k, float(peaks.weight[i, c, k]), peaks.yx[i, c, k].astype(float)
+
+
+def responsibilities(peaks, mixture, prior, area):
+    """(P, N, K) P(V | p) and (C, N, K) log P(p) A, both 0 where there is no peak."""
+    n, channels, k = peaks.weight.shape
+    resp, log = np.zeros((len(mixture.mu), n, k)), np.zeros((channels, n, k))
+    for c, i, j, _, place in every_peak(peaks):
+        parts = terms(mixture, prior, c, i, place)
+        density = sum(parts.values()) + mixture.noise[c] / area
+        log[c, i, j] = math.log(density * area)
+        for v, value in parts.items():
+            resp[v, i, j] = value / density
+    return resp, log
+
+
+# -- EM --------------------------------------------------------------------------------------------
+
+
+def objective(peaks, mixture, prior, area):
+    _, log = responsibilities(peaks, mixture, prior, area)
+    return sum(f * log[c, i, k] for c, i, k, f, _ in every_peak(peaks))
+
+
+def m_step(peaks, mixture, prior, area):
+    """One step: {"mu", "weight", "noise"}. Weights maximise the minoriser of docs/method.md."""
+    resp, _ = responsibilities(peaks, mixture, prior, area)
+    n_nodes, (n, channels, _) = len(mixture.mu), peaks.weight.shape
+    top, bottom, mass = np.zeros((n_nodes, 2)), np.zeros(n_nodes), np.zeros(n_nodes)
+    signal, total = np.zeros((channels, n)), np.zeros(channels)
+    for c, i, k, f, place in every_peak(peaks):
+        total[c] += f
+        for v in range(mixture.start[c], mixture.start[c + 1]):
+            share = f * resp[v, i, k]
+            top[v] += share * (place - prior.shift[v, i]) / prior.var[v, i]
+            bottom[v] += share / prior.var[v, i]
+            mass[v] += share
+            signal[c, i] += share
+    weight, mu, noise = np.zeros(n_nodes), mixture.mu.copy(), mixture.noise.copy()
+    for c in range(channels):
+        nodes = range(mixture.start[c], mixture.start[c + 1])
+        for v in nodes:
+            offer = 0.0
+            for i in range(n):
+                z = sum(mixture.weight[u] * float(prior.kappa[u, i]) for u in nodes)
+                offer += signal[c, i] * float(prior.kappa[v, i]) / z if z > 0 else 0.0
+            weight[v] = mass[v] / offer if mass[v] > 0 else 0.0
+            mu[v] = top[v] / bottom[v] if mass[v] > 0 else mu[v]
+        here = slice(mixture.start[c], mixture.start[c + 1])
+        weight[here] = weight[here] / weight[here].sum() if weight[here].sum() > 0 else 0.0
+        noise[c] = 1 - signal[c].sum() / total[c] if total[c] > 0 else noise[c]
+    return {"mu": mu, "weight": weight, "noise": noise}
+
+
+def held_out_gain(peaks, mixture, prior, area):
+    """(P,) per photo: sum F r log(pi_V N(p; mu of the other photos + nu) A / pi_0)."""
+    resp, _ = responsibilities(peaks, mixture, prior, area)
+    n, channels, n_peaks = peaks.weight.shape
+    channel = np.repeat(np.arange(channels), np.diff(mixture.start))
+    gain = np.zeros(len(mixture.mu))
+    for v, c in enumerate(channel):
+        own = peaks.weight[:, c].astype(float) * resp[v]  # (N, K)
+        for i in range(n):
+            top, bottom = np.zeros(2), 0.0
+            for j, k in itertools.product(range(n), range(n_peaks)):
+                if j != i:
+                    pull = own[j, k] / prior.var[v, j]
+                    top = top + pull * (peaks.yx[j, c, k].astype(float) - prior.shift[v, j])
+                    bottom += pull
+            odds = shares(mixture, prior, c, i)[v] * area / mixture.noise[c]
+            for k in range(n_peaks):
+                if own[i, k] > 0 and bottom > 0:
+                    dy, dx = peaks.yx[i, c, k].astype(float) - top / bottom - prior.shift[v, i]
+                    log_normal = math.log(1 / (2 * math.pi * prior.var[v, i]))
+                    log_normal -= (dy**2 + dx**2) / (2 * prior.var[v, i])
+                    gain[v] += own[i, k] * (math.log(odds) + log_normal)
+    return gain / n
+
+
+# -- inference and matching ------------------------------------------------------------------------
+
+
+def infer(peaks, mixture, prior, area):
+    """Eq. 6: ``yx (P, N, 2), score (P, N), log_density (P, N), gain (C, N)``."""
+    resp, log = responsibilities(peaks, mixture, prior, area)
+    n, channels, n_peaks = peaks.weight.shape
+    channel = np.repeat(np.arange(channels), np.diff(mixture.start))
+    shape = (len(mixture.mu), n)
+    yx, score, log_density = np.zeros((*shape, 2)), np.zeros(shape), np.zeros(shape)
+    for (v, c), i in itertools.product(enumerate(channel), range(n)):
+        centre = mixture.mu[v] + prior.shift[v, i]
+        value = [float(peaks.weight[i, c, k]) * resp[v, i, k] for k in range(n_peaks)]
+        best = max(range(n_peaks), key=value.__getitem__)
+        score[v, i] = value[best]
+        yx[v, i] = peaks.yx[i, c, best] if score[v, i] > 0 else centre
+        off = yx[v, i] - centre
+        log_density[v, i] = -math.log(2 * math.pi * prior.var[v, i]) - (off @ off) / (
+            2 * prior.var[v, i]
+        )
+    gain = (peaks.weight.transpose(1, 0, 2) * log).sum(axis=2)
+    return yx, score, log_density, gain
+
+
+class Rows:
+    """A bundle of arrays by name."""
+
+    def __init__(self, **arrays):
+        self.__dict__.update(arrays)
+
+
+def find_nodes(graph, layers, spread_top, spread):
+    """All nodes of a graph in photos: ``yx (P, N, 2), score (P, N), gain (N,)``.
+
+    ``spread_top`` and ``spread`` are the standard deviations, pixels, of nodes without and with
+    parents.
+    """
+    n, area = len(layers[0].weight), graph.input_size[0] * graph.input_size[1]
+    yx, score = np.zeros((len(graph.mu), n, 2)), np.zeros((len(graph.mu), n))
+    gain, response = np.zeros(n), np.zeros(n)
+    for index in range(len(graph.layers) - 1, -1, -1):
+        nodes = [v for v in range(len(graph.mu)) if graph.node_layer[v] == index]
+        channels = layers[index].weight.shape[1]
+        shift = np.zeros((len(nodes), n, 2))
+        var, kappa = np.full((len(nodes), n), spread_top**2), np.ones((len(nodes), n))
+        for row, v in enumerate(nodes):
+            ups = [int(u) for c, u in zip(graph.edge_child, graph.edge_parent, strict=True) if c == v]
+            if ups:
+                moved = yx[ups] - graph.mu[ups][:, None]
+                one = predict([0, len(ups)], range(len(ups)), moved, [spread**2] * len(ups))
+                shift[row], var[row], kappa[row] = one[0][0], one[1][0], one[2][0]
+        mixture = Rows(
+            start=np.array([sum(graph.node_channel[v] < c for v in nodes) for c in range(channels + 1)]),
+            mu=graph.mu[nodes].astype(float),
+            weight=graph.weight[nodes].astype(float),
+            noise=graph.noise[index].astype(float),
+        )
+        prior = Rows(shift=shift, var=var, kappa=kappa)
+        yx[nodes], score[nodes], _, filters = infer(layers[index], mixture, prior, area)
+        gain += filters.sum(axis=0)
+        response += layers[index].weight.sum(axis=(1, 2))
+    return yx, score, gain / response
+
+
+# -- parents, mirror images, edges -----------------------------------------------------------------
+
+
+def disagreement(displacement, score, upper_displacement, upper_score):
+    """(P, U) score-weighted mean over photos of |d_V - d_U|^2; inf where they never meet."""
+    result = np.full((len(score), len(upper_score)), np.inf)
+    for v, u in np.ndindex(*result.shape):
+        weight = score[v].astype(float) * upper_score[u].astype(float)
+        if weight.sum() > 0:
+            apart = np.sum((displacement[v] - upper_displacement[u]).astype(float) ** 2, axis=1)
+            result[v, u] = (weight * apart).sum() / weight.sum()
+    return result
+
+
+def mobile_candidates(yx, score, n_candidates):
+    n_nodes = len(score)
+    variance, total = [], [float(s.astype(float).sum()) for s in score]
+    for v in range(n_nodes):
+        weight = score[v].astype(float) / max(total[v], 1e-300)
+        mean = sum(w * p for w, p in zip(weight, yx[v].astype(float), strict=True))
+        variance.append(sum(w * np.sum((p - mean) ** 2) for w, p in zip(weight, yx[v], strict=True)))
+    by_motion = sorted(range(n_nodes), key=lambda v: -variance[v])
+    mobile = sorted(by_motion[: (n_nodes + 1) // 2])
+    return sorted(sorted(mobile, key=lambda v: -total[v])[:n_candidates])
+
+
+def mirror_signs(sketch):
+    """The best of all 2^N choices, with +1 for the first photo: only for a few photos."""
+    gram = sketch.astype(float) @ sketch.astype(float).T
+    choices = itertools.product([1, -1], repeat=len(sketch) - 1)
+    return max((np.array([1, *z]) for z in choices), key=lambda z: z @ gram @ z)
+
+
+def relation(child_yx, parent_yx, child_score, parent_score):
+    """Mean displacement and its deviation per axis over photos, weighted by both scores."""
+    weight = child_score.astype(float) * parent_score.astype(float)
+    offset = child_yx.astype(float) - parent_yx.astype(float)
+    mean = np.average(offset, axis=0, weights=weight)
+    return mean, math.sqrt(np.average(np.sum((offset - mean) ** 2, axis=1), weights=weight) / 2)
+
+
+def coactivation(child_score, parent_score):
+    """How often both score half of their mean at least, over chance."""
+    first = (child_score > 0) & (child_score >= 0.5 * child_score.mean())
+    second = (parent_score > 0) & (parent_score >= 0.5 * parent_score.mean())
+    return np.mean(first & second) / (np.mean(first) * np.mean(second))
