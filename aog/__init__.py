@@ -1,3 +1,7 @@
-"""And-Or graphs over the nodes of an explanatory graph: the data types; fitting follows."""
+"""And-Or graphs over the nodes of an explanatory graph: so far their data types."""
+
+from .structures import AndOrGraph, Localizations
 
 DISTRIBUTION = "explgraph"
+
+__all__ = ["AndOrGraph", "Localizations"]

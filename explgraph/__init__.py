@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
     from .backbones import Backbone as Backbone
     from .backbones import load_backbone as load_backbone
+    from .drawing import draw_graph as draw_graph
     from .errors import ExplGraphError as ExplGraphError
+    from .export import export_graph as export_graph
+    from .export import to_networkx as to_networkx
     from .graph import ExplanatoryGraph as ExplanatoryGraph
+    from .images import open_images as open_images
     from .pipeline import extract as extract
     from .pipeline import match as match
     from .pipeline import mine as mine
+    from .sheet import contact_sheet as contact_sheet
     from .structures import LayerSpec as LayerSpec
     from .structures import Matches as Matches
     from .structures import Peaks as Peaks
@@ -34,7 +39,9 @@ _HOME = {
     "MiningConfig": "mining",
     "PeakSet": "explgraph.structures",
     "Peaks": "explgraph.structures",
+    "contact_sheet": "explgraph.sheet",
     "draw_graph": "explgraph.drawing",
+    "export_graph": "explgraph.export",
     "extract": "explgraph.pipeline",
     "load_backbone": "explgraph.backbones",
     "match": "explgraph.pipeline",

@@ -16,6 +16,7 @@ import typer
 from . import cli_options as cli
 from .cli_base import FAILED, Report, one_line, table
 from .cli_options import check_out_file, check_out_folder, layer_choice, read_options
+from .decoding import UnreadableImageError
 from .errors import ExplGraphError, require
 from .images import ImageSource, LoadedImage, open_images
 
@@ -153,6 +154,7 @@ def _mine_classes(
 
 def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
     """Divide the images of a folder among its sub-folders, sorted by name."""
+    require(folder.is_dir(), f"--per-class: {folder} is a file, expected a folder of class folders")
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     require(len(names) > 0, f"--per-class: {folder} holds no folders, one for each class")
     members: dict[str, list[int]] = {name: [] for name in names}
@@ -161,7 +163,7 @@ def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
         first, slash, _ = item.name.partition("/")
         (members[first] if slash else loose).append(index)
     if loose:
-        log.warning("%d photos lie beside the class folders and are left out", len(loose))
+        log.warning("%d images lie beside the class folders and are left out", len(loose))
     return {name: _ClassSource(source, name, indices) for name, indices in members.items()}
 
 
@@ -176,8 +178,11 @@ class _ClassSource(ImageSource):
         self._whole, self._indices = whole, tuple(indices)
 
     def load(self, index: int) -> LoadedImage:
-        """Decode one item."""
-        return self._whole.load(self._indices[index])
+        """Decode one item; errors, too, call it by its name in the class folder."""
+        try:
+            return self._whole.load(self._indices[index])
+        except UnreadableImageError as error:
+            raise UnreadableImageError(self.items[index].name, error.reason) from error
 
 
 def _summary(graph: ExplanatoryGraph, path: Path) -> dict[str, Any]:

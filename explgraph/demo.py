@@ -8,6 +8,7 @@ that each step can be done again by hand.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,8 +49,7 @@ MODEL = "explgraph.demo:network"
 
 _N_BEST = 200  # nodes, and raw peaks, that purity judges beside all of them
 _SURE = 0.8  # a node is named after a part that lies under it in at least this share of photos
-_PER_LAYER = 8  # nodes in the picture of the graph
-_PER_PART = 2  # nodes on the contact sheet
+_PER_PART = 2  # nodes on the contact sheet, and in each layer of the picture of the graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +259,9 @@ def _write(result: DemoResult) -> None:
     """Write the graph, the matches and the pictures."""
     result.graph.save(result.out / "graph.safetensors")
     result.matches.save(result.out / "matches.safetensors")
+    picture = result.graph.select(_nodes_of_each_part(result.graph))
     for suffix in ("svg", "png"):
-        draw_graph(result.graph, result.out / f"graph.{suffix}", nodes_per_layer=_PER_LAYER)
+        draw_graph(picture, result.out / f"graph.{suffix}")
     best = {node.node for nodes in result.best.values() for node in nodes}
     contact_sheet(
         result.graph,
@@ -269,3 +270,15 @@ def _write(result: DemoResult) -> None:
         result.out / "nodes.png",
         nodes=sorted(best, key=lambda node: (-result.graph.node_layer[node], node)),
     )
+
+
+def _nodes_of_each_part(graph: ExplanatoryGraph) -> list[int]:
+    """Return the best nodes of each layer and part; no part counts as one more."""
+    chosen: list[int] = []
+    taken: Counter[tuple[int, str]] = Counter()
+    for node in np.argsort(-graph.gain, kind="stable").tolist():
+        group = (int(graph.node_layer[node]), graph.names.get(node, ""))
+        if taken[group] < _PER_PART:
+            taken[group] += 1
+            chosen.append(node)
+    return chosen

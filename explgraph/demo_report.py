@@ -108,9 +108,9 @@ class DemoResult:
 
     def _part_table(self) -> RenderableType:
         table = _table(
-            f"How far they stray from each part, in {len(self.matches)} unseen drawings\n"
+            f"How far nodes and raw peaks stray from each part, in {len(self.matches)} drawings\n"
             "(0 = never, 1 = as far as a point that does not move)",
-            ("part", "best node", "100 nodes", "100 raw peaks", "fixed", "the best node"),
+            ("part", "best node", "100 nodes", "100 peaks", "fixed", "the best node"),
         )
         for part in self.evaluation.parts:
             best, ours, raw = (

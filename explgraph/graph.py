@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import check_finite, check_shape, require, unknown_name
 from .storage import PathLike, read_arrays, whole_file, write_arrays
-from .structures import F4, I4, LayerSpec, _frozen
+from .structures import F4, I4, LayerSpec, frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,11 +98,11 @@ class ExplanatoryGraph:
             value = getattr(self, name)
             check_shape(f"ExplanatoryGraph.{name}", value, shape)
             is_index = name in _NODE_INTS or name in _EDGE_INTS
-            object.__setattr__(self, name, _frozen(value, np.int32 if is_index else np.float32))
+            object.__setattr__(self, name, frozen(value, np.int32 if is_index else np.float32))
             if not is_index:
                 check_finite(f"ExplanatoryGraph.{name}", getattr(self, name))
         for name in ("channel_mean", "channel_scale", "noise"):
-            rows = tuple(_frozen(a, np.float32) for a in getattr(self, name))
+            rows = tuple(frozen(a, np.float32) for a in getattr(self, name))
             require(len(rows) == len(self.layers), f"{name} needs one array per layer")
             for row, layer in zip(rows, self.layers, strict=True):
                 check_shape(f"{name} of {layer.name}", row, (layer.channels,))

@@ -29,7 +29,7 @@ U1 = NDArray[np.uint8]
 NONE = -1
 
 
-def _frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return a C-contiguous read-only view or copy; the caller's own array stays writable."""
     result = np.ascontiguousarray(array, dtype=dtype)
     view = result.view()
@@ -107,8 +107,8 @@ class Peaks:
     def __post_init__(self) -> None:
         check_shape("Peaks.weight", self.weight, (None, self.layer.channels, None))
         check_shape("Peaks.yx", self.yx, (*self.weight.shape, 2))
-        object.__setattr__(self, "yx", _frozen(self.yx, np.float32))
-        object.__setattr__(self, "weight", _frozen(self.weight, np.float32))
+        object.__setattr__(self, "yx", frozen(self.yx, np.float32))
+        object.__setattr__(self, "weight", frozen(self.weight, np.float32))
 
     def __len__(self) -> int:
         return int(self.weight.shape[0])
@@ -162,11 +162,11 @@ class PeakSet:
             len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
             "PeakSet needs a channel mean and scale for each of its layers",
         )
-        object.__setattr__(self, "frames", _frozen(self.frames, np.float64))
+        object.__setattr__(self, "frames", frozen(self.frames, np.float64))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
         for name in ("channel_mean", "channel_scale"):
             object.__setattr__(
-                self, name, tuple(_frozen(a, np.float32) for a in getattr(self, name))
+                self, name, tuple(frozen(a, np.float32) for a in getattr(self, name))
             )
 
     def __len__(self) -> int:
@@ -282,7 +282,7 @@ class Matches:
         kinds = {"mirrored": np.uint8, "node_layer": np.int32}
         for name in ("yx", "score", "log_density", "mirrored", "node_layer"):
             dtype = kinds.get(name, np.float32)
-            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def __len__(self) -> int:

@@ -45,7 +45,9 @@ def planted_peaks(
     """
     rng = np.random.default_rng(seed)
     shape = (len(strides), channels, limbs)
-    pose = rng.normal(0, move, (limbs, n_images, 2)).clip(-1.8 * move, 1.8 * move)
+    pose = rng.normal(0, 1, (limbs, n_images, 2)).clip(-1.8, 1.8)
+    # All limbs move alike: parents are looked for among the half of the nodes that moves most.
+    pose = (pose - pose.mean(axis=1, keepdims=True)) / pose.std(axis=(1, 2), keepdims=True) * move
     rows = rng.uniform(0.35, 0.65, shape) * SIDE
     # Limbs side by side from left to right, in a different order in every filter.
     order = rng.permuted(np.tile(np.arange(limbs), (*shape[:2], 1)), axis=-1)

@@ -335,16 +335,18 @@ def test_mine_per_class_goes_on_after_a_failure(work, model, tmp_path):
         (zoo / name).mkdir(parents=True)
         for photo in sorted((work / "zoo/zebra").iterdir())[:count]:
             (zoo / name / photo.name).write_bytes(photo.read_bytes())
+    (zoo / "good/broken.png").write_bytes(b"no picture")
     (zoo / "loose.png").write_bytes((work / "zoo/zebra/00.png").read_bytes())
     options = ("--per-class", "--model", model, "--layers", LAYERS[1], "--out", tmp_path / "out")
     result = run("mine", zoo, *options, "--json")
     assert result.exit_code == 1
     data = json.loads(result.stdout)
     assert list(data["graphs"]) == ["good"]
+    assert data["graphs"]["good"]["skipped"] == ["broken.png"]  # named as within its class folder
     assert list(data["failed"]) == ["bad", "tiny"]
     assert "no images" in data["failed"]["bad"]
     assert "error: bad: " in result.stderr
-    assert "1 photos lie beside the class folders" in result.stderr
+    assert "1 images lie beside the class folders" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.safetensors"]
     assert "2 of 3 classes failed: bad, tiny" in run("mine", zoo, *options).stdout
 
@@ -373,6 +375,7 @@ def test_mine_per_class_takes_boxes_of_all_classes(work, model, tmp_path):
         (["{}/zoo/zebra", "--out", "{}/dir.safetensors"], "is a folder"),
         (["{}/zoo", "--per-class", "--out", "{}/net.py"], "is a file"),
         (["{}/zoo/zebra", "--per-class", "--out", "{}/o"], "holds no folders"),
+        (["{}/zoo/zebra/00.png", "--per-class", "--out", "{}/o"], "folder of class folders"),
         (["{}/zoo/zebra", "--out", "g.safetensors", "--layers", "relu9"], "relu3"),
         (["{}/zoo", "--per-class", "--out", "{}/o", "--layers", "relu9"], "relu3"),
         (["{}/zoo/zebra", "--out", "g.safetensors", "--layers", ","], "no layers given"),

@@ -1,0 +1,387 @@
+"""Mining: planted graphs are found again, whatever the order, the orientation, the threads."""
+
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explgraph.errors import ExplGraphError
+from explgraph.structures import Peaks, PeakSet
+from mining import MiningConfig, match_peaks, mine_peaks
+from mining.mine import mine_layers, orientation, oriented_peaks
+from tests import oracle
+from tests.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = MiningConfig(n_parents=4)
+
+
+def as_given(peaks):
+    return dataclasses.replace(peaks, mirrored=None, sketch=None)
+
+
+def mined(planted, **options):
+    return mine_peaks(as_given(planted.peaks), **{"config": CONFIG, **options})
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return planted_peaks(strides=(8, 8, 16), seed=1)
+
+
+@pytest.fixture(scope="module")
+def graph(planted):
+    return mined(planted)
+
+
+def saved_bytes(graph, folder):
+    graph.save(folder / "graph.safetensors")
+    return (folder / "graph.safetensors").read_bytes()
+
+
+# -- planted graphs --------------------------------------------------------------------------------
+
+
+def limbs_of(graph, means):
+    """(P,) which planted node of its filter lies next to each mined node, and how far it is."""
+    away = np.linalg.norm(graph.mu[:, None] - means[graph.node_layer, graph.node_channel], axis=2)
+    return away.argmin(axis=1), away.min(axis=1)
+
+
+def counterparts(graph, limb, shape):
+    """(L, C, limbs) the best mined node of each planted one; every planted one must have some."""
+    best = np.full(shape, -1)
+    for v in np.argsort(graph.score, kind="stable"):
+        best[graph.node_layer[v], graph.node_channel[v], limb[v]] = v
+    assert np.all(best >= 0)
+    return best
+
+
+def check_recovery(graph, planted, peaks, means, places):
+    limb, away = limbs_of(graph, means)
+    best = counterparts(graph, limb, means.shape[:3])
+    error = away[best]
+    assert np.mean(error) < SIDE / 32
+    assert np.max(error) < SIDE / 8
+    # What mined nodes see somewhere else is noise: little.
+    assert graph.score[away > SIDE / 8].sum() < 0.02 * graph.score.sum()
+    # In each photo the node is where it was planted.
+    found = match_peaks(graph, peaks).yx[:, best] * SIDE  # (N, L, C, limbs, 2)
+    exact = np.linalg.norm(np.moveaxis(found, 0, 3) - places, axis=4) < 0.01
+    assert np.mean(exact[planted.seen]) > 0.95
+    # Nodes are tied to those that move with them; half of the nodes above are of the other limb.
+    same = [limb[graph.parents(v)] == limb[v] for v in best[:-1].ravel()]
+    assert all(len(row) == CONFIG.n_parents for row in same)
+    assert np.mean(same) > 0.85
+
+
+@pytest.mark.parametrize("strides, seed", [((8, 16), 0), ((8, 8, 16), 1), ((8, 8, 16), 3)])
+def test_planted_graph__is_recovered(strides, seed):
+    planted = planted_peaks(strides=strides, seed=seed)
+    peaks = as_given(planted.peaks)
+    graph = mine_peaks(peaks, config=CONFIG, seed=seed)
+    check_recovery(graph, planted, peaks, planted.means, planted.yx)
+
+
+def test_planted_graph__mirrored_peaks_give_the_mirrored_graph():
+    planted = planted_peaks(strides=(8, 8, 16), seed=1)
+    turned = tuple(mirror_image(p) for p in planted.peaks.peaks)
+    peaks = dataclasses.replace(as_given(planted.peaks), peaks=turned)
+    graph = mine_peaks(peaks, config=CONFIG)
+    flip = np.array([1, -1])
+    means, places = [0, SIDE] + flip * planted.means, [0, SIDE] + flip * planted.yx
+    check_recovery(graph, planted, peaks, means, places)
+
+
+def test_planted_graph__without_edges_is_recovered_too(planted):
+    graph = mined(planted, config=MiningConfig(n_parents=0))
+    assert len(graph.edge_child) == 0
+    limb, away = limbs_of(graph, planted.means)
+    best = counterparts(graph, limb, planted.means.shape[:3])
+    assert np.mean(away[best]) < SIDE / 32
+
+
+def test_parents__narrow_the_search(planted, graph):
+    """A node's spread about where its parents expect it is below that about its mean place."""
+    limb, _ = limbs_of(graph, planted.means)
+    best = counterparts(graph, limb, planted.means.shape[:3])
+    plain = mined(planted, config=MiningConfig(n_parents=0))
+    plain_best = counterparts(plain, limbs_of(plain, planted.means)[0], planted.means.shape[:3])
+    assert np.median(graph.spread[best[0]]) < 0.6 * np.median(plain.spread[plain_best[0]])
+
+
+# -- orientation -----------------------------------------------------------------------------------
+
+
+def turn(peaks, images):
+    """The same photos, some of them mirrored before anybody saw them."""
+    flip = np.zeros(len(peaks), dtype=bool)
+    flip[images] = True
+    rows = flip[:, None, None]
+
+    def mixed(first, second):
+        return tuple(
+            Peaks(
+                a.layer,
+                np.where(rows[..., None], b.yx, a.yx),
+                np.where(rows, b.weight, a.weight),
+            )
+            for a, b in zip(first, second, strict=True)
+        )
+
+    return dataclasses.replace(
+        peaks,
+        peaks=mixed(peaks.peaks, peaks.mirrored),
+        mirrored=mixed(peaks.mirrored, peaks.peaks),
+        sketch=np.where(flip[:, None], -peaks.sketch, peaks.sketch),
+    )
+
+
+def test_orientation__undoes_what_was_mirrored(planted, rng):
+    images = rng.permutation(np.arange(1, len(planted.peaks)))[:11]
+    found = orientation(turn(planted.peaks, images))
+    assert sorted(np.flatnonzero(found)) == sorted(images)
+    restored = oriented_peaks(turn(planted.peaks, images), found)
+    for ours, theirs in zip(restored, planted.peaks.peaks, strict=True):
+        assert np.array_equal(ours.yx, theirs.yx)
+        assert np.array_equal(ours.weight, theirs.weight)
+
+
+def test_photos_that_face_either_way__give_the_same_graph(planted, rng, tmp_path):
+    images = rng.permutation(np.arange(1, len(planted.peaks)))[:12]
+    expected = mine_peaks(planted.peaks, config=CONFIG)
+    found = mine_peaks(turn(planted.peaks, images), config=CONFIG)
+    assert saved_bytes(found, tmp_path) == saved_bytes(expected, tmp_path)
+
+
+def test_photos_that_face_either_way__the_first_one_decides(planted, rng, tmp_path):
+    """With the first photo mirrored, all photos are: the graph of the mirrored peaks."""
+    found = mine_peaks(turn(planted.peaks, [0, 3, 4, 7]), config=CONFIG)
+    all_turned = turn(planted.peaks, np.arange(len(planted.peaks)))
+    assert saved_bytes(found, tmp_path) == saved_bytes(
+        mine_peaks(all_turned, config=CONFIG), tmp_path
+    )
+
+
+def test_orientation__without_mirrored_peaks_is_as_given(planted):
+    peaks = as_given(planted.peaks)
+    assert not orientation(peaks).any()
+    assert oriented_peaks(peaks, orientation(peaks)) == peaks.peaks
+
+
+# -- what every graph fulfils ----------------------------------------------------------------------
+
+
+def test_objective__falls_in_no_block(planted):
+    layers = mine_layers(planted.peaks.peaks, planted.peaks.input_size, CONFIG, 0)
+    blocks = [np.array(block) for layer in layers for block in layer.objective]
+    assert len(blocks) >= 3 + 2  # at least: one a layer, then parents, then pruned
+    for block in blocks:
+        assert np.all(np.diff(block) >= -1e-9 * np.abs(block[:-1]))
+
+
+def test_graph__nodes_and_edges_are_in_order(graph):
+    keys = list(zip(graph.node_layer, graph.node_channel, graph.node_part, strict=True))
+    assert keys == sorted(set(keys))
+    edges = list(zip(graph.edge_child, graph.edge_parent, strict=True))
+    assert edges == sorted(set(edges))
+    above = graph.node_layer[graph.edge_parent] - graph.node_layer[graph.edge_child]
+    assert np.all(above == 1)
+
+
+def test_graph__parts_of_a_filter_fall_by_gain_and_share_its_weight(graph):
+    for layer, spec in enumerate(graph.layers):
+        for c in range(spec.channels):
+            rows = np.flatnonzero((graph.node_layer == layer) & (graph.node_channel == c))
+            assert graph.node_part[rows].tolist() == list(range(len(rows)))
+            assert np.all(np.diff(graph.gain[rows]) <= 0)
+            np.testing.assert_allclose(graph.weight[rows].sum(), 1, rtol=1e-5)
+
+
+def test_graph__every_top_filter_starts_with_a_tenth_of_its_cells(planted):
+    loose = mined(planted, config=MiningConfig(n_parents=4, density_top=0.01, density=0.004))
+    counts = np.zeros((3, 5), dtype=int)
+    np.add.at(counts, (loose.node_layer, loose.node_channel), 1)
+    assert counts.max(axis=1).tolist() == [2, 2, 1]  # ceil(.004 * 256), ceil(.01 * 64)
+
+
+def test_graph__records_how_it_was_made(planted, graph):
+    header = graph.header
+    assert header["seed"] == 0
+    assert header["n_images"] == len(planted.peaks)
+    assert MiningConfig.from_json(header["config"]) == CONFIG
+    assert {"explgraph", "numba", "numpy", "python"} <= set(header["versions"])
+    assert header["weight_hash"] == planted.peaks.header["weight_hash"]
+
+
+def test_scores_and_edges__are_those_of_the_mining_photos(planted, graph):
+    layers = mine_layers(planted.peaks.peaks, planted.peaks.input_size, CONFIG, 0)
+    yx = np.concatenate([layer.yx for layer in layers])
+    score = np.concatenate([layer.score for layer in layers])
+    np.testing.assert_allclose(graph.score, score.mean(axis=1), rtol=1e-5)
+    half = (score > 0) & (score >= score.mean(axis=1, keepdims=True) / 2)
+    np.testing.assert_allclose(graph.support, half.mean(axis=1), atol=1e-6)
+    some = range(0, len(graph.edge_child), 7)
+    for e in some:
+        c, p = graph.edge_child[e], graph.edge_parent[e]
+        mean, deviation = oracle.relation(yx[c], yx[p], score[c], score[p])
+        np.testing.assert_allclose(graph.edge_displacement[e], mean, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(graph.edge_spread[e], deviation, rtol=1e-4, atol=1e-3)
+        expected = oracle.coactivation(score[c], score[p])
+        np.testing.assert_allclose(graph.edge_coactivation[e], expected, rtol=1e-5)
+
+
+def test_spread__is_the_deviation_about_the_predicted_place(planted):
+    layers = mine_layers(planted.peaks.peaks[-1:], planted.peaks.input_size, CONFIG, 0)
+    top, peaks = layers[0], planted.peaks.peaks[-1]
+    shape = (len(top.mixture.mu), len(peaks))
+    variance = (CONFIG.spread_top * SIDE) ** 2
+    prior = oracle.Rows(
+        shift=np.zeros((*shape, 2)), var=np.full(shape, variance), kappa=np.ones(shape)
+    )
+    resp, _ = oracle.responsibilities(peaks, top.mixture, prior, SIDE**2)
+    for v, c in enumerate(top.mixture.channel):
+        mass = peaks.weight[:, c].astype(float) * resp[v]
+        off = peaks.yx[:, c].astype(float) - top.mixture.mu[v]
+        expected = np.sqrt((mass * np.sum(off**2, axis=2)).sum() / mass.sum() / 2)
+        np.testing.assert_allclose(top.spread[v], expected, rtol=1e-6)
+
+
+# -- what must not matter --------------------------------------------------------------------------
+
+
+def test_seed__decides_alone(planted, graph, tmp_path):
+    assert saved_bytes(mined(planted), tmp_path) == saved_bytes(graph, tmp_path)
+    assert saved_bytes(mined(planted, seed=1), tmp_path) != saved_bytes(graph, tmp_path)
+
+
+def test_order_of_photos__does_not_matter(planted, graph, rng):
+    order = rng.permutation(len(planted.peaks))
+    again = mine_peaks(as_given(planted.peaks).take(order), config=CONFIG)
+    assert len(again) == len(graph)
+    assert np.array_equal(again.edge_parent, graph.edge_parent)
+    for name in ("mu", "weight", "score", "support", "gain", "spread", "edge_displacement"):
+        ours, theirs = getattr(again, name), getattr(graph, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+SCRIPT = """
+import hashlib, sys, numba
+from explgraph.structures import PeakSet
+from mining import MiningConfig, mine_peaks
+peaks = PeakSet.load(sys.argv[1])
+for threads in (1, 2, 4):
+    numba.set_num_threads(threads)
+    mine_peaks(peaks, config=MiningConfig(n_parents=4), seed=5).save(sys.argv[2])
+    with open(sys.argv[2], "rb") as file:
+        print(hashlib.sha256(file.read()).hexdigest())
+"""
+
+
+def test_threads__give_the_same_bytes(tmp_path):
+    """With 1, 2 and 4 threads of another process, from peaks that went through a file.
+
+    The layer has more nodes than one block of the choice of parents.
+    """
+    peaks = planted_peaks(n_images=10, strides=(8, 16), channels=90).peaks
+    peaks.save(tmp_path / "peaks.safetensors")
+    mine_peaks(peaks, config=CONFIG, seed=5).save(tmp_path / "here.safetensors")
+    here = hashlib.sha256((tmp_path / "here.safetensors").read_bytes()).hexdigest()
+    files = [str(tmp_path / "peaks.safetensors"), str(tmp_path / "there.safetensors")]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *files],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_NUM_THREADS": "4"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [here] * 3
+
+
+# -- odd and bad input -----------------------------------------------------------------------------
+
+
+def silent(peaks):
+    return Peaks(peaks.layer, np.zeros_like(peaks.yx), np.zeros_like(peaks.weight))
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_layer_that_never_fires__has_no_nodes(planted, dead):
+    layers = [silent(p) if i == dead else p for i, p in enumerate(planted.peaks.peaks)]
+    peaks = dataclasses.replace(as_given(planted.peaks), peaks=tuple(layers))
+    graph = mine_peaks(peaks, config=CONFIG)
+    counts = np.bincount(graph.node_layer, minlength=3)
+    assert (counts == 0).tolist() == [i == dead for i in range(3)]
+    assert np.isfinite(graph.mu).all()
+    # Nodes right below a silent layer have no parents.
+    children = set(graph.node_layer[graph.edge_child])
+    assert children == {0, 1} - {dead, dead - 1}
+    assert np.isfinite(match_peaks(graph, peaks).yx).all()
+
+
+def test_no_peaks_at_all__is_an_error(planted):
+    peaks = as_given(planted.peaks)
+    empty = dataclasses.replace(peaks, peaks=tuple(silent(p) for p in peaks.peaks))
+    with pytest.raises(ExplGraphError, match="no node explains the peaks"):
+        mine_peaks(empty)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_photos__are_refused(planted, n):
+    with pytest.raises(ExplGraphError, match=rf"at least 2 photos of one category, got {n}"):
+        mine_peaks(planted.peaks.take(np.arange(n)))
+
+
+def test_two_photos__are_enough(planted):
+    graph = mine_peaks(as_given(planted.peaks).take(np.array([2, 5])), config=CONFIG)
+    assert len(graph) > 0
+    assert np.isfinite(graph.mu).all()
+
+
+def test_one_filter_of_one_cell__is_mined():
+    layer = dataclasses.replace(layer_spec(0, 64, 1), grid=(1, 1))
+    peaks = Peaks(layer, np.full((4, 1, 1, 2), 64.0), np.ones((4, 1, 1)))
+    graph = mine_peaks(peak_set((peaks,), mirror=False))
+    assert len(graph) == 1
+    np.testing.assert_allclose(graph.mu, [[64, 64]], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"density_top": 0},
+        {"density": 1.5},
+        {"density": float("nan")},
+        {"spread": -0.1},
+        {"spread_top": 0},
+        {"n_parents": -1},
+        {"n_candidates": 3},
+        {"parent_rounds": 0},
+        {"max_iter": 0},
+        {"tol": 1},
+        {"tol": -0.1},
+    ],
+    ids=str,
+)
+def test_config__out_of_range_is_refused(setting):
+    with pytest.raises(ExplGraphError, match=f"MiningConfig.{next(iter(setting))}"):
+        MiningConfig(**setting)
+
+
+def test_config__reads_files_of_other_versions():
+    config = MiningConfig(n_parents=7, tol=0.5)
+    assert MiningConfig.from_json({**config.to_json(), "of_the_future": 1}) == config
+    assert MiningConfig.from_json({}) == MiningConfig()
+
+
+def test_peak_set__of_a_file_is_mined_to_the_same_bytes(planted, graph, tmp_path):
+    as_given(planted.peaks).save(tmp_path / "peaks.safetensors")
+    again = mine_peaks(PeakSet.load(tmp_path / "peaks.safetensors"), config=CONFIG)
+    assert saved_bytes(again, tmp_path) == saved_bytes(graph, tmp_path)
