@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import ExplGraphError, check_finite, check_shape, require, unknown_name
 from .storage import PathLike, write_bytes
-from .structures import F8, _frozen
+from .structures import F8, frozen
 from .tables import Row, read_table
 
 _PLAIN = ("image", "part", "x", "y")
@@ -56,7 +56,7 @@ class Annotations:
         for name in ("yx", "size"):
             array = np.asarray(getattr(self, name), dtype=np.float64)
             check_shape(f"Annotations.{name}", array, (count, 2))
-            object.__setattr__(self, name, _frozen(array, np.float64))
+            object.__setattr__(self, name, frozen(array, np.float64))
         check_finite("Annotations.yx", self.yx)
 
     def __len__(self) -> int:

@@ -66,5 +66,5 @@ def test_and_or_graph__names_the_array_of_wrong_shape():
 def test_localizations__one_row_a_photo():
     assert len(localizations()) == 1
     assert localizations().template.dtype == np.int32
-    with pytest.raises(ExplGraphError, match="Localizations.yx"):
+    with pytest.raises(ExplGraphError, match=r"Localizations\.yx"):
         localizations(yx=np.zeros((2, 2)))
