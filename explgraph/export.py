@@ -103,7 +103,8 @@ def prune(
     min_score
         Keep nodes with at least this score.
     nodes_per_layer
-        Keep so many nodes of each layer, those of highest gain.
+        Keep so many nodes of each layer: the best by `ExplanatoryGraph.ranking`, below the top
+        layer those first that have a parent among the nodes kept, so that edges show.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def prune(
         is_focus = np.array([kept.node_id(i) == focus for i in range(len(kept))], dtype=bool)
         kept = kept.select(is_focus | (kept.score >= min_score))
     if nodes_per_layer is not None:
-        kept = kept.best(nodes_per_layer)
+        kept = kept.best(nodes_per_layer, linked=True)
     highest = graph.score.max(initial=0)
     require(
         len(kept) > 0 or len(graph) == 0,

@@ -135,8 +135,9 @@ def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
 
 
 def _best(graph: ExplanatoryGraph, per_layer: int) -> list[int]:
-    """Return the nodes of highest gain of each layer, best first, top layer first."""
-    order = np.lexsort((np.arange(len(graph)), -graph.gain, -graph.node_layer))
+    """Return the best nodes of each layer by `ExplanatoryGraph.ranking`, top layer first."""
+    ranking = graph.ranking
+    order = ranking[np.argsort(-graph.node_layer[ranking], kind="stable")]
     layer = -graph.node_layer[order]
     rank = np.arange(len(order)) - np.searchsorted(layer, layer)
     return [int(node) for node in order[rank < per_layer]]

@@ -212,13 +212,17 @@ def find_nodes(graph, layers, spread_top, spread):
         shift = np.zeros((len(nodes), n, 2))
         var, kappa = np.full((len(nodes), n), spread_top**2), np.ones((len(nodes), n))
         for row, v in enumerate(nodes):
-            ups = [int(u) for c, u in zip(graph.edge_child, graph.edge_parent, strict=True) if c == v]
+            ups = [
+                int(u) for c, u in zip(graph.edge_child, graph.edge_parent, strict=True) if c == v
+            ]
             if ups:
                 moved = yx[ups] - graph.mu[ups][:, None]
                 one = predict([0, len(ups)], range(len(ups)), moved, [spread**2] * len(ups))
                 shift[row], var[row], kappa[row] = one[0][0], one[1][0], one[2][0]
         mixture = Rows(
-            start=np.array([sum(graph.node_channel[v] < c for v in nodes) for c in range(channels + 1)]),
+            start=np.array(
+                [sum(graph.node_channel[v] < c for v in nodes) for c in range(channels + 1)]
+            ),
             mu=graph.mu[nodes].astype(float),
             weight=graph.weight[nodes].astype(float),
             noise=graph.noise[index].astype(float),
@@ -250,7 +254,9 @@ def mobile_candidates(yx, score, n_candidates):
     for v in range(n_nodes):
         weight = score[v].astype(float) / max(total[v], 1e-300)
         mean = sum(w * p for w, p in zip(weight, yx[v].astype(float), strict=True))
-        variance.append(sum(w * np.sum((p - mean) ** 2) for w, p in zip(weight, yx[v], strict=True)))
+        variance.append(
+            sum(w * np.sum((p - mean) ** 2) for w, p in zip(weight, yx[v], strict=True))
+        )
     by_motion = sorted(range(n_nodes), key=lambda v: -variance[v])
     mobile = sorted(by_motion[: (n_nodes + 1) // 2])
     return sorted(sorted(mobile, key=lambda v: -total[v])[:n_candidates])

@@ -73,3 +73,9 @@ def _edges(
         child.append(np.repeat(layer * per_layer + np.arange(per_layer), n_parents))
         parent.append((layer + 1) * per_layer + nearest.ravel())
     return np.concatenate(child), np.concatenate(parent)
+
+
+def near_border(graph: ExplanatoryGraph, node: int) -> bool:
+    """Tell whether a node's mean lies within a tenth of the side of the input's border."""
+    (height, width), (y, x) = graph.input_size, graph.mu[node].tolist()
+    return not (0.1 * height <= y <= 0.9 * height and 0.1 * width <= x <= 0.9 * width)

@@ -56,9 +56,7 @@ def planted_peaks(
     yx = mu[..., None, :] + pose + rng.normal(0, jitter, (*shape, n_images, 2))
     seen = rng.random((*shape, n_images)) >= missing
     layers = tuple(layer_spec(i, stride, channels) for i, stride in enumerate(strides))
-    peaks = tuple(
-        _with_noise(rng, layer, yx[i], seen[i]) for i, layer in enumerate(layers)
-    )
+    peaks = tuple(_with_noise(rng, layer, yx[i], seen[i]) for i, layer in enumerate(layers))
     return Planted(peak_set(peaks, rng=rng), mu, yx, seen)
 
 

@@ -54,7 +54,9 @@ def one_node():
 
 def em(peaks, mixture, prior, **options):
     """The mixture and the objective of every step, without the stopping rule."""
-    result = fit(PeakColumns.of(peaks), mixture, prior, AREA, **{"max_iter": 15, "tol": 0, **options})
+    result = fit(
+        PeakColumns.of(peaks), mixture, prior, AREA, **{"max_iter": 15, "tol": 0, **options}
+    )
     return result[0], result[-1]
 
 
@@ -160,7 +162,7 @@ def test_m_step__a_filter_that_never_fires_keeps_its_noise():
 # -- EM --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_images=st.integers(2, 12),

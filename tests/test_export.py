@@ -9,7 +9,7 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.export import export_graph, find_node, prune, to_networkx
 from explgraph.graph import ExplanatoryGraph
-from tests.planted import planted_graph
+from tests.planted import near_border, planted_graph
 
 NASTY = 'a "quote", <b>&amp;</b> \\N\\n \x07 \n é 口 \U0001f469'
 
@@ -151,12 +151,15 @@ def test_export_graph__prunes(graph, tmp_path):
     assert {node["id"] for node in data["nodes"]} == ids(wanted)
 
 
-def test_prune__nodes_per_layer_keeps_the_highest_gains(graph):
+def test_prune__nodes_per_layer_keeps_the_best_that_hang_together(graph):
     kept = prune(graph, nodes_per_layer=4)
-    wanted = set()
-    for layer in range(3):
+    chosen = set()
+    for layer in (2, 1, 0):
         members = [i for i in range(72) if graph.node_layer[i] == layer]
-        wanted |= {graph.node_id(i) for i in sorted(members, key=lambda i: -graph.gain[i])[:4]}
+        linked = {i: bool(chosen & set(graph.parents(i).tolist())) for i in members}
+        key = {i: (not linked[i], near_border(graph, i), -graph.gain[i]) for i in members}
+        chosen |= set(sorted(members, key=key.get)[:4])
+    wanted = {graph.node_id(i) for i in chosen}
     assert ids(kept) == wanted
     edges = {
         (graph.node_id(c), graph.node_id(p))

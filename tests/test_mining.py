@@ -67,7 +67,7 @@ def check_recovery(graph, planted, peaks, means, places):
     best = counterparts(graph, limb, means.shape[:3])
     error = away[best]
     assert np.mean(error) < SIDE / 32
-    assert np.max(error) < SIDE / 8
+    assert np.max(error) < SIDE / 6  # planted means of a filter are twice as far apart
     # What mined nodes see somewhere else is noise: little.
     assert graph.score[away > SIDE / 8].sum() < 0.02 * graph.score.sum()
     # In each photo the node is where it was planted.
@@ -260,9 +260,12 @@ def test_seed__decides_alone(planted, graph, tmp_path):
     assert saved_bytes(mined(planted, seed=1), tmp_path) != saved_bytes(graph, tmp_path)
 
 
-def test_order_of_photos__does_not_matter(planted, graph, rng):
+def test_order_of_photos__does_not_matter(planted, rng):
     order = rng.permutation(len(planted.peaks))
-    again = mine_peaks(as_given(planted.peaks).take(order), config=CONFIG)
+    # All candidates become parents: nodes that share a place would be chosen by rounding alone.
+    config = MiningConfig(n_parents=6, n_candidates=6)
+    graph = mined(planted, config=config)
+    again = mine_peaks(as_given(planted.peaks).take(order), config=config)
     assert len(again) == len(graph)
     assert np.array_equal(again.edge_parent, graph.edge_parent)
     for name in ("mu", "weight", "score", "support", "gain", "spread", "edge_displacement"):
@@ -345,12 +348,12 @@ def test_two_photos__are_enough(planted):
     assert np.isfinite(graph.mu).all()
 
 
-def test_one_filter_of_one_cell__is_mined():
-    layer = dataclasses.replace(layer_spec(0, 64, 1), grid=(1, 1))
-    peaks = Peaks(layer, np.full((4, 1, 1, 2), 64.0), np.ones((4, 1, 1)))
+def test_filters_of_one_cell__are_mined():
+    layer = dataclasses.replace(layer_spec(0, 128, 2), grid=(1, 1))
+    peaks = Peaks(layer, np.full((4, 2, 1, 2), 64.0), np.ones((4, 2, 1)))
     graph = mine_peaks(peak_set((peaks,), mirror=False))
-    assert len(graph) == 1
-    np.testing.assert_allclose(graph.mu, [[64, 64]], atol=1e-4)
+    assert graph.node_channel.tolist() == [0, 1]
+    np.testing.assert_allclose(graph.mu, 64, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from explgraph.graph import ExplanatoryGraph
 from explgraph.images import ImageItem, ImageSource, LoadedImage, open_images
 from explgraph.sheet import contact_sheet, cut_patch, patch_share
 from explgraph.structures import Matches
-from tests.planted import planted_graph
+from tests.planted import near_border, planted_graph
 
 MAGENTA = (255, 0, 255)
 GREY = (0xD9, 0xDB, 0xDF)
@@ -161,7 +161,7 @@ def test_contact_sheet__shows_the_best_photos_of_the_best_nodes(tmp_path, rng):
     wanted = []
     for layer in (1, 0):
         members = [i for i in range(12) if graph.node_layer[i] == layer]
-        for node in sorted(members, key=lambda i: -graph.gain[i])[:2]:
+        for node in sorted(members, key=lambda i: (near_border(graph, i), -graph.gain[i]))[:2]:
             order = sorted(range(10), key=lambda i, node=node: (-score[i, node], i))
             wanted.append([i for i in order if score[i, node] > 0][:9])
     assert {len(row) for row in wanted} != {9}
