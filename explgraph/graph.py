@@ -132,6 +132,16 @@ class ExplanatoryGraph:
         require(
             bool(np.all(np.diff(self.edge_child) >= 0)), "ExplanatoryGraph: edges must be by child"
         )
+        layer = self.node_layer.astype(np.int64)
+        filters = layer * (channels.max(initial=0) + 1) + self.node_channel
+        require(
+            bool(np.all(np.diff(filters) >= 0)),
+            "ExplanatoryGraph: nodes must be ordered by layer, then filter",
+        )
+        require(
+            bool(np.all(layer[self.edge_parent] > layer[self.edge_child])),
+            "ExplanatoryGraph: a parent must lie in a layer above its child's",
+        )
 
     def __len__(self) -> int:
         return len(self.node_layer)
@@ -217,11 +227,19 @@ class ExplanatoryGraph:
         Parameters
         ----------
         nodes
-            Indices or a boolean mask (P,). The order of nodes is kept as in this graph. A node that
+            Indices, or truth values (P,). The order of nodes is kept as in this graph. A node that
             loses parents is inferred from the ones that are left.
         """
-        chosen = nodes if isinstance(nodes, np.ndarray) else np.array(list(nodes), dtype=np.int64)
-        keep = np.unique(np.arange(len(self))[chosen])
+        chosen = np.asarray(nodes if isinstance(nodes, np.ndarray) else list(nodes))
+        if chosen.dtype == bool:
+            check_shape("the mask of nodes", chosen, (len(self),))
+            chosen = np.flatnonzero(chosen)
+        outside = (chosen < -len(self)) | (chosen >= len(self))
+        require(
+            not outside.any(),
+            f"node {chosen[outside][:1].tolist()} does not exist: 0..{len(self) - 1} do",
+        )
+        keep = np.unique(np.arange(len(self))[chosen.astype(np.int64)])
         place = np.full(len(self), -1, dtype=np.int32)
         place[keep] = np.arange(len(keep), dtype=np.int32)
         edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)

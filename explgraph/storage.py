@@ -94,13 +94,17 @@ def whole_file(path: PathLike, kind: str) -> Iterator[None]:
     """Turn what goes wrong when a file's arrays or header entries are missing into one error."""
     try:
         yield
-    except (KeyError, TypeError, IndexError) as error:
+    except ExplGraphError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         raise ExplGraphError(
             f"{path} is not a whole explgraph {kind} file (missing or wrong: {error}): make it anew"
         ) from error
 
 
-def _check_header(source: Path, header: Mapping[str, Any], kind: str) -> None:
+def _check_header(source: Path, header: object, kind: str) -> None:
+    if not isinstance(header, dict):
+        raise ExplGraphError(f"{source} has a header that is no JSON object: make it anew")
     found, schema = header.get("kind"), header.get("schema")
     require(found == kind, f"{source} holds {found!r}, expected {kind!r}")
     require(

@@ -223,31 +223,30 @@ def held_out_gain(peak_weight, peak_yx, start, mu, weight, noise, shift, var, ka
                 resp[:, k] = joint * (f / density)
             for v in range(first, stop):
                 own, node = resp[v - first], nodes[:, v - first]
-                mass = own.sum()
-                if mass <= 0.0:
-                    continue
-                odds = node[_SHARE] * (1.0 - noise[c]) * area / noise[c]
-                result[v] += mass * math.log(odds) + _photo_gain(
-                    own, peak_yx[c, image], mu[v], node, pull[v], area
-                )
+                if own.sum() > 0.0:
+                    odds = node[_SHARE] * (1.0 - noise[c]) * area / noise[c]
+                    result[v] += _photo_gain(own, peak_yx[c, image], mu[v], node, pull[v], odds)
     return result
 
 
 @jit
-def _photo_gain(resp, places, mu, node, pull, area):
-    """Sum F r log N(p; mu + nu, S^2) over one photo's peaks, mu being the other photos' mean."""
+def _photo_gain(resp, places, mu, node, pull, odds):
+    """Sum F r log(odds N(p; mu + nu, S^2)) over one photo's peaks, mu being the others' mean.
+
+    0 for a node that lives from this photo alone: it predicts nothing.
+    """
     precision = 2.0 * node[_HALF_PRECISION]
     y_sum, x_sum, rest = pull[0], pull[1], pull[2]
     for k in range(len(resp)):
         y_sum -= resp[k] * precision * (places[k, 0] - node[_Y] + mu[0])
         x_sum -= resp[k] * precision * (places[k, 1] - node[_X] + mu[1])
         rest -= resp[k] * precision
-    if rest <= 1e-6 * pull[2]:  # the node lives from this photo alone: it predicts nothing
-        return -resp.sum() * math.log(area)
     gain = 0.0
+    if rest <= 1e-6 * pull[2]:
+        return gain
     for k in range(len(resp)):
         if resp[k] > 0.0:
             dy = places[k, 0] - node[_Y] + mu[0] - y_sum / rest
             dx = places[k, 1] - node[_X] + mu[1] - x_sum / rest
-            gain += resp[k] * log_normal_2d(dy, dx, node[_HALF_PRECISION])
+            gain += resp[k] * (math.log(odds) + log_normal_2d(dy, dx, node[_HALF_PRECISION]))
     return gain

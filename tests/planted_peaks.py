@@ -72,7 +72,7 @@ def layer_spec(index, stride, channels, side=SIDE):
 
 
 def _with_noise(rng, layer, yx, seen):
-    """Peaks (N, C, K) of planted places (C, limbs, N, 2) and weak ones anywhere, strongest first."""
+    """Peaks (N, C, K) of planted places (C, limbs, N, 2), and weak ones anywhere."""
     channels, limbs, n = seen.shape
     weight = np.where(seen, rng.uniform(1, 2, seen.shape), 0).transpose(2, 0, 1)
     noise = rng.uniform(0.05, 0.2, (n, channels, N_PEAKS - limbs))

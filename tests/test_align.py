@@ -105,7 +105,7 @@ def test_sketch__keeps_inner_products(maps):
 
 def scaled_difference(photo):
     """Flat difference (C * H * W) of a photo's smoothed squares and its mirror image's."""
-    channels, height, width = photo.shape
+    _, height, width = photo.shape
     y, x = np.mgrid[:height, :width]
     rows = np.exp(-((y[:, :1] - y[:, :1].T) ** 2) / (2 * (0.075 * height) ** 2))
     columns = np.exp(-((x[:1] - x[:1].T) ** 2) / (2 * (0.075 * width) ** 2))

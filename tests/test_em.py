@@ -1,5 +1,7 @@
 """One EM step, the whole of EM and inference, against loops."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +22,7 @@ def random_mixture(rng, channels, most=4):
     counts = rng.integers(0, most + 1, channels)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     weight = rng.gamma(1.0, 1.0, start[-1]) * (rng.random(start[-1]) > 0.1)
-    for first, stop in zip(start[:-1], start[1:], strict=True):
+    for first, stop in itertools.pairwise(start):
         weight[first:stop] /= weight[first:stop].sum() or 1
     mu = rng.uniform(0, SIDE, (start[-1], 2))
     return Mixture(start, mu, weight, rng.uniform(0.05, 0.6, channels))

@@ -136,18 +136,49 @@ def test_select__twice_is_select_once(graph):
     same_graphs(once, graph.select(range(25, 50)))
 
 
+def rank_key(graph, v):
+    """Those within a tenth of the side of the border come last, then falling gain, then index."""
+    near = any(
+        p < 0.1 * s or p > 0.9 * s for p, s in zip(graph.mu[v], graph.input_size, strict=True)
+    )
+    return near, -graph.gain[v], v
+
+
+def layer_nodes(graph, layer):
+    return [v for v in range(len(graph)) if graph.node_layer[v] == layer]
+
+
+def test_ranking__is_by_gain_and_leaves_the_border_to_the_last(graph):
+    expected = sorted(range(len(graph)), key=lambda v: rank_key(graph, v))
+    assert graph.ranking.tolist() == expected
+    border = [rank_key(graph, v)[0] for v in expected]
+    assert 0 < sum(border) < len(graph)
+
+
+def test_ranking__of_equals_takes_the_first():
+    graph = planted_graph()
+    equal = dataclasses.replace(graph, gain=np.ones(len(graph)), mu=np.full_like(graph.mu, 112))
+    assert equal.ranking.tolist() == list(range(len(graph)))
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 100])
-def test_best__are_the_nodes_of_highest_gain_of_each_layer(graph, count):
+def test_best__are_the_first_of_each_layer(graph, count):
     best = []
     for layer in range(3):
-        rows = [v for v in range(len(graph)) if graph.node_layer[v] == layer]
-        best += sorted(rows, key=lambda v: -graph.gain[v])[:count]
+        nodes = layer_nodes(graph, layer)
+        best += sorted(nodes, key=lambda v: rank_key(graph, v))[:count]
     check_subgraph(graph.best(count), graph, sorted(best))
 
 
-def test_best__of_equals_takes_the_first(graph):
-    equal = dataclasses.replace(graph, gain=np.ones(len(graph)))
-    check_subgraph(equal.best(2), equal, [0, 1, 24, 25, 48, 49])
+@pytest.mark.parametrize("count", [1, 5, 100])
+def test_best__linked_takes_children_of_what_is_taken_first(graph, count):
+    chosen = set()
+    for layer in (2, 1, 0):
+        nodes = layer_nodes(graph, layer)
+        tied = {v for v in nodes if chosen & set(graph.parents(v).tolist())}
+        nodes.sort(key=lambda v: (v not in tied, *rank_key(graph, v)))
+        chosen |= set(nodes[:count])
+    check_subgraph(graph.best(count, linked=True), graph, sorted(chosen))
 
 
 @pytest.mark.parametrize("node", [0, 30, 71])
