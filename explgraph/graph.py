@@ -113,6 +113,8 @@ class ExplanatoryGraph:
         )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
         self._check_indices()
+        stray = [node for node in self.names if not 0 <= node < p]
+        require(not stray, f"names are given for nodes {stray[:3]} that do not exist: P = {p}")
 
     def _check_indices(self) -> None:
         p = len(self)

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import check_shape, require
+from .errors import check_finite, check_shape, require
 from .storage import PathLike, read_arrays, whole_file, write_arrays
 
 F4 = NDArray[np.float32]
@@ -107,6 +107,8 @@ class Peaks:
     def __post_init__(self) -> None:
         check_shape("Peaks.weight", self.weight, (None, self.layer.channels, None))
         check_shape("Peaks.yx", self.yx, (*self.weight.shape, 2))
+        check_finite("Peaks.weight", self.weight)
+        check_finite("Peaks.yx", self.yx)
         object.__setattr__(self, "yx", frozen(self.yx, np.float32))
         object.__setattr__(self, "weight", frozen(self.weight, np.float32))
 
@@ -158,6 +160,10 @@ class PeakSet:
         check_shape("PeakSet.frames", self.frames, (n, 2, 2))
         for peaks in (*self.peaks, *(self.mirrored or ())):
             require(len(peaks) == n, f"PeakSet has {n} images but {len(peaks)} rows of peaks")
+        mirrored = tuple(p.layer for p in self.mirrored or self.peaks)
+        require(mirrored == self.layers, "PeakSet.mirrored must have the layers of PeakSet.peaks")
+        if self.sketch is not None:
+            check_shape("PeakSet.sketch", self.sketch, (n, None))
         require(
             len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
             "PeakSet needs a channel mean and scale for each of its layers",

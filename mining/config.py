@@ -48,9 +48,13 @@ class MiningConfig:
         for name in ("density_top", "density", "spread_top", "spread"):
             value = getattr(self, name)
             require(0 < value <= 1, f"MiningConfig.{name} must be in (0, 1], got {value}")
-        for name, least in (("n_parents", 0), ("parent_rounds", 1), ("max_iter", 1)):
+        least_of = {"n_parents": 0, "n_candidates": 0, "parent_rounds": 1, "max_iter": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
-            require(value >= least, f"MiningConfig.{name} must be at least {least}, got {value}")
+            require(
+                isinstance(value, int) and value >= least,
+                f"MiningConfig.{name} must be a whole number from {least} on, got {value!r}",
+            )
         require(
             self.n_candidates >= self.n_parents,
             f"MiningConfig.n_candidates ({self.n_candidates}) must not be less than n_parents "

@@ -29,9 +29,10 @@ class PeakColumns(NamedTuple):
     @classmethod
     def of(cls, peaks: Peaks) -> PeakColumns:
         """Put the filters of a layer's peaks first."""
+        # Always copies: Numba would compile everything again for a read-only view.
         return cls(
-            np.ascontiguousarray(np.swapaxes(peaks.weight, 0, 1)),
-            np.ascontiguousarray(np.swapaxes(peaks.yx, 0, 1)),
+            np.array(np.swapaxes(peaks.weight, 0, 1), order="C"),
+            np.array(np.swapaxes(peaks.yx, 0, 1), order="C"),
         )
 
     @property

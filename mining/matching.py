@@ -133,7 +133,7 @@ def _prior(graph: ExplanatoryGraph, rows: NDArray[np.int64], yx: F4) -> Prior:
     n_images = yx.shape[1]
     first = int(rows[0]) if len(rows) else 0
     start = np.searchsorted(graph.edge_child, np.arange(first, first + len(rows) + 1))
-    parent: I4 = graph.edge_parent[start[0] : start[-1]]
+    parent: I4 = graph.edge_parent[start[0] : start[-1]].copy()  # writable, as in mining
     alone = flat_prior(
         len(rows), n_images, layer_variance(config, graph.input_size, has_parents=False)
     )

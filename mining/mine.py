@@ -44,9 +44,14 @@ def mine_peaks(
     Raises
     ------
     ExplGraphError
-        If there are fewer than two photos, or no filter fires often enough to gain anything.
+        If there are fewer than two photos, the seed is negative, or no filter fires often enough
+        to gain anything.
     """
     config = config or MiningConfig()
+    require(
+        isinstance(seed, int | np.integer) and seed >= 0,
+        f"the seed must be a whole number from 0 on, got {seed!r}",
+    )
     require(
         len(peaks) >= 2,
         f"mining needs at least 2 photos of one category, got {len(peaks)}: one photo cannot show "
@@ -131,7 +136,7 @@ def _assemble(
             **peaks.header,
             "config": config.to_json(),
             "n_images": len(peaks),
-            "seed": seed,
+            "seed": int(seed),
             "versions": {
                 "explgraph": __version__,
                 "numba": numba.__version__,

@@ -19,10 +19,10 @@ CONFIG = eg.MiningConfig(n_parents=4)
 QUIET = {"progress": False, "layers": ["1", "3"]}
 
 
-def make_net(seed=0, side=SIDE):
+def make_net(seed=0, side=SIDE, padding=2):
     torch.manual_seed(seed)
     module = nn.Sequential(
-        nn.Conv2d(3, 12, 5, stride=4, padding=2),
+        nn.Conv2d(3, 12, 5, stride=4, padding=padding),
         nn.ReLU(),
         nn.Conv2d(12, 16, 3, stride=2, padding=1),
         nn.ReLU(),
@@ -166,9 +166,11 @@ def test_background__may_be_peaks_or_a_graph(net, photos, graph):
     assert again.layers == peaks.layers
 
 
-def test_background__of_another_network_is_refused(photos, graph):
+@pytest.mark.parametrize("change", [{"side": 46}, {"padding": 1}], ids=str)
+def test_background__of_another_network_is_refused(photos, graph, change):
+    """Of another input size, though the grid is the same; of cells that lie elsewhere."""
     with pytest.raises(ExplGraphError, match="are not those of this network"):
-        eg.extract(make_net(side=64), photos, background=graph, progress=False)
+        eg.extract(make_net(**change), photos, background=graph, progress=False)
 
 
 # -- other weights ---------------------------------------------------------------------------------

@@ -225,19 +225,16 @@ def test_matches__a_file_of_peaks_is_refused(peaks, tmp_path):
 # -- what is not checked yet -----------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="rows of the sketch are not counted")
 def test_peak_set__sketch_must_have_a_row_for_each_photo(peaks):
     with pytest.raises(ExplGraphError, match="sketch"):
         dataclasses.replace(peaks, sketch=peaks.sketch[:3])
 
 
-@pytest.mark.xfail(reason="mirrored layers are not compared with the layers")
 def test_peak_set__mirrored_peaks_must_be_of_the_same_layers(peaks):
     with pytest.raises(ExplGraphError, match="mirrored"):
         dataclasses.replace(peaks, mirrored=peaks.mirrored[:1])
 
 
-@pytest.mark.xfail(reason="a NaN from a file reaches mining")
 @pytest.mark.parametrize("name", ["yx", "weight"])
 def test_peaks__must_be_finite(peaks, name):
     array = getattr(peaks.peaks[0], name).copy()
