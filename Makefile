@@ -26,7 +26,7 @@ lint: $(VENV)/.installed-dev
 	$(PY) -m mypy
 
 bench: $(VENV)/.installed-test
-	$(PY) -m pytest -q -o addopts= --benchmark-only tests
+	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench
 
 # README's pictures, from the demo's.
 images: demo
