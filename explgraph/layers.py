@@ -62,10 +62,11 @@ def automatic_layers(trace: Trace) -> tuple[str, ...]:
     The network is a sequence of *units*. A unit is a convolution with the normalisation and
     activation behind it, or a block: a module inside which data flows along several ways (a Fire
     or Inception module, a residual block), and every module of the same type. Its layer is its last
-    module. The units that end in the last convolution stage are taken, from the last one back over
-    two grid sizes, four in all, but only two from a grid of fewer than ten cells a side when
-    the finer one has more to offer. A final 1x1 convolution whose maps are pooled to the
-    network's output is a classifier, not a unit.
+    module; or, where that is a linear bottleneck (a narrow output that no activation follows), the
+    wide rectified expansion inside, whose filters are the pattern detectors. The units that end in
+    the last convolution stage are taken, from the last one back over two grid sizes, four in all,
+    but only two from a grid of fewer than ten cells a side when the finer one has more to offer. A
+    final 1x1 convolution whose maps are pooled to the network's output is a classifier, not a unit.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def automatic_layers(trace: Trace) -> tuple[str, ...]:
     if not units:
         return (minable_layers(trace)[-1].name,)
     _refuse_transformer(trace, units[-1].call)
-    calls = [unit.call for unit in units]
+    calls = [_layer_of(unit, trace) for unit in units]
     grids = list(dict.fromkeys(call.shape[2:] for call in reversed(calls)))[:2]
     stages = [[call.name for call in calls if call.shape[2:] == grid] for grid in grids]
     last, finer = stages[0], stages[1] if len(stages) > 1 else []
@@ -231,6 +232,26 @@ def _outermost(call: Call, after: int, trace: Trace, times: Counter[str]) -> Cal
             break
         call = parent
     return call
+
+
+def _layer_of(unit: _Unit, trace: Trace) -> Call:
+    """Return the module that stands for a unit: its last, or a linear bottleneck's expansion."""
+    last = unit.call
+    if last.rectified:
+        return last
+    times = Counter(call.name for call in trace.calls)
+    wider = [
+        call
+        for call in trace.calls
+        if unit.first <= call.first
+        and call.last <= last.last
+        and call.rectified
+        and times[call.name] == 1
+        and _is_minable(call)
+        and call.shape[2:] == last.shape[2:]
+        and call.shape[1] > last.shape[1]
+    ]
+    return max(wider, key=lambda call: call.shape[1], default=last)
 
 
 def _is_classifier(unit: _Unit, trace: Trace) -> bool:

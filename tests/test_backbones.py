@@ -28,7 +28,12 @@ CHOICE = {
         "features.norm5",
     ],
     "googlenet": ["inception4d", "inception4e", "inception5a", "inception5b"],
-    "mobilenet_v2": ["features.12", "features.13", "features.17", "features.18"],
+    "mobilenet_v2": [
+        "features.12.conv.0",
+        "features.13.conv.0",
+        "features.17.conv.0",
+        "features.18",
+    ],
     "mobilenet_v3_small": ["features.7", "features.8", "features.11", "features.12"],
     "mobilenet_v3_large": ["features.11", "features.12", "features.15", "features.16"],
     "efficientnet_b0": ["features.5.1", "features.5.2", "features.7", "features.8"],
@@ -453,7 +458,7 @@ def test_backbone__needs_a_module():
 REFERENCE = {
     "squeezenet1_0": ([27, 27, 27, 13], [8, 8, 8, 16], [75, 91, 107, 155], [9.5, 9.5, 9.5, 17.5]),
     "squeezenet1_1": ([13] * 4, [16] * 4, [111, 143, 175, 207], [15.5] * 4),
-    "mobilenet_v2": ([14, 14, 7, 7], [16, 16, 32, 32], [235, 267, 491, 491], [0.5] * 4),
+    "mobilenet_v2": ([14, 14, 7, 7], [16, 16, 32, 32], [203, 235, 427, 491], [0.5] * 4),
 }
 
 
