@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 RAW, RAW_MIRRORED, NO_EDGES, GRAPH = "raw peaks", "raw peaks, mirrored", "no edges", "graph"
 CEILING = "supervised ceiling"
-ROWS = (RAW, RAW_MIRRORED, NO_EDGES, GRAPH, CEILING)
 OTHER_PARTS, MEAN = "other parts", "mean"
 
 _log = logging.getLogger("explgraph")
