@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mining import MiningConfig as MiningConfig
+    from mining import explained_share as explained_share
+    from mining import node_kinds as node_kinds
 
     from .backbones import Backbone as Backbone
     from .backbones import load_backbone as load_backbone
+    from .comparison import compare as compare
     from .drawing import draw_graph as draw_graph
     from .errors import ExplGraphError as ExplGraphError
+    from .evidence import class_evidence as class_evidence
     from .export import export_graph as export_graph
     from .export import to_networkx as to_networkx
+    from .facts import describe_node as describe_node
+    from .facts import node_facts as node_facts
+    from .fidelity import fidelity_curve as fidelity_curve
     from .graph import ExplanatoryGraph as ExplanatoryGraph
     from .images import open_images as open_images
+    from .masks import read_masks as read_masks
     from .pipeline import extract as extract
     from .pipeline import match as match
     from .pipeline import mine as mine
+    from .purity import part_purity as part_purity
     from .sheet import contact_sheet as contact_sheet
     from .structures import LayerSpec as LayerSpec
     from .structures import Matches as Matches
@@ -39,14 +48,23 @@ _HOME = {
     "MiningConfig": "mining",
     "PeakSet": "explgraph.structures",
     "Peaks": "explgraph.structures",
+    "class_evidence": "explgraph.evidence",
+    "compare": "explgraph.comparison",
     "contact_sheet": "explgraph.sheet",
+    "describe_node": "explgraph.facts",
     "draw_graph": "explgraph.drawing",
+    "explained_share": "mining",
     "export_graph": "explgraph.export",
     "extract": "explgraph.pipeline",
+    "fidelity_curve": "explgraph.fidelity",
     "load_backbone": "explgraph.backbones",
     "match": "explgraph.pipeline",
     "mine": "explgraph.pipeline",
+    "node_facts": "explgraph.facts",
+    "node_kinds": "mining",
     "open_images": "explgraph.images",
+    "part_purity": "explgraph.purity",
+    "read_masks": "explgraph.masks",
     "to_networkx": "explgraph.export",
 }
 __all__ = [*_HOME]

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from .errors import ExplGraphError, check_shape, require, unknown_name
 from .measures import SIDE_PX, distance_from_median, mirror_yx
+from .pooling import pool_peaks
 from .structures import F8, Peaks, PeakSet
 from .truth import PartTruth
 
-_GRID = 4
-_POWER = 1.5
 _CHANNEL_BLOCK = 64
 _OUTER_FOLDS = 10
 _INNER_FOLDS = 5
@@ -48,10 +47,7 @@ class RidgeFeatures:
 def ridge_features(peaks: PeakSet) -> RidgeFeatures:
     """Pool peaks to features for `supervised_ceiling`.
 
-    The weights of each channel's peaks, to the power 1.5, are shared out linearly among the cells
-    of a 4 x 4 grid over the network's input; the features of a layer are scaled to length 1 per
-    photo. Of grids from 2 to 13 cells wide, powers 1/2 to 3, and 1 to 8 peaks, this predicted about
-    best on squeezenet1_0 and the reference's birds, cats and zebras.
+    Each layer's features (`pool_peaks`) are scaled to length 1 per photo.
 
     Parameters
     ----------
@@ -86,30 +82,13 @@ def _products(as_given: Peaks, mirrored: Peaks, input_size: tuple[int, int]) -> 
     for start in range(0, as_given.layer.channels, _CHANNEL_BLOCK):
         block = slice(start, start + _CHANNEL_BLOCK)
         pooled = np.concatenate(
-            [_pool(p.yx[:, block], p.weight[:, block], input_size) for p in (as_given, mirrored)]
+            [
+                pool_peaks(p.yx[:, block], p.weight[:, block], input_size)
+                for p in (as_given, mirrored)
+            ]
         )
         total += pooled @ pooled.T
     return total
-
-
-def _pool(
-    yx: NDArray[np.floating], weight: NDArray[np.floating], input_size: tuple[int, int]
-) -> F8:
-    """Return (N, C * grid^2): weights ** 1.5 shared out linearly among the four nearest cells."""
-    n, channels = weight.shape[:2]
-    place = yx / np.array(input_size, dtype=np.float64) * _GRID - 0.5
-    place = np.clip(place, 0, _GRID - 1)
-    corner = np.minimum(place.astype(np.intp), _GRID - 2)
-    fraction = place - corner
-    row = np.arange(n * channels).reshape(n, channels, 1)
-    strength = weight.astype(np.float64) ** _POWER
-    pooled = np.zeros(n * channels * _GRID**2)
-    for down in (0, 1):
-        for right in (0, 1):
-            share = np.abs(1 - down - fraction[..., 0]) * np.abs(1 - right - fraction[..., 1])
-            cell = (row * _GRID + corner[..., 0] + down) * _GRID + corner[..., 1] + right
-            pooled += np.bincount(cell.ravel(), (strength * share).ravel(), minlength=len(pooled))
-    return pooled.reshape(n, -1)
 
 
 def supervised_ceiling(

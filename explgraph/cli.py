@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_demo, cli_evaluate, cli_graph, cli_match, cli_mine
+from . import __version__, cli_compare, cli_demo, cli_evaluate, cli_graph, cli_match, cli_mine
 from .cli_base import add_command
 
 app = typer.Typer(
@@ -60,6 +60,11 @@ add_command(
     app, cli_graph.export, "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg"
 )
 add_command(app, cli_graph.info, "explgraph info zebra.safetensors")
+add_command(
+    app,
+    cli_compare.compare,
+    "explgraph compare zebra_seed0.safetensors zebra_seed1.safetensors new_photos",
+)
 add_command(
     app,
     cli_evaluate.evaluate,

@@ -3,34 +3,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from . import cli_options as cli
-from .cli_base import Report, table
+from .cli_base import Report
+from .cli_evaluate_measures import (
+    ANNOTATIONS,
+    BACKGROUND,
+    MASKS,
+    TRACKING,
+    Category,
+    Measure,
+    Result,
+    chosen_measures,
+)
+from .cli_evaluate_tables import measure_report, tracking_report
 from .cli_options import layer_choice, numbers, read_options, split_names
 from .errors import require, unknown_name
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
-
     from .annotations import Annotations
     from .protocol import Study
+    from .structures import PeakSet
 
 _FILE = "annotations.csv"
-_FIGURES = {
-    "T100": "t100",
-    "T100-unique": "t100_unique",
-    "constant": "constant",
-    "share": "share",
-    "instability": "instability",
-    "frozen": "frozen",
-}
 
 
 def evaluate(
@@ -56,6 +56,24 @@ def evaluate(
     categories: Annotated[
         str | None, typer.Option(metavar="A,B,C", help="With --per-class: only these sub-folders.")
     ] = None,
+    measures: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,C",
+            help="What to measure: tracking of annotated parts; the share of the response that "
+            "nodes explain (explained), how the network fares with their cells alone (fidelity), "
+            "whether another seed or half of the photos gives the same nodes (stability), and "
+            "whether a node means one part (purity). Only tracking needs annotations.",
+        ),
+    ] = TRACKING,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="For purity: a PNG of part labels for each photo (0 = background) and parts.json, "
+            "the list of the parts' names. Keep it outside of IMAGES.",
+        ),
+    ] = None,
     weights: cli.Weights = None,
     background: cli.Background = None,
     layers: cli.Layers = "auto",
@@ -69,39 +87,76 @@ def evaluate(
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Measure how well mined nodes follow annotated parts, beside all that they have to beat.
+    """Measure mined graphs, beside all that they have to beat.
 
-    T100 is the tracking ratio of the 100 best nodes: 0 follows the part exactly, 1 is no better
-    than a point that never moves. Labels are used for measuring only.
+    By default, how well nodes follow annotated parts. T100 is the tracking ratio of the 100 best
+    nodes: 0 follows the part exactly, 1 is no better than a point that never moves. Labels are used
+    for measuring only.
     """
     from .cli_network import load_network
     from .pipeline import extract
-    from .protocol import study_images
 
     chosen_seeds, folders = numbers("--seeds", seeds), _folders(images, per_class, categories)
-    truths = _annotations(folders, annotations)
+    chosen = chosen_measures(split_names(measures))
+    _check_needs(chosen, folders, background, masks)
+    truths = _annotations(folders, annotations, needed=_is_needed(ANNOTATIONS, chosen))
     chosen_parts = _chosen_parts(truths, parts)
     net = load_network(model, weights, device=device, fit=fit)
     choice, options = layer_choice(layers), read_options(batch_size, strict)
-    reference: object | None = background
-    if background is not None and len(folders) > 1:  # seen by the network once, not each time
+    reference: PeakSet | None = None
+    if background is not None:  # seen by the network once, not for each category
         without_mirror = read_options(batch_size, strict, mirror=False)
         reference = extract(net, background, layers=choice, **without_mirror)
-    studies = [
-        study_images(
-            net,
-            folder,
-            truths[name],
-            background=reference,
-            layers=choice,
-            category=name,
+    results: dict[str, list[Result]] = {name: [] for name in chosen}
+    for name, folder in folders.items():
+        category = Category(
+            name=name,
+            folder=folder,
+            net=net,
+            peaks=extract(net, folder, background=reference, layers=choice, **options),
             seeds=chosen_seeds,
+            options=options,
+            background=reference,
+            annotations=truths[name],
             parts=chosen_parts[name],
-            **options,
+            masks=masks,
         )
-        for name, folder in folders.items()
-    ]
-    return _report({**net.to_json(), "seeds": list(chosen_seeds)}, studies, as_json)
+        for measure, found in zip(chosen.values(), results.values(), strict=True):
+            found.append(measure.run(category))
+    return _report({**net.to_json(), "seeds": list(chosen_seeds)}, chosen, results, as_json)
+
+
+def _is_needed(need: str, measures: Mapping[str, Measure]) -> bool:
+    return any(need in measure.needs for measure in measures.values())
+
+
+def _check_needs(
+    measures: Mapping[str, Measure],
+    folders: Mapping[str, Path],
+    background: Path | None,
+    masks: Path | None,
+) -> None:
+    """Raise before the work begins if a measure lacks what it needs, or masks are out of place."""
+    for name, measure in measures.items():
+        require(
+            BACKGROUND not in measure.needs or background is not None,
+            f"--measures {name} needs photos of anything else as a control: give --background DIR",
+        )
+        require(
+            MASKS not in measure.needs or masks is not None,
+            f"--measures {name} needs a mask of the parts for each photo: give --masks DIR",
+        )
+    if masks is None:
+        return
+    require(_is_needed(MASKS, measures), "--masks is for purity: add --measures purity")
+    require(
+        len(folders) == 1, f"--masks is for one folder of photos, got {len(folders)}: one at a time"
+    )
+    for folder in folders.values():
+        require(
+            not masks.resolve().is_relative_to(folder.resolve()),
+            f"--masks {masks} lies within {folder}, where masks are taken for photos: move it out",
+        )
 
 
 def _folders(images: Sequence[Path], per_class: bool, categories: str | None) -> dict[str, Path]:
@@ -126,7 +181,10 @@ def _folders(images: Sequence[Path], per_class: bool, categories: str | None) ->
     return {name: folders[name] for name in wanted} if wanted else folders
 
 
-def _annotations(folders: Mapping[str, Path], file: Path | None) -> dict[str, Annotations]:
+def _annotations(
+    folders: Mapping[str, Path], file: Path | None, *, needed: bool
+) -> dict[str, Annotations | None]:
+    """Read each category's annotations; None where there are none and none are needed."""
     from .annotations import read_annotations
 
     require(
@@ -134,15 +192,21 @@ def _annotations(folders: Mapping[str, Path], file: Path | None) -> dict[str, An
         f"--annotations is for one folder of photos, got {len(folders)}: leave it out and put a "
         f"file {_FILE} into each of them",
     )
-    return {name: read_annotations(file or folder / _FILE) for name, folder in folders.items()}
+    files = {name: file or folder / _FILE for name, folder in folders.items()}
+    return {
+        name: read_annotations(path) if needed or file or path.is_file() else None
+        for name, path in files.items()
+    }
 
 
 def _chosen_parts(
-    truths: Mapping[str, Annotations], parts: str | None
+    truths: Mapping[str, Annotations | None], parts: str | None
 ) -> dict[str, tuple[str, ...]]:
     """Return the parts to measure in each category, of ``--parts`` that it has; head first."""
     known = {
         name: tuple(sorted(truth.parts(), key=lambda part: (part != "head", part)))
+        if truth is not None
+        else ()
         for name, truth in truths.items()
     }
     if parts is None:
@@ -161,74 +225,20 @@ def _chosen_parts(
     return chosen
 
 
-def _report(header: Mapping[str, Any], studies: Sequence[Study], as_json: bool) -> Report:
-    import pandas as pd
-
-    from .protocol import MEAN, category_means, seed_means
-
-    by_seed = pd.concat([study.table for study in studies], ignore_index=True)
-    mirror = pd.concat([study.mirror_table for study in studies], ignore_index=True)
-    means = seed_means(by_seed)
-    across = category_means(means)
-    data = {
-        **header,
-        "categories": [study.to_json() for study in studies],
-        "means": _records(means),
-        "means_over_categories": _records(across[across["category"] == MEAN]),
-    }
-    groups = by_seed.groupby(["category", "part"], sort=False)
-    blocks = [_part_table(f"{category}, {part}", rows) for (category, part), rows in groups]
-    if len(mirror):
-        blocks.append(_mirror_table(mirror))
-    if len(studies) > 1:
-        blocks += [_summary_table(part, rows) for part, rows in across.groupby("part", sort=False)]
+def _report(
+    header: Mapping[str, Any],
+    measures: Mapping[str, Measure],
+    results: Mapping[str, Sequence[Result]],
+    as_json: bool,
+) -> Report:
+    """Put the figures of tracking at the top level of the JSON values, the others' below."""
+    data, blocks = dict(header), []
+    for name, measure in measures.items():
+        if name == TRACKING:
+            figures, tables = tracking_report(cast("Sequence[Study]", results[name]))
+            data |= figures
+        else:
+            figures, tables = measure_report(measure, results[name])
+            data.setdefault("measures", {})[name] = figures
+        blocks += tables
     return Report(data, tuple(blocks), as_json)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows as JSON values, NaN as null."""
-    return [
-        {str(key): None if _is_nan(value) else value for key, value in row.items()}
-        for row in frame.to_dict(orient="records")
-    ]
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _part_table(title: str, by_seed: pd.DataFrame) -> Table:
-    """Show every row for one part: means over seeds, and T100 of each seed."""
-    seeds = list(dict.fromkeys(by_seed["seed"]))
-    single = [f"seed {seed}" for seed in seeds] if len(seeds) > 1 else []
-    result = table("row", "nodes", *_FIGURES, *single, title=title)
-    for name, rows in by_seed.groupby("row", sort=False):
-        means = rows[["nodes", *_FIGURES.values()]].mean()
-        t100 = rows.set_index("seed")["t100"].reindex(seeds) if single else ()
-        figures = [_digits(means[column]) for column in _FIGURES.values()]
-        result.add_row(str(name), _digits(means["nodes"], 0), *figures, *map(_digits, t100))
-    return result
-
-
-def _mirror_table(mirror: pd.DataFrame) -> Table:
-    """Show how often the inferred orientation is right, beside what a constant reaches."""
-    columns = ("agreement", "majority", "photos")
-    result = table("category", "row", *columns, title="mirror agreement", text=2)
-    for (category, row), found in mirror.groupby(["category", "row"], sort=False):
-        share, majority, photos = found[[*columns]].mean()
-        result.add_row(str(category), str(row), _digits(share), _digits(majority), f"{photos:.0f}")
-    return result
-
-
-def _summary_table(part: object, means: pd.DataFrame) -> Table:
-    """Show T100 of one part in every category, and the mean of the categories."""
-    t100 = means.pivot(index="row", columns="category", values="t100")
-    categories = list(dict.fromkeys(means["category"]))
-    result = table("row", *categories, title=f"T100, {part}")
-    for row in dict.fromkeys(means["row"]):
-        result.add_row(str(row), *(_digits(t100.loc[row, name]) for name in categories))
-    return result
-
-
-def _digits(value: float, digits: int = 3) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 
 from . import cli_options as cli
 from .cli_base import Report, table
+from .errors import require
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
+    from .structures import Matches
 
 _BEST = ("id", "name", "gain", "score", "support", "y", "x", "spread_px")
 
@@ -52,16 +55,16 @@ def export(
         out,
         nodes_per_layer=nodes_per_layer,
         min_score=min_score,
-        around=_node(whole, around),
+        around=None if around is None else _node(whole, around),
         parents_per_node=parents_per_node,
     )
     return Report({"file": str(out)}, (str(out),))
 
 
-def _node(graph: ExplanatoryGraph, text: str | None) -> str | int | None:
+def _node(graph: ExplanatoryGraph, text: str) -> str | int:
     """Read a node from the command line: digits are its number, unless a node is called so."""
-    is_number = text is not None and text.isdecimal() and text not in graph.names.values()
-    return int(text) if text is not None and is_number else text
+    is_number = text.isdecimal() and text not in graph.names.values()
+    return int(text) if is_number else text
 
 
 def info(
@@ -69,14 +72,57 @@ def info(
     best: Annotated[
         int, typer.Option(metavar="N", min=0, help="How many of the best nodes to show.")
     ] = 10,
+    node: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE",
+            help="Tell what this one is: number, layer/filter/part, or the name that you gave it.",
+        ),
+    ] = None,
+    matches: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="M",
+            help="With --node: what 'explgraph match' wrote; where it fires is counted in these "
+            "photos. Default: what the graph knows of those it was mined from.",
+        ),
+    ] = None,
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Show what a graph's file holds: header, layers, counts, and the best nodes."""
+    """Show what a graph's file holds: header, layers, counts, the best nodes; or one node."""
     from .graph import ExplanatoryGraph
+    from .structures import Matches
 
+    require(
+        node is not None or matches is None,
+        "--matches says where a node fires: name one with --node",
+    )
     whole = ExplanatoryGraph.load(graph)
+    if node is not None:
+        found = None if matches is None else Matches.load(matches)
+        facts, text = _node_facts(whole, found, _node(whole, node))
+        return Report({"graph": str(graph), **facts}, (text,), as_json)
     data = _describe(whole, best)
     return Report({"graph": str(graph), **data}, _as_text(data), as_json)
+
+
+def _node_facts(
+    graph: ExplanatoryGraph, matches: Matches | None, node: str | int
+) -> tuple[dict[str, Any], str]:
+    """Return a node's facts as JSON values, NaN as null, and in sentences."""
+    from .export import find_node
+    from .facts import describe_node, node_facts
+
+    index = find_node(graph, node)
+    row = node_facts(graph, matches).loc[index]
+    facts = {str(key): _json_value(value) for key, value in row.items()}
+    return {"node": index, **facts}, describe_node(graph, matches, index)
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:

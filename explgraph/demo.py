@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mining import match_peaks
@@ -31,14 +30,17 @@ from .drawings import SEEDS, Drawing, draw_animal, draw_background
 from .evaluation import evaluate, raw_peaks
 from .graph import ExplanatoryGraph
 from .images import open_images
+from .map_purity import map_purity
+from .masks import PartMasks, write_masks
 from .measures import ranking, tracking_ratio, unique_nodes
 from .pipeline import extract, mine
 from .preprocess import Preprocess
 from .protocol import GRAPH, RAW, RAW_MIRRORED
-from .purity import Purity, best_photos, majority, node_labels, part_purity
+from .purity import best_photos, majority, node_labels
 from .sheet import contact_sheet
 from .storage import PathLike, write_bytes
-from .structures import U1, Matches
+from .structures import U1, Matches, PeakSet
+from .study_purity import PurityStudy, study_purity
 from .truth import part_truth
 
 if TYPE_CHECKING:
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
 MODEL = "explgraph.demo:network"
 """What ``--model`` takes on the command line, and what the demo's files record."""
 
-_N_BEST = 200  # nodes, and raw peaks, that purity judges beside all of them
 _SURE = 0.8  # a node is named after a part that lies under it in at least this share of photos
 _PER_PART = 2  # nodes on the contact sheet, and in each layer of the picture of the graph
 
@@ -87,7 +88,8 @@ def run_demo(
     ----------
     out
         Folder for all files; those of an earlier run are replaced. Drawings go to ``mined/``,
-        ``background/`` and ``unseen/``, the parts' places in the unseen ones to ``parts.csv``.
+        ``background/`` and ``unseen/``, the parts' places in the unseen ones to ``parts.csv`` and
+        their masks to ``unseen_masks/``.
     species
         What to draw: one of `explgraph.drawings.SPECIES`.
     seed
@@ -108,8 +110,9 @@ def run_demo(
     """
     folder, clock = Path(out), _Clock(progress)
     with clock.step("drawing", f"Drawing the {species}"):
-        unseen = _draw_all(folder, species, sizes or DemoSizes())
-        write_annotations(folder / "parts.csv", _annotations(unseen))
+        truth = _truth(_draw_all(folder, species, sizes or DemoSizes()))
+        write_annotations(folder / "parts.csv", truth.annotations)
+        write_masks(folder / "unseen_masks", truth.masks)
     net = load_backbone(MODEL)
     with clock.step("mining", "Running the network over it and mining the graph"):
         graph = mine(
@@ -119,12 +122,11 @@ def run_demo(
         peaks = extract(net, folder / "unseen", background=graph, progress=progress)
         matches = match_peaks(graph, peaks)
     with clock.step("measuring", "Checking the nodes against the known parts"):
-        rows = {
-            RAW: raw_peaks(peaks),
-            RAW_MIRRORED: raw_peaks(peaks, matches.mirrored),
-            GRAPH: matches,
-        }
-        result = _measure(folder, species, graph, rows, unseen)
+        maps = map_purity(net, folder / "unseen", peaks, truth.masks, progress=progress)
+        purity = study_purity(
+            {seed: (graph, matches)}, peaks, truth.masks, maps=maps, category=species
+        )
+        result = _measure(folder, graph, peaks, matches, truth, purity)
     with clock.step("pictures", "Drawing the graph and the contact sheet"):
         _write(result)
     result = replace(result, seconds=clock.seconds)
@@ -174,43 +176,60 @@ def _name(index: int) -> str:
     return f"{index:03d}.png"
 
 
-def _annotations(drawings: Sequence[Drawing]) -> Annotations:
+class _Truth(NamedTuple):
+    """Where the parts truly are in the unseen drawings."""
+
+    annotations: Annotations
+    masks: PartMasks
+
+
+def _truth(drawings: Sequence[Drawing]) -> _Truth:
+    names = tuple(_name(index) for index in range(len(drawings)))
+    masks = tuple(drawing.part_mask.astype(np.int16) for drawing in drawings)
+    return _Truth(_annotations(drawings, names), PartMasks(names, drawings[0].parts, masks))
+
+
+def _annotations(drawings: Sequence[Drawing], names: Sequence[str]) -> Annotations:
     """Return the visible parts' centres in pixels whose integers are pixel centres."""
     rows = [
-        (_name(index), part, yx)
-        for index, drawing in enumerate(drawings)
+        (name, part, yx)
+        for name, drawing in zip(names, drawings, strict=True)
         for part, yx, seen in zip(drawing.parts, drawing.centres, drawing.visible, strict=True)
         if seen
     ]
-    names = tuple(name for name, _, _ in rows)
+    images = tuple(name for name, _, _ in rows)
     return Annotations(
-        image=names,
+        image=images,
         part=tuple(part for _, part, _ in rows),
         yx=np.array([yx for _, _, yx in rows]).reshape(-1, 2) * SIDE - 0.5,
         size=np.full((len(rows), 2), np.nan),
-        group=names,
+        group=images,
     )
 
 
 def _measure(
     folder: Path,
-    species: str,
     graph: ExplanatoryGraph,
-    rows: Mapping[str, Matches],
-    drawings: Sequence[Drawing],
+    peaks: PeakSet,
+    matches: Matches,
+    truth: _Truth,
+    purity: PurityStudy,
 ) -> DemoResult:
     """Check the nodes against the parts, and name those that are sure of one."""
-    matches, annotations = rows[GRAPH], _annotations(drawings)
-    masks = np.stack([drawing.part_mask for drawing in drawings])
-    parts = drawings[0].parts
+    annotations, masks = truth
+    rows = {
+        RAW: raw_peaks(peaks),
+        RAW_MIRRORED: raw_peaks(peaks, matches.mirrored),
+        GRAPH: matches,
+    }
     return DemoResult(
         out=folder,
-        species=species,
-        graph=graph.rename(_part_names(matches, masks, parts)),
+        species=purity.category,
+        graph=graph.rename(_part_names(matches, masks)),
         matches=matches,
         evaluation=evaluate(rows, annotations, photo_size=(SIDE, SIDE), rank={GRAPH: graph.gain}),
-        best={part: _best_nodes(graph, matches, annotations, part) for part in parts},
-        purity=_purities(graph, rows, masks, len(parts)),
+        best={part: _best_nodes(graph, matches, annotations, part) for part in masks.parts},
+        purity=purity,
         seconds={},
     )
 
@@ -223,35 +242,17 @@ def _best_nodes(
     return tuple(BestNode(node, graph.node_id(node), float(ratio[1, node])) for node in nodes)
 
 
-def _purities(
-    graph: ExplanatoryGraph,
-    rows: Mapping[str, Matches],
-    masks: NDArray[np.int8],
-    n_parts: int,
-) -> dict[str, Purity]:
-    """Judge nodes and raw peaks: all of them, and those that are ranked highest."""
-    ranks = {RAW: rows[RAW].score.mean(axis=0), GRAPH: graph.gain}
-    result = {}
-    for row, title in ((RAW, "raw peaks"), (GRAPH, "nodes")):
-        best = np.argsort(-ranks[row], kind="stable")[:_N_BEST]
-        result[f"all {title}"] = part_purity(rows[row], masks, n_parts)
-        result[f"{_N_BEST} best {title}"] = part_purity(rows[row], masks, n_parts, nodes=best)
-    return result
-
-
-def _part_names(
-    matches: Matches, masks: NDArray[np.int8], parts: Sequence[str]
-) -> dict[int | str, str]:
+def _part_names(matches: Matches, masks: PartMasks) -> dict[int | str, str]:
     """Return the name of the part that a node is sure of, by node."""
-    labels = node_labels(matches, masks, len(parts))
+    labels = node_labels(matches, masks)
     names: dict[int | str, str] = {}
     for node in range(labels.shape[1]):
         photos = best_photos(matches.score[:, node])
         if len(photos) == 0:
             continue
-        part, share = majority(labels[photos, node], len(parts))
+        part, share = majority(labels[photos, node], len(masks.parts))
         if share >= _SURE:
-            names[node] = parts[part].replace("_", " ")
+            names[node] = masks.parts[part].replace("_", " ")
     return names
 
 

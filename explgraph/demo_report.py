@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .evaluation import Evaluation
 from .graph import ExplanatoryGraph
 from .protocol import GRAPH, RAW_MIRRORED
-from .purity import Purity
 from .structures import Matches
+from .study_purity import PurityStudy
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,7 +55,7 @@ class DemoResult:
     best
         By part, the nodes that follow it best, best first, without repetitions.
     purity
-        By row, how pure nodes and raw peaks are (`explgraph.purity`).
+        How pure nodes, raw peaks and raw maps are (`explgraph.purity`).
     seconds
         By step, wall-clock time.
     """
@@ -65,7 +66,7 @@ class DemoResult:
     matches: Matches
     evaluation: Evaluation
     best: Mapping[str, tuple[BestNode, ...]]
-    purity: Mapping[str, Purity]
+    purity: PurityStudy
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class DemoResult:
             "edges": len(self.graph.edge_child),
             "named": len(self.graph.names),
             "best": {part: [asdict(node) for node in nodes] for part, nodes in self.best.items()},
-            "purity": {row: asdict(purity) for row, purity in self.purity.items()},
+            "purity": self.purity.to_json(),
             "evaluation": self.evaluation.to_json(),
             "seconds": {step: round(value, 2) for step, value in self.seconds.items()},
         }
@@ -124,12 +125,14 @@ class DemoResult:
 
     def _purity_table(self) -> RenderableType:
         table = _table(
-            "How often it is one and the same part that lies under a node",
-            ("nodes", "number", "purity", "held still", "by area", "parts found"),
+            "How often it is one and the same part that lies under a node\n"
+            "(closed: how much of the way from raw peaks to 100 %)",
+            ("nodes", "number", "purity", "still", "by area", "parts", "closed"),
         )
-        for name, found in self.purity.items():
-            shares = (f"{value:.0%}" for value in (found.purity, found.frozen, found.chance))
-            table.add_row(name, str(found.nodes), *shares, str(found.parts))
+        for found in self.purity.table.to_dict(orient="records"):
+            shares = (f"{found[name]:.0%}" for name in ("purity", "frozen", "chance"))
+            closed = "" if math.isnan(found["gap_closed"]) else f"{found['gap_closed']:.0%}"
+            table.add_row(found["row"], str(found["nodes"]), *shares, str(found["parts"]), closed)
         return table
 
 

@@ -21,7 +21,7 @@ from .measures import (
     mirror_agreement,
     tracking,
 )
-from .structures import Matches, PeakSet
+from .structures import NONE, Matches, PeakSet
 from .truth import PartTruth, PhotoSize, part_truth
 
 if TYPE_CHECKING:
@@ -228,6 +228,7 @@ def raw_peaks(peaks: PeakSet, mirrored: NDArray[Any] | None = None) -> Matches:
         yx=unit.astype(np.float32),
         score=score,
         log_density=np.zeros_like(score),
+        peak=np.where(fires, 0, NONE),
         mirrored=flip.astype(np.uint8),
         node_layer=np.repeat(np.arange(len(channels), dtype=np.int32), channels),
         header=peaks.header,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _BORDER = 0.1  # share of the side
 _NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
 _NODE_INTS = ("node_layer", "node_channel", "node_part")
+_NODE_ARRAYS = (*_NODE_INTS, "mu", "node_pose", *_NODE_FLOATS)
+_POSE_MAP = ("pose_weight", "pose_offset")
 _EDGE_INTS = ("edge_child", "edge_parent")
 _EDGE_FLOATS = ("edge_spread", "edge_coactivation")
 
@@ -53,6 +55,11 @@ class ExplanatoryGraph:
         (P,) share of the mining photos in which the node fires: scores half its mean or more.
     gain
         (P,) held-out gain in log-likelihood over noise, per photo: the rank of a node.
+    pose_weight, pose_offset
+        (D, Q), (Q,): the linear map from a photo's D pooled peaks to its pose of Q numbers, which
+        have mean 0 and variance 1 over the mining photos; (0, 0) and (0,) without poses.
+    node_pose
+        (P, 2, Q) how far one unit of pose moves a node, pixels.
     edge_child, edge_parent
         (E,) node indices, ordered by child, then parent.
     edge_displacement, edge_spread
@@ -79,6 +86,9 @@ class ExplanatoryGraph:
     score: F4
     support: F4
     gain: F4
+    pose_weight: F4
+    pose_offset: F4
+    node_pose: F4
     edge_child: I4
     edge_parent: I4
     edge_displacement: F4
@@ -88,8 +98,11 @@ class ExplanatoryGraph:
     header: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        p, e = len(self.node_layer), len(self.edge_child)
-        shapes = {
+        p, e, q = len(self.node_layer), len(self.edge_child), len(self.pose_offset)
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "pose_weight": (None, q),
+            "pose_offset": (q,),
+            "node_pose": (p, 2, q),
             **dict.fromkeys((*_NODE_INTS, *_NODE_FLOATS), (p,)),
             **dict.fromkeys((*_EDGE_INTS, *_EDGE_FLOATS), (e,)),
             "mu": (p, 2),
@@ -247,7 +260,7 @@ class ExplanatoryGraph:
         edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)
         return replace(
             self,
-            **{name: getattr(self, name)[keep] for name in (*_NODE_INTS, "mu", *_NODE_FLOATS)},
+            **{name: getattr(self, name)[keep] for name in _NODE_ARRAYS},
             **{name: place[getattr(self, name)[edges]] for name in _EDGE_INTS},
             **{name: getattr(self, name)[edges] for name in ("edge_displacement", *_EDGE_FLOATS)},
             names={int(place[i]): name for i, name in self.names.items() if place[i] >= 0},
@@ -298,9 +311,8 @@ class ExplanatoryGraph:
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name)
             for name in (
-                *_NODE_INTS,
-                "mu",
-                *_NODE_FLOATS,
+                *_NODE_ARRAYS,
+                *_POSE_MAP,
                 *_EDGE_INTS,
                 "edge_displacement",
                 *_EDGE_FLOATS,

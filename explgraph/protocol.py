@@ -31,6 +31,16 @@ RAW, RAW_MIRRORED, NO_EDGES, GRAPH = "raw peaks", "raw peaks, mirrored", "no edg
 CEILING = "supervised ceiling"
 OTHER_PARTS, MEAN = "other parts", "mean"
 
+PLAIN: dict[str, Any] = {
+    "pose_rank": 0,
+    "n_parents": 0,
+    "spread_start": 0.15,
+    "merge": 0.0,
+    "pull": 1.0,
+}
+"""Settings of the row without edges: every layer a plain mixture of its peaks, at the spread that
+serves such a mixture best."""
+
 _log = logging.getLogger("explgraph")
 
 
@@ -156,7 +166,7 @@ def study_peaks(
     for seed in seeds:
         _log.info("%s: mining with seed %d", category, seed)
         graph = mine_peaks(peaks, config=config, seed=seed)
-        plain = mine_peaks(peaks, config=replace(config, n_parents=0), seed=seed)
+        plain = mine_peaks(peaks, config=replace(config, **PLAIN), seed=seed)
         found = match_peaks(graph, peaks)
         evaluations[seed] = evaluate(
             {

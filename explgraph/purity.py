@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_shape, require
+from .errors import require
+from .masks import Labels, PartMasks
 from .measures import mirror_yx
 from .structures import F8, NONE, Matches
 
 SCORE_SHARE = 0.3
 """A node is judged by its best photos, as many as carry this share of its total score."""
-
-Labels = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,7 @@ class Purity:
     parts: int
 
 
-def part_purity(
-    matches: Matches, masks: Labels, n_parts: int, *, nodes: NDArray[Any] | None = None
-) -> Purity:
+def part_purity(matches: Matches, masks: PartMasks, *, nodes: NDArray[Any] | None = None) -> Purity:
     """Measure which parts lie under nodes in their best photos.
 
     Parameters
@@ -54,44 +51,52 @@ def part_purity(
     matches
         P nodes in N photos.
     masks
-        (N, S, S) which of ``n_parts`` parts is seen at each pixel of the photos, upright and in the
-        order of ``matches.images``; `NONE` for anything else.
-    n_parts
-        Number of parts.
+        Of the same photos, in the same order.
     nodes
         Indices of the nodes to judge; default: all. Nodes that never fire are passed over.
 
     Raises
     ------
     ExplGraphError
-        If the masks do not fit the photos, hold other labels, or no node ever fires.
+        If the masks are not of these photos, or no node ever fires.
     """
     chosen = np.arange(len(matches.node_layer)) if nodes is None else np.asarray(nodes)
-    firing = [int(node) for node in chosen if matches.score[:, node].any()]
-    require(bool(firing), "purity needs a node that fires in at least one photo")
-    labels = node_labels(matches, masks, n_parts)
-    share = _object_shares(masks, n_parts)
-    found = []
-    for node in firing:
-        photos = best_photos(matches.score[:, node])
-        frozen = _labels_at(_frozen_yx(matches, node, photos), masks[photos])
-        part, purity = majority(labels[photos, node], n_parts)
-        controls = majority(frozen, n_parts).share, float(share[photos, part].mean())
-        found.append((part, (purity, *controls)))
-    purity, frozen_purity, chance = np.mean([figures for _, figures in found], axis=0).tolist()
-    return Purity(len(found), purity, frozen_purity, chance, len({part for part, _ in found}))
+    firing = chosen[matches.score[:, chosen].any(axis=0)]
+    require(len(firing) > 0, "purity needs a node that fires in at least one photo")
+    best = [best_photos(matches.score[:, node]) for node in firing]
+    labels = node_labels(matches.take(nodes=firing), masks)
+    frozen = _labels_at(_frozen_yx(matches, firing, best), masks)
+    n_parts, share = len(masks.parts), object_shares(masks)
+    parts, figures = [], []
+    for column, photos in enumerate(best):
+        part, purity = majority(labels[photos, column], n_parts)
+        held_still = majority(frozen[photos, column], n_parts).share
+        parts.append(part)
+        figures.append((purity, held_still, float(share[photos, part].mean())))
+    purity, held_still, chance = np.mean(figures, axis=0).tolist()
+    return Purity(len(parts), purity, held_still, chance, len(set(parts)))
 
 
-def node_labels(matches: Matches, masks: Labels, n_parts: int) -> Labels:
-    """Return (N, P) the label of the pixel under every node, in every photo."""
-    side = masks.shape[-1]
-    check_shape("masks", masks, (len(matches), side, side))
-    low, high = (int(masks.min()), int(masks.max())) if masks.size else (NONE, NONE)
-    require(
-        low >= NONE and high < n_parts,
-        f"masks must hold labels from {NONE} to {n_parts - 1}, got {low} to {high}",
-    )
+def node_labels(matches: Matches, masks: PartMasks) -> Labels:
+    """Return (N, P) the part under every node, in every photo; `NONE` for the background.
+
+    Raises
+    ------
+    ExplGraphError
+        If the masks are not of the matched photos.
+    """
+    check_photos(matches.images, masks)
     return _labels_at(matches.yx.astype(np.float64), masks)
+
+
+def check_photos(images: tuple[str, ...], masks: PartMasks) -> None:
+    """Raise `ExplGraphError` unless the masks are those of some photos, in the same order."""
+    require(
+        images == masks.images,
+        f"the masks are of {len(masks)} photos ({', '.join(masks.images[:2])}, ...), not of these "
+        f"{len(images)} ({', '.join(images[:2])}, ...) in this order: read_masks(folder, "
+        "matches.images)",
+    )
 
 
 class Majority(NamedTuple):
@@ -128,24 +133,42 @@ def best_photos(score: NDArray[np.floating]) -> NDArray[np.intp]:
     return order[: int(np.searchsorted(total, SCORE_SHARE * total[-1])) + 1]
 
 
-def _labels_at(yx: F8, masks: Labels) -> Labels:
-    """Return the labels (n, ...) of the pixels at (n, ..., 2) unit positions in n masks."""
-    side = masks.shape[-1]
-    y, x = np.moveaxis(np.clip(np.floor(yx * side).astype(np.intp), 0, side - 1), -1, 0)
-    photo = np.arange(len(masks)).reshape(-1, *[1] * (y.ndim - 1))
-    labels: Labels = masks[photo, y, x]
-    return labels
+def label_at(yx: F8, mask: Labels) -> Labels:
+    """Return (...,) the labels of a mask's pixels at (..., 2) positions in the unit square.
+
+    The square's far edges belong to the last pixels. What lies outside of the photo (a network's
+    input may be filled up around it) is background.
+    """
+    size = np.array(mask.shape)
+    y, x = np.moveaxis(np.clip(np.floor(yx * size).astype(np.intp), 0, size - 1), -1, 0)
+    inside = np.all((yx >= 0) & (yx <= 1), axis=-1)
+    return np.where(inside, mask[y, x], np.int16(NONE))
 
 
-def _frozen_yx(matches: Matches, node: int, photos: NDArray[np.intp]) -> F8:
-    """Return (n, 2) a node's mean position in the graph's orientation, in each photo's own."""
-    flip = matches.mirrored[photos].astype(bool)
-    yx = mirror_yx(matches.yx[photos, node].astype(np.float64), flip)
-    return mirror_yx(np.broadcast_to(yx.mean(axis=0), yx.shape), flip)
-
-
-def _object_shares(masks: Labels, n_parts: int) -> F8:
-    """Return (N, n_parts) the share of the object's pixels that each part takes."""
-    count = np.stack([(masks == part).sum(axis=(1, 2)) for part in range(n_parts)], axis=1)
+def object_shares(masks: PartMasks) -> F8:
+    """Return (N, n_parts) the share of the object's pixels that each part takes in each photo."""
+    n_parts = len(masks.parts)
+    counts = [np.bincount(mask[mask != NONE], minlength=n_parts) for mask in masks.labels]
+    count = np.array(counts, dtype=np.float64).reshape(-1, n_parts)
     shares: F8 = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     return shares
+
+
+def _labels_at(yx: F8, masks: PartMasks) -> Labels:
+    """Return (N, P) the labels at (N, P, 2) positions, a photo's in its own mask."""
+    labels = [label_at(at, mask) for at, mask in zip(yx, masks.labels, strict=True)]
+    return np.stack(labels)
+
+
+def _frozen_yx(matches: Matches, nodes: NDArray[Any], best: list[NDArray[np.intp]]) -> F8:
+    """Return (N, p, 2) the mean position of p nodes over their best photos, in every photo.
+
+    The mean is taken in the graph's orientation.
+    """
+    flip = matches.mirrored.astype(bool)
+    canonical = [
+        mirror_yx(matches.yx[photos, node].astype(np.float64), flip[photos]).mean(axis=0)
+        for node, photos in zip(nodes, best, strict=True)
+    ]
+    everywhere = np.broadcast_to(np.array(canonical), (len(matches), len(nodes), 2))
+    return mirror_yx(everywhere, flip[:, None])

@@ -23,10 +23,13 @@ from .storage import PathLike, read_arrays, whole_file, write_arrays
 
 F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
+I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
 
 NONE = -1
+
+_MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
 
 
 def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -257,12 +260,17 @@ class Matches:
     images
         N names, in order.
     yx
-        (N, P, 2) unit square of the photo, in the orientation of the photo as given.
+        (N, P, 2) unit square of the photo, in the orientation of the photo as given: between where
+        the node is predicted and the peak on which it was found.
     score
-        (N, P) response of the matched peak times the node's responsibility; 0 = no peak, and then
+        (N, P) response of that peak times the node's responsibility for it; 0 = no peak, and then
         the position is the one predicted.
     log_density
-        (N, P) log of the node's density at its position, per square network pixel.
+        (N, P) log of the node's density at its peak, or where it is predicted, per square network
+        pixel.
+    peak
+        (N, P) which of its filter's peaks it was found on, counted by falling strength from 0, in
+        the orientation in which the graph sees the photo; `NONE` where the score is 0.
     mirrored
         (N,) 1 where the graph explains the mirrored photo better.
     node_layer
@@ -275,6 +283,7 @@ class Matches:
     yx: F4
     score: F4
     log_density: F4
+    peak: I1
     mirrored: U1
     node_layer: I4
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -284,9 +293,10 @@ class Matches:
         check_shape("Matches.yx", self.yx, (n, p, 2))
         check_shape("Matches.score", self.score, (n, p))
         check_shape("Matches.log_density", self.log_density, (n, p))
+        check_shape("Matches.peak", self.peak, (n, p))
         check_shape("Matches.mirrored", self.mirrored, (n,))
-        kinds = {"mirrored": np.uint8, "node_layer": np.int32}
-        for name in ("yx", "score", "log_density", "mirrored", "node_layer"):
+        kinds = {"peak": np.int8, "mirrored": np.uint8, "node_layer": np.int32}
+        for name in _MATCH_ARRAYS:
             dtype = kinds.get(name, np.float32)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
@@ -313,6 +323,7 @@ class Matches:
             yx=self.yx[grid],
             score=self.score[grid],
             log_density=self.log_density[grid],
+            peak=self.peak[grid],
             mirrored=self.mirrored[rows],
             node_layer=self.node_layer[cols],
             header=self.header,
@@ -320,8 +331,7 @@ class Matches:
 
     def save(self, path: PathLike) -> None:
         """Write the matches to a safetensors file; equal matches give equal bytes."""
-        names = ("yx", "score", "log_density", "mirrored", "node_layer")
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
         write_arrays(path, "matches", arrays, {**self.header, "images": list(self.images)})
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import check_finite, check_shape, require, unknown_name
+from .halves import first_half
 from .structures import F8, U1
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def part_truth(
         part=part,
         images=tuple(photos[count == 1]),
         yx=unit[single],
-        half=_halves(group),
+        half=(~first_half(group)).astype(np.uint8),
         group=group,
         faces_right=_faces_right(names[single], unit[single], names[heads], unit[heads]),
         instance_image=tuple(names[chosen]),
@@ -150,12 +151,6 @@ def _unit_positions(annotations: Annotations, photo_size: PhotoSize) -> F8:
         size = np.array(photo_size, dtype=np.float64)
     # An integer is the centre of a pixel, while the unit square starts at the pixel's corner.
     return (annotations.yx + 0.5) / size.reshape(-1, 2)
-
-
-def _halves(group: tuple[str, ...]) -> U1:
-    """Return (n,) 0 or 1: distinct groups, sorted, alternately A and B."""
-    _, number = np.unique(np.array(group, dtype=object), return_inverse=True)
-    return (number % 2).astype(np.uint8)
 
 
 def _faces_right(

@@ -1,9 +1,10 @@
 """Peaks to an explanatory graph: alignment, mining, matching."""
 
 from .config import MiningConfig
+from .explained import explained_share, node_kinds
 from .matching import match_peaks
 from .mine import mine_peaks
 
 DISTRIBUTION = "explgraph"
 
-__all__ = ["MiningConfig", "match_peaks", "mine_peaks"]
+__all__ = ["MiningConfig", "explained_share", "match_peaks", "mine_peaks", "node_kinds"]

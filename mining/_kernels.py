@@ -181,8 +181,8 @@ def infer(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, are
 
 
 @jit(parallel=True)
-def places(peak_yx, start, mu, shift, peak):
-    """Return (P, N, 2) where nodes are: at their peak, or else where they are predicted."""
+def places(peak_yx, start, mu, shift, peak, pull):
+    """Return (P, N, 2) where nodes are: between their prediction and their peak, if any (Eq. 7)."""
     n_nodes, n = peak.shape
     yx = np.zeros((n_nodes, n, 2), dtype=np.float32)
     for c in prange(len(start) - 1):
@@ -190,10 +190,9 @@ def places(peak_yx, start, mu, shift, peak):
             for image in range(n):
                 k = peak[v, image]
                 for axis in range(2):
-                    if k >= 0:
-                        yx[v, image, axis] = peak_yx[c, image, k, axis]
-                    else:
-                        yx[v, image, axis] = mu[v, axis] + shift[v, image, axis]
+                    predicted = mu[v, axis] + shift[v, image, axis]
+                    stray = peak_yx[c, image, k, axis] - predicted if k >= 0 else 0.0
+                    yx[v, image, axis] = predicted + pull * stray
     return yx
 
 

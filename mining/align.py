@@ -8,14 +8,54 @@ from numpy.typing import NDArray
 
 from explgraph._jit import jit
 from explgraph.errors import check_shape
-from explgraph.structures import F4, F8
+from explgraph.structures import F4, F8, Peaks, PeakSet
 
 _POWER_STEPS = 200
 _SWEEPS = 100
 
 
+def facing_signs(peaks: PeakSet) -> NDArray[np.int8]:
+    """Choose an orientation for every photo: all face the same way, and that way is left.
+
+    `mirror_signs` makes the photos agree and leaves open which way they face. Here the upper half
+    of the top layer's response decides: it lies left of the middle, in the mean over the photos.
+    For animals this is where heads are. What counts is what the photos show, not their order, so
+    that graphs of different photos of one category face alike, and a filter means the same in both.
+
+    Parameters
+    ----------
+    peaks
+        Of N photos.
+
+    Returns
+    -------
+    (N,) +1 as given, -1 to be mirrored. All +1 without mirrored peaks or a sketch.
+    """
+    if peaks.mirrored is None or peaks.sketch is None:
+        return np.ones(len(peaks), dtype=np.int8)
+    signs = mirror_signs(peaks.sketch)
+    given, other = (_upper_lean(p[-1], peaks.input_size) for p in (peaks.peaks, peaks.mirrored))
+    faces_right = np.sum(signs * (given - other)) > 0
+    return -signs if faces_right else signs
+
+
+def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
+    """Return (N,) how far right of the middle the response in each photo's upper half lies.
+
+    Responses are squared, for the strong ones are reliable, and each photo's add up to 1, so that
+    none speaks for all. Measured on birds, cats and zebras, two halves of the photos always agree
+    by it; by a fixed function of the sketch, such as its sum of cubes, they often do not.
+    """
+    height, width = input_size
+    energy = peaks.weight.astype(np.float64) ** 2
+    is_upper = peaks.yx[..., 0] < height / 2
+    moment = np.sum(energy * is_upper * (peaks.yx[..., 1] - width / 2), axis=(1, 2))
+    lean: F8 = moment / np.maximum(energy.sum(axis=(1, 2)), np.finfo(np.float64).tiny)
+    return lean
+
+
 def mirror_signs(sketch: F4) -> NDArray[np.int8]:
-    """Choose an orientation for every photo: z that maximises z' K z with K = sketch sketch'.
+    """Choose orientations that make photos agree: z that maximises z' K z with K = sketch sketch'.
 
     The signs of the leading eigenvector of K, by power iteration, then sweeps z <- sign(K z), one
     photo at a time, until nothing changes. Sums run in a fixed order.
@@ -27,7 +67,7 @@ def mirror_signs(sketch: F4) -> NDArray[np.int8]:
 
     Returns
     -------
-    (N,) +1 or -1. The first photo that is not symmetric has +1: which side is which is free.
+    (N,) +1 or -1. -z is as good as z; the first photo that is not symmetric has +1.
     """
     check_shape("sketch", sketch, (None, None))
     n = len(sketch)

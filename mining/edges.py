@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explgraph.firing import fires as fires
 from explgraph.structures import F4
 
 from .layers import MinedLayer
 
-_FIRES = 0.5
 _BLOCK = 4096  # edges at a time: bounds the temporaries
-
-
-def fires(score: F4, mean_score: F4) -> NDArray[np.bool_]:
-    """Return (P, N) where a node fires: it scores at least half its mean over the mining photos."""
-    return (score > 0) & (score >= _FIRES * mean_score[:, None])
 
 
 def edge_columns(mined: Sequence[MinedLayer], offsets: NDArray[np.int64]) -> dict[str, Any]:

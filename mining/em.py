@@ -82,6 +82,10 @@ class Mixture:
         weight = _normalised(self.weight[order], start)
         return Mixture(start, self.mu[order], weight, self.noise)
 
+    def moved(self, shift: F8) -> Mixture:
+        """Move mean positions by (P, 2)."""
+        return Mixture(self.start, self.mu + shift, self.weight, self.noise)
+
     @classmethod
     def at(cls, places: F8, n_channels: int) -> Mixture:
         """Start with equal nodes at (P, 2) places, as many in each of the filters."""
@@ -169,9 +173,16 @@ def infer(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> In
     return Inference(*_kernels.infer(*peaks, *mixture.columns, *prior, area))
 
 
-def places(peaks: PeakColumns, mixture: Mixture, prior: Prior, inference: Inference) -> F4:
-    """Return (P, N, 2) where nodes are, network pixels: at their peak, or else as predicted."""
-    yx: F4 = _kernels.places(peaks.yx, mixture.start, mixture.mu, prior.shift, inference.peak)
+def places(
+    peaks: PeakColumns, mixture: Mixture, prior: Prior, inference: Inference, pull: float
+) -> F4:
+    """Return (P, N, 2) where nodes are, network pixels.
+
+    ``pull`` of the way from where they are predicted to their peak; as predicted without one.
+    """
+    yx: F4 = _kernels.places(
+        peaks.yx, mixture.start, mixture.mu, prior.shift, inference.peak, float(pull)
+    )
     return yx
 
 

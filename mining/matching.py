@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,25 +11,44 @@ from numpy.typing import NDArray
 
 from explgraph.errors import require
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import F4, F8, I4, Matches, Peaks, PeakSet
+from explgraph.structures import F4, F8, I1, I4, NONE, Matches, Peaks, PeakSet
 
 from .config import MiningConfig
-from .em import Mixture, PeakColumns, infer, places
-from .layers import layer_variance
-from .parents import Prior, flat_prior, predict
+from .em import I8, Inference, Mixture, PeakColumns, infer, places
+from .layers import side_variance
+from .parents import Prior, plain_prior, predict
+from .pose import PoseMap, pose_shift
 
 
 class Found(NamedTuple):
     """All P nodes in N photos of one orientation.
 
-    ``yx (P, N, 2)`` network pixels; ``score``, ``log_density (P, N)``; ``gain (N,)`` the
+    ``yx (P, N, 2)`` network pixels; ``score``, ``log_density``, ``peak (P, N)``; ``gain (N,)`` the
     log-likelihood of each photo's peaks over uniform noise, per unit of response.
     """
 
     yx: F4
     score: F4
     log_density: F4
+    peak: I1
     gain: F8
+
+
+class LayerMatch(NamedTuple):
+    """The P_l nodes of one layer in N photos, and the mixture in which they were found.
+
+    ``layer`` its index; ``rows (P_l,)`` its nodes in the graph; ``columns`` its peaks;
+    ``mixture`` and ``prior`` of its nodes; ``inference`` their peaks and scores; ``yx (P_l, N, 2)``
+    where they are, network pixels.
+    """
+
+    layer: int
+    rows: I8
+    columns: PeakColumns
+    mixture: Mixture
+    prior: Prior
+    inference: Inference
+    yx: F4
 
 
 def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
@@ -69,6 +89,7 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
         yx=_in_photo(chosen.yx, mirrored, peaks),
         score=chosen.score.T,
         log_density=chosen.log_density.T,
+        peak=chosen.peak.T,
         mirrored=mirrored,
         node_layer=graph.node_layer,
         header={
@@ -86,27 +107,56 @@ def find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
     shape = (len(graph), n)
     yx = np.zeros((*shape, 2), dtype=np.float32)
     score, log_density = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    peak = np.full(shape, NONE, dtype=np.int8)
     gain, response = np.zeros(n), np.zeros(n)
+    for found in walk_layers(graph, peaks):
+        yx[found.rows] = found.yx
+        score[found.rows] = found.inference.score
+        log_density[found.rows] = found.inference.log_density
+        peak[found.rows] = found.inference.peak
+        gain += found.inference.gain.sum(axis=0)
+        response += found.columns.weight.sum(axis=(0, 2), dtype=np.float64)
+    gain /= np.maximum(response, np.finfo(np.float64).tiny)
+    return Found(yx, score, log_density, peak, gain)
+
+
+def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[LayerMatch]:
+    """Infer the nodes of one layer after the other, from the top down.
+
+    Parameters
+    ----------
+    graph
+        P nodes, L layers.
+    peaks
+        L layers of the same photos, all in one orientation (each photo's own, if need be).
+
+    Yields
+    ------
+    Each layer, once the nodes above have said where its own are to be looked for.
+    """
+    yx = np.zeros((len(graph), len(peaks[0]), 2), dtype=np.float32)
     area = float(graph.input_size[0] * graph.input_size[1])
+    config = MiningConfig.from_json(graph.header.get("config", {}))
+    pose = PoseMap(graph.pose_weight, graph.pose_offset)(peaks[-1], graph.input_size)
     for index in reversed(range(len(graph.layers))):
         columns = PeakColumns.of(peaks[index])
         rows = np.flatnonzero(graph.node_layer == index)
         mixture = _mixture(graph, index, rows)
-        prior = _prior(graph, rows, yx)
+        prior = _prior(graph, config, rows, pose, yx)
         found = infer(columns, mixture, prior, area)
-        yx[rows] = places(columns, mixture, prior, found)
-        score[rows], log_density[rows] = found.score, found.log_density
-        gain += found.gain.sum(axis=0)
-        response += columns.weight.sum(axis=(0, 2), dtype=np.float64)
-    return Found(yx, score, log_density, gain / np.maximum(response, np.finfo(np.float64).tiny))
+        yx[rows] = places(columns, mixture, prior, found, config.pull)
+        yield LayerMatch(index, rows, columns, mixture, prior, found, yx[rows])
 
 
 def graph_hash(graph: ExplanatoryGraph) -> str:
-    """Return a SHA-256 of what decides a match: places, weights, noise and edges."""
+    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
     digest = hashlib.sha256()
     for array in (
         graph.mu,
         graph.weight,
+        graph.pose_weight,
+        graph.pose_offset,
+        graph.node_pose,
         *graph.noise,
         graph.node_layer,
         graph.node_channel,
@@ -127,20 +177,22 @@ def _mixture(graph: ExplanatoryGraph, index: int, rows: NDArray[np.int64]) -> Mi
     )
 
 
-def _prior(graph: ExplanatoryGraph, rows: NDArray[np.int64], yx: F4) -> Prior:
-    """Return the prior of a layer's nodes, given where those above are: (P, N, 2), all nodes."""
-    config = MiningConfig.from_json(graph.header.get("config", {}))
-    n_images = yx.shape[1]
+def _prior(graph: ExplanatoryGraph, config: MiningConfig, rows: I8, pose: F4, yx: F4) -> Prior:
+    """Return the prior of a layer's nodes: from their parents, or else from the photos' pose.
+
+    ``pose (N, Q)``; ``yx (P, N, 2)`` all nodes, of which those above are found.
+    """
     first = int(rows[0]) if len(rows) else 0
     start = np.searchsorted(graph.edge_child, np.arange(first, first + len(rows) + 1))
     parent: I4 = graph.edge_parent[start[0] : start[-1]].copy()  # writable, as in mining
-    alone = flat_prior(
-        len(rows), n_images, layer_variance(config, graph.input_size, has_parents=False)
+    spread = config.spread_top if pose.shape[1] > 0 else config.spread_start
+    alone = plain_prior(
+        pose_shift(pose, graph.node_pose[rows]), side_variance(spread, graph.input_size)
     )
     if len(parent) == 0:
         return alone
     displacement = yx - graph.mu[:, None]
-    variance = layer_variance(config, graph.input_size, has_parents=True)
+    variance = side_variance(config.spread, graph.input_size)
     prior = predict(start - start[0], parent, displacement, np.full(len(graph), variance))
     orphan = (np.diff(start) == 0)[:, None]  # a subgraph may have lost a node's parents
     return Prior(
@@ -156,6 +208,7 @@ def _choose(given: Found, other: Found, mirrored: NDArray[np.uint8]) -> Found:
         np.where(flip[None, :, None], other.yx, given.yx),
         np.where(flip[None], other.score, given.score),
         np.where(flip[None], other.log_density, given.log_density),
+        np.where(flip[None], other.peak, given.peak),
         np.where(flip, other.gain, given.gain),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -14,10 +15,11 @@ from explgraph.errors import require
 from explgraph.graph import ExplanatoryGraph
 from explgraph.structures import I4, LayerSpec, Peaks, PeakSet
 
-from .align import mirror_signs
+from .align import facing_signs
 from .config import MiningConfig
 from .edges import edge_columns, fires
-from .layers import LayerMiner, MinedLayer
+from .layers import Block, LayerMiner, MinedLayer
+from .pose import PoseMap, fit_poses, pose_basis
 
 _log = logging.getLogger("explgraph")
 
@@ -59,7 +61,7 @@ def mine_peaks(
     )
     mirrored = orientation(peaks)
     mined = mine_layers(oriented_peaks(peaks, mirrored), peaks.input_size, config, seed)
-    counts = [len(layer.mixture) for layer in mined]
+    counts = [len(layer.mixture) for layer in mined.layers]
     require(
         sum(counts) > 0,
         "no node explains the peaks better than noise does: give more photos of one category",
@@ -71,9 +73,7 @@ def mine_peaks(
 
 def orientation(peaks: PeakSet) -> I4:
     """Return (N,) 1 for the photos to mirror so that all face the same way, 0 for the others."""
-    if peaks.mirrored is None or peaks.sketch is None:
-        return np.zeros(len(peaks), dtype=np.int32)
-    return (mirror_signs(peaks.sketch) < 0).astype(np.int32)
+    return (facing_signs(peaks) < 0).astype(np.int32)
 
 
 def oriented_peaks(peaks: PeakSet, mirrored: I4) -> tuple[Peaks, ...]:
@@ -91,28 +91,61 @@ def oriented_peaks(peaks: PeakSet, mirrored: I4) -> tuple[Peaks, ...]:
     )
 
 
+class Mined(NamedTuple):
+    """What mining finds: L layers, lowest first, and the map to poses (of 0 numbers if none)."""
+
+    layers: tuple[MinedLayer, ...]
+    pose_map: PoseMap
+
+
 def mine_layers(
     peaks: Sequence[Peaks], input_size: tuple[int, int], config: MiningConfig, seed: int
-) -> list[MinedLayer]:
-    """Mine L layers of oriented peaks from the top down; the result is lowest first."""
+) -> Mined:
+    """Mine L layers of oriented peaks: nodes, then poses, then parents from the top down."""
+    miners = [LayerMiner.of(p, input_size, config) for p in peaks]
     coarsest = min(_cells(p.layer) for p in peaks)
+    blocks = [
+        miner.start(
+            config.density_top if _cells(miner.layer) == coarsest else config.density,
+            np.random.default_rng([seed, index]),
+        )
+        for index, miner in enumerate(miners)
+    ]
+    blocks, pose_map = _follow_poses(miners, blocks, peaks[-1], config)
     mined: list[MinedLayer] = []
-    above: MinedLayer | None = None
-    for index in reversed(range(len(peaks))):
-        density = config.density_top if _cells(peaks[index].layer) == coarsest else config.density
-        rng = np.random.default_rng([seed, index])
-        above = LayerMiner.of(peaks[index], input_size, config, above).mine(density, rng)
-        mined.append(above)
-    return mined[::-1]
+    for miner, block in zip(reversed(miners), reversed(blocks), strict=True):
+        mined.append(miner.finish(block, mined[-1] if mined else None))
+    return Mined(tuple(mined[::-1]), pose_map)
+
+
+def _follow_poses(
+    miners: Sequence[LayerMiner], blocks: Sequence[Block], top: Peaks, config: MiningConfig
+) -> tuple[list[Block], PoseMap]:
+    """Fit poses and the nodes under them, in turn, while the spread narrows."""
+    basis = pose_basis(top, miners[-1].input_size, config) if config.pose_rank > 0 else None
+    current = list(blocks)
+    if basis is None:
+        return current, PoseMap.none()
+    narrowing = config.spread_top / config.spread_start
+    for step in range(1, config.pose_rounds + 1):
+        placed = [miner.place(block, pull=1) for miner, block in zip(miners, current, strict=True)]
+        poses = fit_poses(
+            basis, [p.displacement for p in placed], [p.score for p in placed], config
+        )
+        spread = config.spread_start * narrowing ** (step / config.pose_rounds)
+        current = [
+            miner.follow(block, poses, index, spread)
+            for index, (miner, block) in enumerate(zip(miners, current, strict=True))
+        ]
+    return current, poses.map
 
 
 def _cells(layer: LayerSpec) -> int:
     return layer.grid[0] * layer.grid[1]
 
 
-def _assemble(
-    peaks: PeakSet, mined: Sequence[MinedLayer], config: MiningConfig, seed: int
-) -> ExplanatoryGraph:
+def _assemble(peaks: PeakSet, found: Mined, config: MiningConfig, seed: int) -> ExplanatoryGraph:
+    mined, pose_map = found
     offsets = np.cumsum([0, *(len(layer.mixture) for layer in mined)])
     score = np.concatenate([layer.score for layer in mined])
     mean_score = score.mean(axis=1)
@@ -131,6 +164,9 @@ def _assemble(
         score=mean_score,
         support=fires(score, mean_score).mean(axis=1),
         gain=np.concatenate([layer.gain for layer in mined]),
+        pose_weight=pose_map.weight,
+        pose_offset=pose_map.offset,
+        node_pose=np.concatenate([layer.node_pose for layer in mined]),
         **edge_columns(mined, offsets),
         header={
             **peaks.header,

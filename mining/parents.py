@@ -30,14 +30,22 @@ class Prior(NamedTuple):
     var: F4
     kappa: F4
 
+    def take(self, nodes: NDArray[np.int64]) -> Prior:
+        """Select nodes by index."""
+        return Prior(self.shift[nodes], self.var[nodes], self.kappa[nodes])
+
+
+def plain_prior(shift: F4, variance: float) -> Prior:
+    """Return the prior of nodes without parents: shifts (P, N, 2), one variance (square pixels)."""
+    shape = shift.shape[:2]
+    return Prior(
+        shift, np.full(shape, variance, dtype=np.float32), np.ones(shape, dtype=np.float32)
+    )
+
 
 def flat_prior(n_nodes: int, n_images: int, variance: float) -> Prior:
-    """Return the prior of nodes without parents: no shift, one variance (square pixels)."""
-    return Prior(
-        np.zeros((n_nodes, n_images, 2), dtype=np.float32),
-        np.full((n_nodes, n_images), variance, dtype=np.float32),
-        np.ones((n_nodes, n_images), dtype=np.float32),
-    )
+    """Return the prior of nodes of which nothing is known but their mean position."""
+    return plain_prior(np.zeros((n_nodes, n_images, 2), dtype=np.float32), variance)
 
 
 @jit(parallel=True)
@@ -84,33 +92,13 @@ def predict(start: NDArray[np.int64], parent: I4, displacement: F4, var: F8) -> 
     return Prior(*_predict(start, parent, displacement, var))
 
 
-def mobile_candidates(yx: F4, score: F4, n_candidates: int) -> NDArray[np.int64]:
-    """Choose upper nodes that can serve as parents: those that move, and of them the surest.
+def surest(score: F4, count: int) -> NDArray[np.int64]:
+    """Return the rising indices of the ``count`` nodes of highest total score, from (U, N).
 
-    Parameters
-    ----------
-    yx, score
-        (U, N, 2), (U, N) of the upper layer.
-    n_candidates
-        How many, at most.
-
-    Returns
-    -------
-    Rising indices. The half of the nodes with the smaller score-weighted variance of position is
-    left out (a node that sits still tells nothing about others); of the rest, those of highest
-    total score stay. Ties go to the lower index.
+    Ties go to the lower index.
     """
-    weight = score.astype(np.float64)
-    total = np.maximum(weight.sum(axis=1), np.finfo(np.float64).tiny)
-    variance = np.zeros(len(score))
-    for axis in range(2):
-        place = yx[..., axis].astype(np.float64)
-        mean = (weight * place).sum(axis=1) / total
-        variance += (weight * (place - mean[:, None]) ** 2).sum(axis=1) / total
-    n_mobile = len(score) - len(score) // 2
-    mobile = np.lexsort((np.arange(len(score)), -variance))[:n_mobile]
-    surest = np.lexsort((mobile, -total[mobile]))[:n_candidates]
-    return np.sort(mobile[surest])
+    order = np.argsort(-score.sum(axis=1, dtype=np.float64), kind="stable")
+    return np.sort(order[:count])
 
 
 def choose_parents(

@@ -197,20 +197,22 @@ class Rows:
         self.__dict__.update(arrays)
 
 
-def find_nodes(graph, layers, spread_top, spread):
-    """All nodes of a graph in photos: ``yx (P, N, 2), score (P, N), gain (N,)``.
+def find_nodes(graph, layers, alone, spread, pull):
+    """All nodes of a graph in photos: ``yx (P, N, 2), score (P, N), gain (N,), peak (P, N, 2)``.
 
-    ``spread_top`` and ``spread`` are the standard deviations, pixels, of nodes without and with
-    parents.
+    ``alone`` and ``spread`` are the standard deviations, pixels, of nodes without and with parents;
+    ``peak`` is the place of the peak, or where the node is predicted.
     """
     n, area = len(layers[0].weight), graph.input_size[0] * graph.input_size[1]
     yx, score = np.zeros((len(graph.mu), n, 2)), np.zeros((len(graph.mu), n))
-    gain, response = np.zeros(n), np.zeros(n)
+    gain, response, peak = np.zeros(n), np.zeros(n), yx.copy()
+    pose = poses(graph, layers[-1])
     for index in range(len(graph.layers) - 1, -1, -1):
         nodes = [v for v in range(len(graph.mu)) if graph.node_layer[v] == index]
         channels = layers[index].weight.shape[1]
-        shift = np.zeros((len(nodes), n, 2))
-        var, kappa = np.full((len(nodes), n), spread_top**2), np.ones((len(nodes), n))
+        shift = np.array([[graph.node_pose[v] @ p for p in pose] for v in nodes])
+        shift = shift.reshape(len(nodes), n, 2)
+        var, kappa = np.full((len(nodes), n), alone**2), np.ones((len(nodes), n))
         for row, v in enumerate(nodes):
             ups = [
                 int(u) for c, u in zip(graph.edge_child, graph.edge_parent, strict=True) if c == v
@@ -228,10 +230,87 @@ def find_nodes(graph, layers, spread_top, spread):
             noise=graph.noise[index].astype(float),
         )
         prior = Rows(shift=shift, var=var, kappa=kappa)
-        yx[nodes], score[nodes], _, filters = infer(layers[index], mixture, prior, area)
+        peak[nodes], score[nodes], _, filters = infer(layers[index], mixture, prior, area)
+        expected = mixture.mu[:, None] + shift
+        yx[nodes] = (1 - pull) * expected + pull * peak[nodes]
         gain += filters.sum(axis=0)
         response += layers[index].weight.sum(axis=(1, 2))
-    return yx, score, gain / response
+    return yx, score, gain / np.maximum(response, 1e-300), peak
+
+
+# -- poses -----------------------------------------------------------------------------------------
+
+
+def pool_peaks(peaks, side, cells=4):
+    """(N, C * 16): every peak's F^1.5, shared out among cells by how near it is to their centres.
+
+    A cell has all of a peak on its centre and nothing of one a cell's width away, per axis; beyond
+    the outermost centres the outermost cells have all.
+    """
+    n, channels, _ = peaks.weight.shape
+    pooled = np.zeros((n, channels, cells, cells))
+    for c, i, _, f, (y, x) in every_peak(peaks):
+        for row, column in itertools.product(range(cells), repeat=2):
+            share = 1.0
+            for cell, at in ((row, y), (column, x)):
+                at = min(max(at / side * cells, 0.5), cells - 0.5)
+                share *= max(0.0, 1 - abs(at - (cell + 0.5)))
+            pooled[i, c, row, column] += f**1.5 * share
+    return pooled.reshape(n, -1)
+
+
+def poses(graph, top):
+    """(N, Q) the poses of photos; a photo without peaks has that of the mean photo."""
+    result = np.zeros((len(top.weight), len(graph.pose_offset)))
+    if result.size == 0:
+        return result
+    for i, row in enumerate(pool_peaks(top, graph.input_size[0])):
+        if row.any():
+            result[i] = row / np.sqrt(row @ row) @ graph.pose_weight - graph.pose_offset
+    return result
+
+
+def principal(pooled, terms):
+    """``values (N, R)`` of variance 1, ``scale (R,)`` and ``weight (D, R)``, all up to signs.
+
+    By singular values of the photos' rows, scaled to length 1 and centred.
+    """
+    rows = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    left, singular, right = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    kept, unit = singular[:terms], np.sqrt(len(rows))
+    scale = kept / np.sqrt(np.sum(kept**2))
+    return left[:, :terms] * unit, scale, right[:terms].T / kept * unit
+
+
+def ridge(code, displacement, score, penalty):
+    """(R + 1, 2) of one node: least squares on rows for photos and one more row for each penalty.
+
+    A photo weighs its score over the mean score, at most 3; the constant's penalty is .01.
+    """
+    design, targets = [], []
+    for row, moved, own in zip(code, displacement, score, strict=True):
+        root = math.sqrt(min(own / score.mean(), 3))
+        design.append([root * v for v in (*row, 1)])
+        targets.append(root * moved)
+    for r, strength in enumerate([penalty] * code.shape[1] + [0.01]):
+        design.append([math.sqrt(strength) * (r == j) for j in range(code.shape[1] + 1)])
+        targets.append(np.zeros(2))
+    return np.linalg.lstsq(np.array(design), np.array(targets), rcond=None)[0]
+
+
+def merged(mu, weight, radius):
+    """What is left of one filter's nodes, {index: weight}: the heaviest first, the near ones join.
+
+    Written from the definition: a node joins the nearest of those that stay, if one is near.
+    """
+    left = {}
+    for v in sorted(range(len(mu)), key=lambda v: -weight[v]):
+        near = sorted((math.dist(mu[v], mu[u]), u) for u in left)
+        if near and near[0][0] < radius:
+            left[near[0][1]] += weight[v]
+        else:
+            left[v] = weight[v]
+    return left
 
 
 # -- parents, mirror images, edges -----------------------------------------------------------------
@@ -246,20 +325,6 @@ def disagreement(displacement, score, upper_displacement, upper_score):
             apart = np.sum((displacement[v] - upper_displacement[u]).astype(float) ** 2, axis=1)
             result[v, u] = (weight * apart).sum() / weight.sum()
     return result
-
-
-def mobile_candidates(yx, score, n_candidates):
-    n_nodes = len(score)
-    variance, total = [], [float(s.astype(float).sum()) for s in score]
-    for v in range(n_nodes):
-        weight = score[v].astype(float) / max(total[v], 1e-300)
-        mean = sum(w * p for w, p in zip(weight, yx[v].astype(float), strict=True))
-        variance.append(
-            sum(w * np.sum((p - mean) ** 2) for w, p in zip(weight, yx[v], strict=True))
-        )
-    by_motion = sorted(range(n_nodes), key=lambda v: -variance[v])
-    mobile = sorted(by_motion[: (n_nodes + 1) // 2])
-    return sorted(sorted(mobile, key=lambda v: -total[v])[:n_candidates])
 
 
 def mirror_signs(sketch):

@@ -14,9 +14,10 @@ def planted_graph(
     """Build a graph of ``n_layers * channels * parts`` nodes, ``channels * parts`` in each layer.
 
     Every node below the top layer has ``parents`` parents in the layer above (all of them where
-    there are fewer), most of them near it. Displacements are the differences of the means.
+    there are fewer), most of them near it. Displacements are the differences of the means. Poses
+    have two numbers.
     """
-    rng = np.random.default_rng(seed)
+    rng, pose_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     layers = tuple(_layer(i, n_layers, channels) for i in range(n_layers))
     per_layer = channels * parts
     n_nodes = n_layers * per_layer
@@ -37,6 +38,9 @@ def planted_graph(
         score=rng.gamma(2.0, 0.5, n_nodes),
         support=rng.uniform(0.1, 1, n_nodes),
         gain=rng.gamma(2.0, 1.0, n_nodes),
+        pose_weight=pose_rng.normal(0, 1, (channels * 16, 2)),
+        pose_offset=pose_rng.normal(0, 1, 2),
+        node_pose=pose_rng.normal(0, 8, (n_nodes, 2, 2)),
         edge_child=child,
         edge_parent=parent,
         edge_displacement=mu[child] - mu[parent],

@@ -46,7 +46,7 @@ def planted_peaks(
     rng = np.random.default_rng(seed)
     shape = (len(strides), channels, limbs)
     pose = rng.normal(0, 1, (limbs, n_images, 2)).clip(-1.8, 1.8)
-    # All limbs move alike: parents are looked for among the half of the nodes that moves most.
+    # All limbs move equally far.
     pose = (pose - pose.mean(axis=1, keepdims=True)) / pose.std(axis=(1, 2), keepdims=True) * move
     rows = rng.uniform(0.35, 0.65, shape) * SIDE
     # Limbs side by side from left to right, in a different order in every filter.

@@ -1,13 +1,18 @@
 """The choice of mirror images, and the sketches that it goes by."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+import explgraph as eg
 from explgraph.errors import ExplGraphError
 from explgraph.sketch import SKETCH_SIZE, MirrorSketch
-from mining.align import mirror_signs
+from explgraph.structures import Peaks
+from mining.align import facing_signs, mirror_signs
 from tests import oracle
+from tests.planted_peaks import layer_spec, mirror_image, peak_set
 
 
 def agreeing(rng, n=12, size=40, noise=0.6):
@@ -66,6 +71,118 @@ def test_signs__of_symmetric_photos_mirror_none():
 def test_signs__sketch_must_be_a_matrix():
     with pytest.raises(ExplGraphError, match="sketch must have shape"):
         mirror_signs(np.zeros(4, dtype=np.float32))
+
+
+# -- which side is left ----------------------------------------------------------------------------
+
+SIDE = 128
+HEAD, TAIL = (30, 20), (90, 100)  # (y, x): the head is above, and left
+
+
+def animals(faces_left, head=HEAD, tail=TAIL, weights=(1.0, 1.0)):
+    """Photos of one filter in two layers that fires at a head and at a tail: ``faces_left (N,)``.
+
+    The lower layer says the contrary: only the top layer decides.
+    """
+    n, sides = len(faces_left), np.where(faces_left, 1, -1)
+    yx = np.tile(np.array([head, tail], dtype=float), (n, 1, 1, 1))
+    top = Peaks(layer_spec(1, 16, 1), yx, np.tile(weights, (n, 1, 1)))
+    lower = mirror_image(Peaks(layer_spec(0, 8, 1), top.yx, top.weight))
+    as_left = peak_set((lower, top))
+    flip = ~np.asarray(faces_left)
+    pairs = list(zip(as_left.peaks, as_left.mirrored, strict=True))
+    return dataclasses.replace(
+        as_left,
+        peaks=tuple(chosen(flip, other, given) for given, other in pairs),
+        mirrored=tuple(chosen(flip, given, other) for given, other in pairs),
+        sketch=as_left.sketch * sides[:, None].astype(np.float32),
+    )
+
+
+def chosen(condition, first, second):
+    rows = condition[:, None, None]
+    yx = np.where(rows[..., None], first.yx, second.yx)
+    return Peaks(first.layer, yx, np.where(rows, first.weight, second.weight))
+
+
+LEFT = np.array([True, False, False, True, True, False, False])
+
+
+@pytest.mark.parametrize("faces_left", [LEFT, ~LEFT, LEFT | True, LEFT & False])
+def test_facing__what_is_above_lies_left(faces_left):
+    found = facing_signs(animals(faces_left))
+    assert np.array_equal(found, np.where(faces_left, 1, -1))
+    assert found.dtype == np.int8
+
+
+def test_facing__does_not_depend_on_the_order_of_photos(rng):
+    peaks = animals(LEFT)
+    for _ in range(5):
+        order = rng.permutation(len(LEFT))
+        assert np.array_equal(facing_signs(peaks.take(order)), facing_signs(peaks)[order])
+
+
+def test_facing__parts_of_the_photos_agree():
+    """The first photos of both parts face opposite ways."""
+    peaks, whole = animals(LEFT), facing_signs(animals(LEFT))
+    for part in (slice(0, 3), slice(1, 3), slice(3, 7), slice(5, 7)):
+        rows = np.arange(len(LEFT))[part]
+        assert np.array_equal(facing_signs(peaks.take(rows)), whole[rows])
+
+
+def test_facing__strong_responses_count_more_and_low_ones_in_the_photo_not_at_all():
+    """Above: a strong peak 24 px left of the middle, a weak one 44 px right: 24 > .5^2 * 44."""
+    weights = (1.0, 0.5)
+    strong_left = animals(LEFT, head=(30, 40), tail=(40, 108), weights=weights)
+    assert np.array_equal(facing_signs(strong_left), np.where(LEFT, 1, -1))
+    below = animals(LEFT, head=(64, 0), tail=(63, 65), weights=weights)
+    assert np.array_equal(facing_signs(below), np.where(LEFT, -1, 1))
+
+
+def test_facing__every_photo_has_one_vote():
+    """One photo ten times as strong as the others faces the other way after alignment."""
+    peaks = animals(np.ones(7, dtype=bool))
+    loud = np.ones(7)
+    loud[0] = 10
+    odd = np.arange(7) == 0
+    both = [
+        (chosen(odd, other, given), chosen(odd, given, other))
+        for given, other in zip(peaks.peaks, peaks.mirrored, strict=True)
+    ]
+    given, other = (
+        tuple(Peaks(p.layer, p.yx, p.weight * loud[:, None, None]) for p in kind)
+        for kind in zip(*both, strict=True)
+    )
+    assert facing_signs(dataclasses.replace(peaks, peaks=given, mirrored=other)).tolist() == [1] * 7
+
+
+def test_facing__without_mirror_images_is_as_given():
+    peaks = animals(LEFT)
+    for missing in ({"mirrored": None}, {"sketch": None}):
+        assert facing_signs(dataclasses.replace(peaks, **missing)).tolist() == [1] * 7
+
+
+def test_facing__photos_without_peaks_stay_as_given():
+    peaks = animals(LEFT | True)
+    silent = tuple(Peaks(p.layer, 0 * p.yx, 0 * p.weight) for p in peaks.peaks)
+    blank = dataclasses.replace(peaks, peaks=silent, mirrored=silent)
+    assert facing_signs(blank).tolist() == [1] * 7
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("category", ["bird", "cat", "zebra"])
+def test_facing__halves_of_real_photos_agree(shared, category):
+    """Signs of two disjoint halves are those of all photos, but for a few photos."""
+    net = eg.load_backbone(
+        "squeezenet1_0", weights=str(shared / "models" / "squeezenet1_0.safetensors"), device="cpu"
+    )
+    photos = sorted((shared / "animalpart" / category).glob("*.jpg"))[:60]
+    peaks = eg.extract(net, photos)
+    whole = facing_signs(peaks)
+    for half in (0, 1):
+        rows = np.arange(half, len(peaks), 2)
+        assert np.mean(facing_signs(peaks.take(rows)) == whole[rows]) > 0.8
 
 
 # -- the sketch ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ N_PHOTOS = 12
 LAYERS = ("relu2", "relu3")
 SQUEEZED = "features.12.squeeze_activation"
 PARTS = ("head", "torso")
-COMMANDS = ("demo", "layers", "mine", "match", "export", "info", "evaluate")
+COMMANDS = ("demo", "layers", "mine", "match", "export", "info", "compare", "evaluate")
 
 FACTORY = """
 import sys
@@ -181,7 +181,8 @@ def test_help_imports_nothing_heavy():
         "import sys, explgraph.cli\n"
         "try:\n    explgraph.cli.app(['mine', '--help'])\n"
         "except SystemExit:\n    pass\n"
-        "heavy = {'torch', 'torchvision', 'numba', 'pandas', 'matplotlib', 'networkx', 'sklearn'}\n"
+        "heavy = {'torch', 'torchvision', 'numba', 'pandas', 'matplotlib', 'networkx', 'scipy', "
+        "'sklearn'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

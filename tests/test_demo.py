@@ -25,7 +25,7 @@ def result(tmp_path_factory):
 
 
 def test_run_demo__writes_all_it_promises(result):
-    for folder, count in (("mined", 16), ("background", 8), ("unseen", 16)):
+    for folder, count in (("mined", 16), ("background", 8), ("unseen", 16), ("unseen_masks", 16)):
         assert len(list((result.out / folder).glob("*.png"))) == count
     names = ("graph.svg", "graph.png", "nodes.png", "parts.csv", "summary.json")
     assert all((result.out / name).stat().st_size > 1000 for name in names)
@@ -62,6 +62,41 @@ def test_run_demo__parts_are_where_the_masks_say(result):
         label = drawing.parts.index(annotations.part[row])
         pixels = np.argwhere(drawing.part_mask == label)
         np.testing.assert_allclose(annotations.yx[row], pixels.mean(axis=0), atol=1e-6)
+
+
+def test_run_demo__masks_are_those_of_the_unseen_drawings(result):
+    """0 is the background and i the i-th part: as anybody's masks for ``explgraph evaluate``."""
+    parts = json.loads((result.out / "unseen_masks" / "parts.json").read_text())
+    for index, seed in list(enumerate(SEEDS["measure"][:16]))[::5]:
+        drawing = draw_animal("fish", seed)
+        assert tuple(parts) == drawing.parts
+        with Image.open(result.out / "unseen_masks" / f"{index:03d}.png") as mask:
+            np.testing.assert_array_equal(np.asarray(mask), drawing.part_mask + 1)
+
+
+def test_run_demo__purity_of_raw_peaks_counted_by_hand(result):
+    """One filter's best drawings and the part under its strongest peak, by plain loops."""
+    net = eg.load_backbone(MODEL, device="cpu")
+    graph = eg.ExplanatoryGraph.load(result.out / "graph.safetensors")
+    peaks = eg.extract(net, result.out / "unseen", background=graph, progress=False)
+    drawings = [draw_animal("fish", seed) for seed in SEEDS["measure"][:16]]
+    shares = []
+    for layer in peaks.peaks:
+        for channel in range(layer.layer.channels):
+            weight = layer.weight[:, channel, 0].astype(np.float64)
+            if not weight.any():
+                continue
+            order = sorted(range(16), key=lambda i: (-weight[i], i))
+            carried = np.cumsum(weight[order])
+            under = []
+            for i in order[: int(np.argmax(carried >= 0.3 * carried[-1])) + 1]:
+                y, x = layer.yx[i, channel, 0].astype(int)  # the input has the drawing's pixels
+                under.append(int(drawings[i].part_mask[y, x]))
+            counts = [under.count(part) for part in range(len(drawings[0].parts))]
+            shares.append(max(counts) / len(under))
+    row = result.purity.table.set_index("row").loc["raw peaks"]
+    assert row["nodes"] == len(shares)
+    assert row["purity"] == pytest.approx(np.mean(shares))
 
 
 def test_run_demo__best_node_is_the_lowest_ratio_counted_by_hand(result):
@@ -119,8 +154,15 @@ def test_report__says_the_figures(result):
         row = next(line for line in text.splitlines() if f"│ {part.part} " in line)
         assert result.best[part.part][0].id in row
         assert f"{part.tracking['graph'].t100:.2f}" in row
-    for purity in result.purity.values():
-        assert f"{purity.purity:.0%}" in text
+    rows = result.purity.table.to_dict(orient="records")
+    assert [row["row"] for row in rows] == [
+        *("raw maps", "raw peaks", "raw peaks, 200 best", "nodes", "nodes, 200 best"),
+    ]
+    for row in rows:
+        line = next(line for line in text.splitlines() if f"│ {row['row']} " in line)
+        assert f"{row['purity']:.0%}" in line
+        assert f"{row['frozen']:.0%}" in line
+    assert f"{rows[-2]['gap_closed']:.0%}" in text
     assert "…" not in text  # fits a terminal of 80 columns
 
 

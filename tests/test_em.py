@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from explgraph.structures import Peaks
 from mining.em import Mixture, PeakColumns, e_step, fit, held_out_gain, infer, m_step, places
-from mining.parents import Prior, flat_prior
+from mining.parents import Prior, flat_prior, plain_prior
 from tests import oracle
 from tests.planted_peaks import SIDE, layer_spec, random_peaks
 
@@ -243,9 +243,22 @@ def test_infer__equals_the_loops(seed):
     np.testing.assert_allclose(found.score, score, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(found.gain, gain, rtol=1e-9, atol=1e-12)
     sure = score > 1e-8  # the library takes densities of 1e-14 for zero
-    at = places(columns, mixture, prior, found)
+    at = places(columns, mixture, prior, found, pull=1)
     np.testing.assert_allclose(at[sure], yx[sure], rtol=1e-5)
     np.testing.assert_allclose(found.log_density[sure], log_density[sure], rtol=1e-5, atol=1e-5)
+
+
+def test_places__are_part_of_the_way_from_the_prediction_to_the_peak():
+    """Predicted at (64 + 4, 64 - 8), the peak at (80, 60): a quarter of the way is (71, 57)."""
+    weight, yx = np.zeros((2, 2, 4)), np.zeros((2, 2, 4, 2))
+    weight[0, 0, 0], yx[0, 0, 0] = 1, (80, 60)
+    columns = PeakColumns.of(Peaks(layer_spec(0, 16, 2), yx, weight))
+    prior = plain_prior(np.tile(np.float32([4, -8]), (1, 2, 1)), 100.0)
+    found = infer(columns, one_node(), prior, AREA)
+    assert found.peak.tolist() == [[0, -1]]
+    for pull, expected in ((0.25, (71, 57)), (0.5, (74, 58)), (1, (80, 60))):
+        at = places(columns, one_node(), prior, found, pull)
+        np.testing.assert_allclose(at[0], [expected, (68, 56)])
 
 
 def test_infer__of_equal_peaks_takes_the_first():
@@ -264,8 +277,9 @@ def test_node_without_a_peak__has_score_0_and_the_predicted_place(seed):
     found = infer(columns, mixture, prior, AREA)
     assert not found.score[:, 2].any()
     assert not found.gain[:, 2].any()
-    at = places(columns, mixture, prior, found)[:, 2]
-    np.testing.assert_allclose(at, mixture.mu + prior.shift[:, 2], rtol=1e-5)
+    for pull in (0.3, 1):
+        at = places(columns, mixture, prior, found, pull)[:, 2]
+        np.testing.assert_allclose(at, mixture.mu + prior.shift[:, 2], rtol=1e-5)
     expected = -np.log(2 * np.pi * prior.var[:, 2].astype(float))
     np.testing.assert_allclose(found.log_density[:, 2], expected, rtol=1e-5)
 
@@ -318,6 +332,15 @@ def test_select__keeps_a_filters_weights_at_sum_1():
     rows = chosen.channel == chosen.channel[0]
     ratio = chosen.weight[rows] / mixture.weight[keep][rows]
     np.testing.assert_allclose(ratio, ratio[0])
+
+
+def test_moved__moves_the_means_alone():
+    _, mixture, _ = problem(3)
+    shift = np.arange(2.0 * len(mixture)).reshape(-1, 2)
+    moved = mixture.moved(shift)
+    assert np.array_equal(moved.mu, mixture.mu + shift)
+    for name in ("start", "weight", "noise"):
+        assert np.array_equal(getattr(moved, name), getattr(mixture, name))
 
 
 def test_no_nodes__is_noise_alone():

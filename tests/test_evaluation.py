@@ -14,7 +14,7 @@ from explgraph.ceiling import ridge_features, supervised_ceiling
 from explgraph.errors import ExplGraphError
 from explgraph.evaluation import evaluate, raw_peaks
 from explgraph.measures import location_instability, mirror_agreement, tracking
-from explgraph.structures import LayerSpec, Matches, Peaks, PeakSet
+from explgraph.structures import NONE, LayerSpec, Matches, Peaks, PeakSet
 from explgraph.truth import part_truth
 
 HEIGHT, WIDTH = 96, 128
@@ -80,6 +80,7 @@ def test_raw_peaks__strongest_peak_of_each_filter(rng):
         for node, (layer, c) in enumerate([(0, c) for c in range(5)] + [(1, c) for c in range(3)]):
             weight = peaks.peaks[layer].weight[i, c, 0]
             assert found.score[i, node] == weight
+            assert found.peak[i, node] == (0 if weight > 0 else NONE)
             if weight > 0:
                 y, x = peaks.peaks[layer].yx[i, c, 0]
                 np.testing.assert_allclose(found.yx[i, node], [y / HEIGHT, x / WIDTH], rtol=1e-6)
@@ -383,7 +384,13 @@ def test_evaluation__text_has_a_line_for_every_row(scene):
 def test_evaluation__json_is_strict(rng):
     images = tuple(f"{i}.jpg" for i in range(6))
     still = Matches(
-        images, np.full((6, 2, 2), 0.5), np.ones((6, 2)), np.zeros((6, 2)), np.ones(6), np.zeros(2)
+        images,
+        yx=np.full((6, 2, 2), 0.5),
+        score=np.ones((6, 2)),
+        log_density=np.zeros((6, 2)),
+        peak=np.zeros((6, 2)),
+        mirrored=np.ones(6),
+        node_layer=np.zeros(2),
     )
     annotations = make_annotations(images, np.full((6, 2), 0.5), "head")
     found = evaluate({"graph": still}, annotations, photo_size=(HEIGHT, WIDTH))

@@ -16,12 +16,14 @@ NODE_ARRAYS = (
     "node_channel",
     "node_part",
     "mu",
+    "node_pose",
     "spread",
     "weight",
     "score",
     "support",
     "gain",
 )
+POSE_MAP = ("pose_weight", "pose_offset")
 EDGE_ARRAYS = ("edge_displacement", "edge_spread", "edge_coactivation")
 PER_LAYER = ("channel_mean", "channel_scale", "noise")
 
@@ -35,7 +37,7 @@ def same_graphs(ours, theirs):
     assert (ours.layers, ours.input_size) == (theirs.layers, theirs.input_size)
     assert dict(ours.names) == dict(theirs.names)
     assert dict(ours.header) == dict(theirs.header)
-    for name in (*NODE_ARRAYS, "edge_child", "edge_parent", *EDGE_ARRAYS):
+    for name in (*NODE_ARRAYS, *POSE_MAP, "edge_child", "edge_parent", *EDGE_ARRAYS):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
     for name in PER_LAYER:
         for a, b in zip(getattr(ours, name), getattr(theirs, name), strict=True):
@@ -85,8 +87,10 @@ def test_repr__counts_nodes_and_edges(graph):
 
 
 def check_subgraph(part, graph, nodes):
-    """The nodes, and exactly the edges among them."""
+    """The nodes, and exactly the edges among them; the map to poses is the whole graph's."""
     nodes = list(nodes)
+    for name in POSE_MAP:
+        assert np.array_equal(getattr(part, name), getattr(graph, name))
     for name in NODE_ARRAYS:
         assert np.array_equal(getattr(part, name), getattr(graph, name)[nodes])
     edges = zip(graph.edge_child, graph.edge_parent, strict=True)
@@ -272,7 +276,7 @@ def damaged(graph, path, change):
     write_arrays(path, "graph", arrays, header)
 
 
-@pytest.mark.parametrize("name", ["mu", "edge_parent", "noise.2"])
+@pytest.mark.parametrize("name", ["mu", "pose_weight", "edge_parent", "noise.2"])
 def test_file__with_an_array_missing(graph, tmp_path, name):
     damaged(graph, tmp_path / "a", lambda arrays, header: arrays.pop(name))
     with pytest.raises(ExplGraphError, match="not a whole explgraph graph file"):
@@ -319,6 +323,37 @@ def test_graph__must_be_finite(graph, name, value):
         changed(graph, name, 5, value)
 
 
+@pytest.mark.parametrize("name", POSE_MAP)
+def test_graph__map_to_poses_must_be_finite(graph, name):
+    with pytest.raises(ExplGraphError, match=rf"ExplanatoryGraph\.{name} must be finite"):
+        changed(graph, name, 1, np.nan)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"pose_weight": np.zeros((128, 3))}, r"pose_weight must have shape \(any, 2\)"),
+        ({"pose_offset": np.zeros(3)}, r"pose_weight must have shape \(any, 3\)"),
+        ({"node_pose": np.zeros((72, 2, 3))}, r"node_pose must have shape \(72, 2, 2\)"),
+    ],
+)
+def test_graph__poses_have_one_length(graph, change, message):
+    with pytest.raises(ExplGraphError, match=message):
+        dataclasses.replace(graph, **change)
+
+
+def test_graph__may_have_no_poses(graph, tmp_path):
+    without = dataclasses.replace(
+        graph,
+        pose_weight=np.zeros((0, 0)),
+        pose_offset=np.zeros(0),
+        node_pose=np.zeros((72, 2, 0)),
+    )
+    without.save(tmp_path / "a.safetensors")
+    same_graphs(ExplanatoryGraph.load(tmp_path / "a.safetensors"), without)
+    assert without.select([3, 5]).node_pose.shape == (2, 2, 0)
+
+
 @pytest.mark.parametrize(
     "name, value, message",
     [
@@ -363,7 +398,7 @@ def test_graph__parents_must_lie_above(graph):
 
 
 def test_graph__is_frozen(graph):
-    for name in (*NODE_ARRAYS, "edge_child", "edge_parent", *EDGE_ARRAYS):
+    for name in (*NODE_ARRAYS, *POSE_MAP, "edge_child", "edge_parent", *EDGE_ARRAYS):
         with pytest.raises(ValueError, match="read-only"):
             getattr(graph, name)[0] = 0
     for row in itertools.chain(*(getattr(graph, name) for name in PER_LAYER)):

@@ -8,12 +8,20 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.structures import Peaks
 from mining import MiningConfig, match_peaks, mine_peaks
-from mining.matching import find_nodes
+from mining.matching import find_nodes, walk_layers
 from mining.mine import mine_layers
 from tests import oracle
 from tests.planted_peaks import SIDE, mirror_image, peak_set, planted_peaks
 
-CONFIG = MiningConfig(n_parents=3, density_top=0.05, density=0.015, spread_top=0.2, spread=0.08)
+CONFIG = MiningConfig(
+    n_parents=3,
+    density_top=0.05,
+    density=0.015,
+    pose_rank=2,
+    spread_top=0.2,
+    spread=0.08,
+    pull=0.4,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,7 @@ def new_photos():
 def check(graph, peaks):
     """Places and scores equal the loops'."""
     found = find_nodes(graph, peaks.peaks)
-    yx, score, gain = oracle.find_nodes(graph, peaks.peaks, 0.2 * SIDE, 0.08 * SIDE)
+    yx, score, gain, _ = oracle.find_nodes(graph, peaks.peaks, 0.2 * SIDE, 0.08 * SIDE, 0.4)
     sure = score > 1e-6
     np.testing.assert_allclose(found.score, score, rtol=2e-3, atol=1e-6)
     np.testing.assert_allclose(found.yx[sure], yx[sure], atol=1e-3)
@@ -63,12 +71,58 @@ def test_matching__equals_the_loops(graph, new_photos):
 
 
 def test_matching__the_mining_photos_gives_what_mining_saw(graph, peaks):
-    layers = mine_layers(peaks.peaks, peaks.input_size, CONFIG, 0)
+    layers = mine_layers(peaks.peaks, peaks.input_size, CONFIG, 0).layers
     found = find_nodes(graph, peaks.peaks)
     score = np.concatenate([layer.score for layer in layers])
     yx = np.concatenate([layer.yx for layer in layers])
     np.testing.assert_allclose(found.score, score, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found.yx, yx, atol=0.01)
+
+
+def test_matching__without_poses_equals_the_loops(peaks, new_photos):
+    """Nodes without parents are looked for as wide as at the start of mining."""
+    graph = mine_peaks(peaks, config=dataclasses.replace(CONFIG, pose_rank=0, spread_start=0.3))
+    assert graph.node_pose.shape == (len(graph), 2, 0)
+    found = find_nodes(graph, new_photos.peaks)
+    yx, score, gain, _ = oracle.find_nodes(
+        graph, new_photos.peaks, 0.3 * SIDE, 0.08 * SIDE, CONFIG.pull
+    )
+    sure = score > 1e-6
+    np.testing.assert_allclose(found.score, score, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(found.yx[sure], yx[sure], atol=1e-3)
+    np.testing.assert_allclose(found.gain, gain, rtol=1e-4, atol=1e-6)
+
+
+def test_matching__the_map_to_poses_must_be_of_the_top_layer(graph, new_photos):
+    other = dataclasses.replace(graph, pose_weight=graph.pose_weight[1:])
+    with pytest.raises(ExplGraphError, match=r"PoseMap.weight must have shape \(48, any\)"):
+        match_peaks(other, new_photos)
+
+
+def test_walk__goes_down_and_yields_what_each_layer_was_found_with(graph, new_photos):
+    found = find_nodes(graph, new_photos.peaks)
+    walk = list(walk_layers(graph, new_photos.peaks))
+    assert [step.layer for step in walk] == [2, 1, 0]
+    for step in walk:
+        peaks = new_photos.peaks[step.layer]
+        assert np.array_equal(step.rows, np.flatnonzero(graph.node_layer == step.layer))
+        assert np.array_equal(step.columns.yx, peaks.yx.swapaxes(0, 1))
+        assert np.array_equal(step.columns.weight, peaks.weight.swapaxes(0, 1))
+        assert np.array_equal(step.mixture.channel, graph.node_channel[step.rows])
+        assert np.array_equal(step.mixture.mu.astype(np.float32), graph.mu[step.rows])
+        assert np.array_equal(step.yx, found.yx[step.rows])
+        assert np.array_equal(step.inference.score, found.score[step.rows])
+        # A node without a peak is where the prior says.
+        alone = step.inference.peak < 0
+        expected = step.mixture.mu[:, None] + step.prior.shift
+        np.testing.assert_allclose(step.yx[alone], expected[alone], rtol=1e-5)
+    # The top layer's prior is that of the poses, whose spread is wide; the parents' is narrow.
+    np.testing.assert_allclose(walk[0].prior.var, (0.2 * SIDE) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(walk[-1].prior.var, (0.08 * SIDE) ** 2, rtol=1e-5)
+    pose = oracle.poses(graph, new_photos.peaks[-1])
+    expected = np.einsum("paq,nq->pna", graph.node_pose[walk[0].rows], pose)
+    assert np.abs(expected).max() > 5
+    np.testing.assert_allclose(walk[0].prior.shift, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_matching__photos_one_by_one_gives_the_same(graph, new_photos):

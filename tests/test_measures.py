@@ -31,6 +31,7 @@ def make_matches(yx, score=None, mirrored=None, layer=None, images=None):
         yx=yx,
         score=np.ones((n, p)) if score is None else score,
         log_density=np.zeros((n, p)),
+        peak=np.zeros((n, p)),
         mirrored=np.zeros(n) if mirrored is None else mirrored,
         node_layer=np.zeros(p) if layer is None else layer,
     )

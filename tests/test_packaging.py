@@ -87,7 +87,7 @@ def test_version__is_stated_once_more_in_the_project():
 def test_extras__all_has_every_one_but_those_for_developers():
     extras = PROJECT["optional-dependencies"]
     named = re.findall(r"\[(.*)\]", extras["all"][0])[0].split(",")
-    assert set(named) == set(extras) - {"all", "test", "dev"}
+    assert set(named) == set(extras) - {"all", "docs", "test", "dev"}
 
 
 def test_dependencies__cover_every_import():

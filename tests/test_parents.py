@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mining.parents import choose_parents, flat_prior, mobile_candidates, predict
+from mining.parents import choose_parents, flat_prior, plain_prior, predict, surest
 from tests import oracle
 
 
@@ -60,6 +60,21 @@ def test_flat_prior__says_nothing():
     assert not prior.shift.any()
     assert np.all(prior.var == 25)
     assert np.all(prior.kappa == 1)
+
+
+def test_plain_prior__is_the_shift_with_one_variance(rng):
+    shift = rng.normal(0, 5, (3, 4, 2)).astype(np.float32)
+    prior = plain_prior(shift, 25.0)
+    assert np.array_equal(prior.shift, shift)
+    assert np.all(prior.var == 25)
+    assert np.all(prior.kappa == 1)
+    assert prior.var.shape == prior.kappa.shape == (3, 4)
+
+
+def test_take__selects_nodes(rng):
+    prior = predict(*family(rng))
+    for part, whole in zip(prior.take(np.array([2, 0])), prior, strict=True):
+        assert np.array_equal(part, whole[[2, 0]])
 
 
 # -- the choice ------------------------------------------------------------------------------------
@@ -119,23 +134,15 @@ def test_choice__many_nodes_are_chosen_for_block_by_block(rng):
         assert np.array_equal(chosen[rows], part)
 
 
-@pytest.mark.parametrize("n_nodes", [1, 2, 7, 12])
-@pytest.mark.parametrize("n_candidates", [1, 3, 50])
-def test_candidates__move_and_are_sure(rng, n_nodes, n_candidates):
-    yx, score = moving(rng, n_nodes)
-    yx *= rng.uniform(0.2, 2, (n_nodes, 1, 1)).astype(np.float32)
-    found = mobile_candidates(yx, score, n_candidates)
-    assert found.tolist() == oracle.mobile_candidates(yx, score, n_candidates)
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_surest__have_the_highest_total_score(rng, count):
+    _, score = moving(rng, 12)
+    total = score.astype(float).sum(axis=1)
+    expected = sorted(sorted(range(12), key=lambda v: -total[v])[:count])
+    assert surest(score, count).tolist() == expected
 
 
-def test_candidates__a_node_that_sits_still_is_none(rng):
-    yx, score = moving(rng, 6)
-    yx[[1, 4, 5]] = 64
-    score[[1, 4, 5]] = 9
-    assert mobile_candidates(yx, score, 6).tolist() == [0, 2, 3]
-
-
-def test_candidates__ties_go_to_the_lower_index():
-    yx = np.tile(np.array([[0, 0], [4, 4]], dtype=np.float32), (6, 1, 1))
+def test_surest__ties_go_to_the_lower_index():
     score = np.ones((6, 2), dtype=np.float32)
-    assert mobile_candidates(yx, score, 2).tolist() == [0, 1]
+    score[4] = 2
+    assert surest(score, 3).tolist() == [0, 1, 4]

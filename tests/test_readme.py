@@ -61,6 +61,14 @@ def test_python__demo_script_runs_as_it_stands(folder):
     assert "<svg" in (folder / "fish.svg").read_text()
 
 
+def test_python__the_script_of_node_facts_runs_as_it_stands(folder):
+    script = next(block for block in blocks("python") if "node_facts" in block)
+    done = run_as_file(script, folder)
+    assert done.returncode == 0, done.stderr
+    assert "texture" in done.stdout
+    assert "in the graph's ranking." in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.shared
 def test_python__photo_script_runs_as_it_stands(shared, tmp_path):
@@ -90,7 +98,7 @@ def test_python__the_script_of_the_files_page_runs(folder):
 
 def test_commands__those_on_the_demo_run_in_their_order(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    own = ("photos", "zebra.safetensors")
+    own = ("photos", "zebra")
     lines = [
         c for c in command_lines() if c.startswith("explgraph") and not any(o in c for o in own)
     ]

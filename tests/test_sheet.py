@@ -45,6 +45,7 @@ def planted_matches(graph: ExplanatoryGraph, names: tuple[str, ...], yx: np.ndar
         yx=np.broadcast_to(yx[:, None], (*shape, 2)),
         score=np.broadcast_to(np.arange(1.0, len(names) + 1)[:, None], shape),
         log_density=np.zeros(shape),
+        peak=np.zeros(shape),
         mirrored=np.zeros(len(names)),
         node_layer=graph.node_layer,
     )

@@ -10,7 +10,7 @@ from explgraph.storage import read_arrays, write_arrays
 from explgraph.structures import LayerSpec, Matches, Peaks, PeakSet
 from tests.planted_peaks import layer_spec, planted_peaks
 
-ARRAYS = ("yx", "score", "log_density", "mirrored", "node_layer")
+ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def matches(rng):
         yx=rng.random((3, 5, 2)),
         score=rng.random((3, 5)),
         log_density=rng.normal(0, 1, (3, 5)),
+        peak=rng.integers(-1, 8, (3, 5)),
         mirrored=np.array([0, 1, 0]),
         node_layer=np.array([0, 0, 1, 1, 1]),
         header={"model": "m", "graph_hash": "h"},
@@ -188,6 +189,7 @@ def test_matches__file_has_what_the_contract_names(matches, tmp_path):
         "yx": ("float32", (3, 5, 2)),
         "score": ("float32", (3, 5)),
         "log_density": ("float32", (3, 5)),
+        "peak": ("int8", (3, 5)),
         "mirrored": ("uint8", (3,)),
         "node_layer": ("int32", (5,)),
     }
@@ -205,12 +207,14 @@ def test_matches__take_selects_photos_and_nodes(matches):
     part = matches.take(np.array([2, 0]), np.array([False, True, False, True, True]))
     assert part.images == ("c.png", "a/1.png")
     assert part.node_layer.tolist() == [0, 1, 1]
-    assert np.array_equal(part.score, matches.score[[2, 0]][:, [1, 3, 4]])
+    for name in ("yx", "score", "log_density", "peak"):
+        expected = getattr(matches, name)[[2, 0]][:, [1, 3, 4]]
+        assert np.array_equal(getattr(part, name), expected)
     assert np.array_equal(matches.take().yx, matches.yx)
     assert matches.take(nodes=np.array([], dtype=int)).yx.shape == (3, 0, 2)
 
 
-@pytest.mark.parametrize("name", ARRAYS[:4])
+@pytest.mark.parametrize("name", ARRAYS[:5])
 def test_matches__shapes_must_fit(matches, name):
     with pytest.raises(ExplGraphError, match=rf"Matches\.{name} must have shape"):
         dataclasses.replace(matches, **{name: getattr(matches, name)[1:]})
