@@ -173,7 +173,10 @@ def draw_ratios(ratios: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Figu
 
 
 def draw_fidelity(data: Data) -> Figure:
-    """Top-1 kept over the share of the response kept, beside random and strongest cells."""
+    """Top-1 kept over the cells kept: those of nodes, and as many random and strongest ones.
+
+    Cells, because at equal counts the three keep different shares of the response.
+    """
     means = means_of(data, "fidelity")
     groups = dict(list(means.groupby("category", sort=False)))
     figure, axes = _panels(len(groups), share_y=True)
@@ -185,13 +188,13 @@ def draw_fidelity(data: Data) -> Figure:
     for axis, (category, rows) in zip(axes, groups.items(), strict=True):
         for column, label, colour, marker in curves:
             axis.plot(
-                100 * rows["activation_share"],
+                100 * rows["cell_share"],
                 100 * rows[column],
                 marker=marker,
                 color=colour,
                 label=label,
             )
-        axis.set(title=category, xlim=(0, None), ylim=(0, 100), xlabel="response kept, %")
+        axis.set(title=category, xlim=(0, None), ylim=(0, 100), xlabel="active cells kept, %")
     axes[0].set_ylabel("photos that keep their class, %")
     _legend_below(figure, axes[0])
     return figure

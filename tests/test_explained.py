@@ -229,9 +229,9 @@ def loops(graph, peaks, texture, fit, count):
     return mass
 
 
-def test_share__equals_the_loops(graph, unseen, rng):
+def test_share__equals_the_loops(graph, unseen):
     peaks = unseen.take(np.arange(8))
-    texture = rng.random(len(graph)) < 0.5
+    texture = np.arange(len(graph)) % 2 == 0
     share = explained_share(graph, peaks, texture=texture)
     first = np.arange(8) % 2 == 0  # names sort in order
     mass = loops(graph, peaks, texture, first, ~first) + loops(graph, peaks, texture, ~first, first)
@@ -297,17 +297,27 @@ def test_shuffled_filters__a_single_filter_keeps_its_peaks():
     assert list(shuffled_filters(hand_graph([MIDDLE], channels=3))[0]) == [0, 1, 2]
 
 
-def test_share__shuffled_filters_see_other_peaks_and_keep_their_prior(graph, unseen):
-    """In the top layer this is the share of permuted peaks; below, parents see their own ones."""
+def permute(peaks, order):
+    """Layers of peaks with other filters' peaks in each filter's place."""
+    pairs = zip(peaks.peaks, order, strict=True)
+    return tuple(Peaks(p.layer, p.yx[:, o], p.weight[:, o]) for p, o in pairs)
+
+
+@pytest.mark.parametrize("pose_rank", [0, 4])
+def test_share__shuffled_filters_see_other_peaks_and_keep_their_prior(planted, unseen, pose_rank):
+    """In the top layer this is the share of permuted peaks; below, parents see their own ones.
+
+    Not in the top layer either where its prior is a pose: that is read off its own filters too.
+    """
+    config = dataclasses.replace(CONFIG, pose_rank=pose_rank)
+    graph = mine_peaks(planted.take(np.arange(16)), config=config)
     order = shuffled_filters(graph)
     share = explained_share(graph, unseen, texture=parts(graph), filters=order)
-    permuted = tuple(
-        Peaks(p.layer, p.yx[:, o], p.weight[:, o]) for p, o in zip(unseen.peaks, order, strict=True)
-    )
+    permuted = permute(unseen, order)
     top, other = explained_share(
         graph, dataclasses.replace(unseen, peaks=permuted), texture=parts(graph)
     ).layers[::-1]
-    assert share.layers[1] == top
+    assert (share.layers[1] == top) == (pose_rank == 0)
     assert share.layers[0] != other
     lower = dataclasses.replace(unseen, peaks=(permuted[0], unseen.peaks[1]))
     assert explained_share(graph, lower, texture=parts(graph)).layers[0] == share.layers[0]
@@ -422,7 +432,8 @@ def test_kinds__moving_parts_and_filters_that_fire_everywhere_are_told_apart(lim
     graph = mine_peaks(peaks, config=dataclasses.replace(CONFIG, n_parents=0))
     kinds = node_kinds(graph, peaks)
     everywhere = graph.node_channel >= 3
-    assert min(np.sum(everywhere), np.sum(~everywhere)) >= 12
+    assert np.sum(everywhere) >= 6  # at least one node in each of the filters of both layers
+    assert np.sum(~everywhere) >= 6 * limbs
     assert np.all(kinds.texture[everywhere])
     assert np.all(kinds.places[everywhere] > PLACES_LIMIT)
     # What is taken for a part, of the weight in the mixtures that have parts.

@@ -34,8 +34,8 @@ def results(category, weight_hash="00"):
         for row in ("graph", "shuffled filters", "background photos")
     ]
     points = [
-        {"row": "best 10", "activation_share": 0.1, "kept": 0.2, "kept_random": 0.1},
-        {"row": "all", "activation_share": 0.6, "kept": 0.7, "kept_random": 0.5},
+        {"row": "best 10", "cell_share": 0.1, "kept": 0.2, "kept_random": 0.1},
+        {"row": "all", "cell_share": 0.6, "kept": 0.7, "kept_random": 0.5},
     ]
     stability = [
         {"kind": kind, "found": 0.9, "control": 0.3, "found_all": 0.6, "control_all": 0.2}

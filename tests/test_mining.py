@@ -128,8 +128,8 @@ def lower_spread(planted, **options):
 def test_parents_and_poses__narrow_the_search(planted):
     """A node's spread about its prediction is below that about its mean place."""
     alone = lower_spread(planted, n_parents=0, pose_rank=0)
-    assert abs(alone - 9) < 1.5  # limbs move by 9 px per axis
-    assert lower_spread(planted, n_parents=4, pose_rank=0, pull=1) < 0.5 * alone
+    assert alone > 9  # limbs move by 9 px per axis, and there are peaks that nothing explains
+    assert lower_spread(planted, n_parents=4, pose_rank=0, pull=1) < 0.6 * alone
     assert lower_spread(planted, n_parents=0, pose_terms=4) < 0.85 * alone
     assert lower_spread(planted, n_parents=4) < 0.75 * alone
 
@@ -296,37 +296,45 @@ def test_order_of_photos__does_not_matter(planted, rng):
 
 SCRIPT = """
 import hashlib, sys, numba
+from threadpoolctl import threadpool_limits
 from explgraph.structures import PeakSet
-from mining import MiningConfig, mine_peaks
+from mining import MiningConfig, match_peaks, mine_peaks
 peaks = PeakSet.load(sys.argv[1])
-for threads in (1, 2, 4):
+for threads, blas in ((1, 4), (2, 1), (4, 2)):
     numba.set_num_threads(threads)
-    mine_peaks(peaks, config=MiningConfig(n_parents=4), seed=5).save(sys.argv[2])
-    with open(sys.argv[2], "rb") as file:
-        print(hashlib.sha256(file.read()).hexdigest())
+    with threadpool_limits(blas):
+        graph = mine_peaks(peaks, config=MiningConfig(n_parents=4), seed=5)
+        for made in (graph, match_peaks(graph, peaks)):
+            made.save(sys.argv[2])
+            with open(sys.argv[2], "rb") as file:
+                print(hashlib.sha256(file.read()).hexdigest())
 """
 
 
 def test_threads__give_the_same_bytes(tmp_path):
     """With 1, 2 and 4 threads of another process, from peaks that went through a file.
 
-    The layer has more nodes than one block of the choice of parents.
+    The layer starts with more nodes than one block of the poses' regressions.
     """
-    peaks = planted_peaks(n_images=10, strides=(8, 16), channels=90).peaks
+    peaks = planted_peaks(n_images=10, strides=(8, 16), channels=170).peaks
     peaks.save(tmp_path / "peaks.safetensors")
-    mine_peaks(peaks, config=CONFIG, seed=5).save(tmp_path / "here.safetensors")
-    here = hashlib.sha256((tmp_path / "here.safetensors").read_bytes()).hexdigest()
+    graph = mine_peaks(peaks, config=CONFIG, seed=5)
+    assert graph.node_pose.any()
+    here = []
+    for made in (graph, match_peaks(graph, peaks)):
+        made.save(tmp_path / "here.safetensors")
+        here.append(hashlib.sha256((tmp_path / "here.safetensors").read_bytes()).hexdigest())
     files = [str(tmp_path / "peaks.safetensors"), str(tmp_path / "there.safetensors")]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *files],
         cwd=ROOT,
-        env={**os.environ, "NUMBA_NUM_THREADS": "4"},
+        env={**os.environ, "NUMBA_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [here] * 3
+    assert done.stdout.split() == here * 3
 
 
 # -- odd and bad input -----------------------------------------------------------------------------
@@ -397,6 +405,49 @@ def test_two_photos__are_enough(planted):
     assert np.isfinite(graph.mu).all()
 
 
+@pytest.mark.parametrize("n, poses", [(4, 0), (5, 1), (14, 2), (24, 4)])
+def test_poses__have_at_most_one_number_for_five_photos(planted, n, poses):
+    peaks = as_given(planted.peaks).take(np.arange(n))
+    graph = mine_peaks(peaks, config=CONFIG)
+    assert graph.node_pose.shape == (len(graph), 2, poses)
+    assert graph.pose_weight.shape == ((5 * 16, poses) if poses else (0, 0))
+    assert np.isfinite(match_peaks(graph, peaks).yx).all()
+
+
+def test_photos_that_are_all_the_same__have_no_poses(planted):
+    peaks = as_given(planted.peaks).take(np.full(20, 3))
+    graph = mine_peaks(peaks, config=CONFIG)
+    assert graph.node_pose.shape == (len(graph), 2, 0)
+    found = match_peaks(graph, peaks)
+    assert np.array_equal(found.yx, np.tile(found.yx[:1], (20, 1, 1)))
+
+
+def test_photos_without_a_peak__are_mined_with_the_others(planted):
+    """There, nodes are where they are in the mean."""
+    blank = np.isin(np.arange(24), [0, 11, 20])
+    peaks = dataclasses.replace(
+        as_given(planted.peaks),
+        peaks=tuple(
+            Peaks(p.layer, p.yx * ~blank[:, None, None, None], p.weight * ~blank[:, None, None])
+            for p in planted.peaks.peaks
+        ),
+    )
+    graph = mine_peaks(peaks, config=CONFIG)
+    assert graph.node_pose.any()
+    found = match_peaks(graph, peaks)
+    assert not found.score[blank].any()
+    here = np.broadcast_to(graph.mu / SIDE, found.yx[blank].shape)
+    np.testing.assert_allclose(found.yx[blank], here, atol=1e-6)
+    limb, away = limbs_of(graph, planted.means)
+    best = counterparts(graph, limb, planted.means.shape[:3])
+    assert np.mean(away[best]) < SIDE / 32
+
+
+def test_merge__brings_nodes_of_one_place_together(planted, graph):
+    apart = mined(planted, config=dataclasses.replace(CONFIG, merge=0))
+    assert len(graph) < 0.7 * len(apart)
+
+
 def test_filters_of_one_cell__are_mined():
     layer = dataclasses.replace(layer_spec(0, 128, 2), grid=(1, 1))
     peaks = Peaks(layer, np.full((4, 2, 1, 2), 64.0), np.ones((4, 2, 1)))
@@ -413,6 +464,16 @@ def test_filters_of_one_cell__are_mined():
         {"density": float("nan")},
         {"spread": -0.1},
         {"spread_top": 0},
+        {"spread_start": 1.5},
+        {"pose_rank": -1},
+        {"pose_terms": 0},
+        {"pose_penalty": 0},
+        {"pose_penalty": float("nan")},
+        {"pose_rounds": 0},
+        {"merge": -0.1},
+        {"merge": 1},
+        {"pull": 0},
+        {"pull": 1.1},
         {"n_parents": -1},
         {"n_candidates": 3},
         {"parent_rounds": 0},
