@@ -15,6 +15,7 @@ from torch import Tensor
 from .backbones import Backbone
 from .claims import SeenPhotos, check_same_network, claimed_maxima, layer_cells, seen_photos
 from .errors import require
+from .firing import fires
 from .graph import ExplanatoryGraph
 from .intervention import Gradients, Rest, logit_gradients
 from .structures import F4, F8, I4, NONE, Matches
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 PER_LAYER = 10
 """Best nodes of each layer whose exact drop is measured when none are named."""
 
-_FIRES = 0.5  # of the node's mean score over the photos it was mined from
 _EXACT = ("drop", "control", "same_filter")
 _FIGURES = ("photos", "cells", "logit", "estimate", *_EXACT)
 
@@ -176,9 +176,8 @@ def _asked(graph: ExplanatoryGraph, nodes: Sequence[int] | None) -> NDArray[np.b
 
 def _best_photos(graph: ExplanatoryGraph, matches: Matches, photos: int) -> NDArray[np.bool_]:
     """Mark (N, P) the photos that count for a node; of equal scores the first photo goes first."""
-    fires = (matches.score > 0) & (matches.score >= _FIRES * graph.score)
     place = np.argsort(np.argsort(-matches.score, axis=0, kind="stable"), axis=0)
-    return fires & (place < photos)
+    return fires(matches.score.T, graph.score).T & (place < photos)
 
 
 class _Claims(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.firing import fires as fires
+from explgraph.firing import fires
 from explgraph.structures import F4
 
 from .layers import MinedLayer

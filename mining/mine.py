@@ -12,12 +12,13 @@ import numpy as np
 
 from explgraph import __version__
 from explgraph.errors import require
+from explgraph.firing import fires
 from explgraph.graph import ExplanatoryGraph
 from explgraph.structures import I4, LayerSpec, Peaks, PeakSet
 
 from .align import facing_signs
 from .config import MiningConfig
-from .edges import edge_columns, fires
+from .edges import edge_columns
 from .layers import Block, LayerMiner, MinedLayer
 from .pose import PoseMap, fit_poses, pose_basis
 

@@ -18,6 +18,7 @@ from mining.em import Mixture, e_step, held_out_gain
 from mining.layers import Block, LayerMiner
 from mining.mine import mine_layers, orientation, oriented_peaks
 from mining.parents import flat_prior
+from mining.pose import PoseMap, Poses
 from tests import oracle
 from tests.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
 
@@ -375,6 +376,36 @@ def test_filters__keep_their_best_node_and_lose_others_without_gain(rng):
     assert set(graph.node_channel) == {0, 1, 2}
     assert np.bincount(graph.node_channel)[1] == 1
     assert np.all(graph.gain[graph.node_channel == 1] <= 0)
+
+
+def test_parents__are_looked_for_among_the_surest_nodes_above(planted):
+    graph = mined(planted, config=MiningConfig(n_parents=2, n_candidates=2))
+    for layer in (0, 1):
+        above = np.flatnonzero(graph.node_layer == layer + 1)
+        surest = above[np.argsort(-graph.score[above], kind="stable")[:2]]
+        chosen = graph.edge_parent[graph.node_layer[graph.edge_child] == layer]
+        assert sorted(set(chosen)) == sorted(surest)
+
+
+def test_follow__starts_with_what_the_poses_say(planted):
+    """Means moved by the regressions' constants, shifts by the poses, the spread that is asked."""
+    peaks = planted.peaks.peaks[0]
+    miner = LayerMiner.of(peaks, (SIDE, SIDE), CONFIG)
+    block = miner.start(0.004, np.random.default_rng(0))
+    rng, count = np.random.default_rng(1), len(block.mixture)
+    pose = rng.normal(0, 1, (len(peaks), 2)).astype(np.float32)
+    node = rng.normal(0, 5, (count, 2, 2)).astype(np.float32)
+    constant = rng.normal(0, 9, (count, 2))
+    followed = miner.follow(block, Poses(pose, PoseMap.none(), (node,), (constant,)), 0, 0.2)
+    shape = (count, len(peaks))
+    prior = oracle.Rows(
+        shift=np.einsum("paq,nq->pna", node, pose),
+        var=np.full(shape, (0.2 * SIDE) ** 2),
+        kappa=np.ones(shape),
+    )
+    expected = oracle.objective(peaks, block.mixture.moved(constant), prior, AREA)
+    assert miner.objective[-1][0] == pytest.approx(expected, rel=1e-5)
+    assert followed.node_pose is node
 
 
 def test_finish__a_node_that_explains_nothing_is_not_the_best_of_its_filter():
