@@ -144,7 +144,7 @@ def infer(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, are
     score (P, N)
         That value; 0 where there is none.
     log_density (P, N)
-        Log of the node's normal density at its place.
+        Log of the node's normal density at that peak, or where it is predicted without one.
     gain (C, N)
         sum F log(P(p) area) of each filter and photo: log-likelihood over uniform noise.
     """
