@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ExplGraphError, check_finite, check_shape, require, unknown_name
+from .keypoints import read_keypoints
+from .marks import Mark, photo_of
+from .part_folders import read_part_folder
 from .storage import PathLike, write_bytes
 from .structures import F8, frozen
 from .tables import Row, read_table
@@ -37,7 +41,7 @@ class Annotations:
         (A, 2) full height and width in the same pixels; NaN where unknown.
     group
         A names of what belongs together when images are divided into halves: crops of one photo
-        share it. The image's own name where nothing else is known.
+        share it. The photo's own name where nothing else is known.
     """
 
     image: tuple[str, ...]
@@ -90,69 +94,102 @@ class Annotations:
         )
 
 
-def read_annotations(path: PathLike) -> Annotations:
-    """Read part annotations from a CSV file.
+def read_annotations(
+    path: PathLike, *, parts: Collection[str] | None = None, label: str | None = None
+) -> Annotations:
+    """Read part annotations from a file or a folder.
 
     Parameters
     ----------
     path
-        One of two formats, told apart by the header:
+        One of these formats:
 
-        - ``image,part,x,y[,width,height][,group]``: the part's centre and full size in pixels of
-        the
-          upright photo, an integer is the centre of a pixel; width and height may be empty;
+        - a CSV file ``image,part,x,y[,width,height][,group]``: the part's centre and full size in
+          pixels of the upright photo, an integer is the centre of a pixel; width and height may be
+          empty;
         - ``annotations.csv`` of the Animal-Part crops, with ``imagenet_id`` as the group. Its rows
-          with ``visible`` 0 mark nothing and are left out.
+          with ``visible`` 0 mark nothing and are left out;
+        - a COCO file of key points, ``.json``: see `explgraph.keypoints`;
+        - a folder, CUB-200-2011 or VOC-Part: see `explgraph.part_folders`.
+    parts
+        Names of the parts to take; default: all.
+    label
+        Take only objects of this class (COCO: category, CUB-200-2011: species). A CSV file has
+        none.
 
     Returns
     -------
-    One annotation per row, in the order of the file.
+    One annotation for each marked part, in the order of the file. Where the format knows no groups,
+    the photo is the group: the same for all of its boxes ("photo#k").
 
     Raises
     ------
     ExplGraphError
-        If the file is missing, of another format or without annotations, or a value is missing or
-        no number (with its line).
+        If the file is missing, of another format or without annotations, a value is missing or no
+        number (with its line), or the label or a part does not occur.
     """
-    columns, rows = read_table(path)
-    names = set(columns)
-    parse: Callable[[Row], _Parsed]
-    if names.issuperset(_ANIMALPART):
-        parse = _animalpart
-        rows = [row for row in rows if row.number("visible") != 0]
-    elif names.issuperset(_PLAIN) and names.isdisjoint(_ANIMALPART[4:]):
-        parse = _plain
+    source = Path(path)
+    if source.is_dir():
+        marks = read_part_folder(source, label)
+    elif source.suffix.lower() == ".json":
+        marks = read_keypoints(source, label)
     else:
-        raise ExplGraphError(
-            f"{path} has the columns {','.join(columns)}. Expected "
-            f"{','.join(_PLAIN)}[,{','.join(_SIZE)}][,group], or those of the Animal-Part crops "
-            f"({','.join(_ANIMALPART)})"
+        require(
+            label is None, f"{source} has no labels to choose {label!r} from: leave `label` out"
         )
-    require(len(rows) > 0, f"{path} holds no annotations below its header")
-    parsed = [parse(row) for row in rows]
+        marks = _read_csv(source)
+    require(len(marks) > 0, f"{source} holds no annotations of parts")
+    if parts is not None:
+        names = sorted({mark.part for mark in marks})
+        for part in parts:
+            if part not in names:
+                raise unknown_name("part", part, names)
+        marks = [mark for mark in marks if mark.part in parts]
     return Annotations(
-        image=tuple(row.text("image") for row in rows),
-        part=tuple(row.text("part") for row in rows),
-        yx=np.array([p[0] for p in parsed]),
-        size=np.array([p[1] for p in parsed]),
-        group=tuple(p[2] for p in parsed),
+        image=tuple(mark.image for mark in marks),
+        part=tuple(mark.part for mark in marks),
+        yx=np.array([mark.yx for mark in marks]),
+        size=np.array([mark.size for mark in marks]),
+        group=tuple(mark.group for mark in marks),
     )
 
 
-_Parsed = tuple[tuple[float, float], tuple[float, float], str]  # yx, size, group
+def _read_csv(path: Path) -> list[Mark]:
+    columns, rows = read_table(path)
+    names = set(columns)
+    if names.issuperset(_ANIMALPART):
+        return [_animalpart(row) for row in rows if row.number("visible") != 0]
+    if names.issuperset(_PLAIN) and names.isdisjoint(_ANIMALPART[4:]):
+        return [_plain(row) for row in rows]
+    raise ExplGraphError(
+        f"{path} has the columns {','.join(columns)}. Expected "
+        f"{','.join(_PLAIN)}[,{','.join(_SIZE)}][,group], or those of the Animal-Part crops "
+        f"({','.join(_ANIMALPART)})"
+    )
 
 
-def _plain(row: Row) -> _Parsed:
+def _plain(row: Row) -> Mark:
     height, width = row.optional_number("height"), row.optional_number("width")
     # A comparison with NaN, an unknown size, is false.
     require(not (height < 0 or width < 0), f"{row.where}: width and height may not be negative")
-    group = row.cells.get("group") or row.text("image")
-    return (row.number("y"), row.number("x")), (height, width), group
+    image = row.text("image")
+    return Mark(
+        image=image,
+        part=row.text("part"),
+        yx=(row.number("y"), row.number("x")),
+        size=(height, width),
+        group=row.cells.get("group") or photo_of(image),
+    )
 
 
-def _animalpart(row: Row) -> _Parsed:
-    size = (row.number("y1") - row.number("y0"), row.number("x1") - row.number("x0"))
-    return (row.number("cy"), row.number("cx")), size, row.text("imagenet_id")
+def _animalpart(row: Row) -> Mark:
+    return Mark(
+        image=row.text("image"),
+        part=row.text("part"),
+        yx=(row.number("cy"), row.number("cx")),
+        size=(row.number("y1") - row.number("y0"), row.number("x1") - row.number("x0")),
+        group=row.text("imagenet_id"),
+    )
 
 
 def write_annotations(path: PathLike, annotations: Annotations) -> None:

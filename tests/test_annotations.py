@@ -86,6 +86,24 @@ def test_read_annotations__animalpart_counts_of_its_readme(shared, category, cou
     np.testing.assert_allclose(marks.size, corners[:, 2:] - corners[:, :2])
 
 
+def test_read_annotations__boxes_of_one_photo_are_one_group(tmp_path):
+    text = "image,part,x,y,group\na.jpg#0,head,1,2,\na.jpg#12,head,3,4,\na.jpg#1,head,3,4,g\n"
+    marks = read_annotations(write(tmp_path, text))
+    assert marks.image == ("a.jpg#0", "a.jpg#12", "a.jpg#1")
+    assert marks.group == ("a.jpg", "a.jpg", "g")
+
+
+def test_read_annotations__chosen_parts(tmp_path):
+    path = write(tmp_path, "image,part,x,y\na,head,1,2\nb,tail,3,4\na,ear,5,6\n")
+    marks = read_annotations(path, parts=["ear", "head"])
+    assert (marks.part, marks.image) == (("head", "ear"), ("a", "a"))
+    np.testing.assert_array_equal(marks.yx, [[2, 1], [6, 5]])
+    with pytest.raises(ExplGraphError, match="unknown part 'tall'; the nearest are tail"):
+        read_annotations(path, parts=["head", "tall"])
+    with pytest.raises(ExplGraphError, match="no labels to choose 'dog' from"):
+        read_annotations(path, label="dog")
+
+
 def test_parts_of_take():
     marks = Annotations(
         image=("a", "b", "a"),
