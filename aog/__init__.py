@@ -1,7 +1,10 @@
-"""And-Or graphs over the nodes of an explanatory graph: so far their data types."""
+"""And-Or graphs over the nodes of an explanatory graph: from a few clicks to parts in photos."""
 
-from .structures import AndOrGraph, Localizations
+from .config import PartConfig
+from .fitting import fit_parts
+from .inference import locate
+from .structures import AndOrGraph, Localizations, Parts
 
 DISTRIBUTION = "explgraph"
 
-__all__ = ["AndOrGraph", "Localizations"]
+__all__ = ["AndOrGraph", "Localizations", "PartConfig", "Parts", "fit_parts", "locate"]

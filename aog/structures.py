@@ -1,69 +1,111 @@
-"""The And-Or graph of a semantic part, and where it finds the part: frozen structs of arrays.
+"""And-Or graphs of semantic parts, and where they find the parts: frozen structs of arrays.
 
-A part (OR) has T templates, one per pose; a template (AND) has latent patterns, nodes of an
-explanatory graph, that vote for where the part is; patterns in one group are alternatives (OR).
-Dimensions: T templates, Q patterns of all templates, N photos.
+A part (OR) has templates, one per pose; a template (AND) has latent patterns, nodes of an
+explanatory graph, that vote for where the part is; patterns in one group are alternatives (OR),
+parts of one filter; a pattern's terminals are the peaks of its filter. Dimensions: T templates, Q
+patterns of all templates of a part, P nodes, N photos, M = N x parts answers, G cells along a side.
+
+Positions are network pixels in the graph's own orientation, unless another is named.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import check_shape, require
-from explgraph.structures import F4, I4, U1, frozen
+from explgraph.errors import check_finite, check_shape, require, unknown_name
+from explgraph.graph import ExplanatoryGraph
+from explgraph.storage import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.structures import F2, F4, I4, U1, frozen
+
+from .config import PartConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PATTERNS = ("node", "group", "displacement", "spread", "weight", "scale")
+_TEMPLATES = ("clicks", "centre", "size", "look", "scene", "start")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AndOrGraph:
-    """A semantic part as templates of latent patterns.
+    """One semantic part as templates of latent patterns.
 
     Attributes
     ----------
     part
         Its name, e.g. "head".
+    clicks
+        (T,) how many annotations each template was made of.
+    centre
+        (T, 2) where the part was in them, on average.
     size
-        (T, 2) the part's box in each template, (h, w) in the unit square.
+        (T, 2) height and width of the part, network pixels; NaN where the annotations had none.
+    look
+        (T, 9, C) unit vectors: the top layer's response, less its mean, at the part and in the
+        eight cells around it, row by row. C = 0 where nothing is known of it.
+    scene
+        (T, D) unit vector: the top layer's response over the whole photo, D = H * W * C or 0.
     start
         (T + 1,) the patterns of template t are ``start[t]:start[t + 1]``.
     node
-        (Q,) the node of the explanatory graph that a pattern is.
+        (Q,) the node that a pattern is, an index in `Parts.graph`.
     group
-        (Q,) patterns of a template with the same number are alternatives: the best one votes.
+        (Q,) patterns of a template with the same number are alternatives: parts of one filter.
     displacement
-        (Q, 2) from the pattern's place to the part's centre, network pixels, graph orientation.
+        (Q, 2) from the pattern's peak to the part's centre.
     spread
-        (Q,) standard deviation per axis of that displacement, network pixels.
+        (Q,) standard deviation per axis of that displacement.
     weight
-        (Q,) what a pattern's vote counts.
+        (Q,) what a pattern's vote counts; a template's sum to 1.
+    scale
+        (Q,) the score that the pattern reaches where it is seen best.
+    visible_from
+        The evidence from which on the part counts as visible.
     """
 
     part: str
+    clicks: I4
+    centre: F4
     size: F4
+    look: F4
+    scene: F2
     start: NDArray[np.int64]
     node: I4
     group: I4
     displacement: F4
     spread: F4
     weight: F4
+    scale: F4
+    visible_from: float
 
     def __post_init__(self) -> None:
         templates, patterns = len(self.start) - 1, len(self.node)
         require(templates >= 1, f"part {self.part!r} needs at least one template")
-        shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+        shapes: dict[str, tuple[tuple[int | None, ...], type[np.generic]]] = {
+            "clicks": ((templates,), np.int32),
+            "centre": ((templates, 2), np.float32),
             "size": ((templates, 2), np.float32),
+            "look": ((templates, 9, None), np.float32),
+            "scene": ((templates, None), np.float16),
             "start": ((templates + 1,), np.int64),
             "node": ((patterns,), np.int32),
             "group": ((patterns,), np.int32),
             "displacement": ((patterns, 2), np.float32),
             "spread": ((patterns,), np.float32),
             "weight": ((patterns,), np.float32),
+            "scale": ((patterns,), np.float32),
         }
         for name, (shape, dtype) in shapes.items():
             check_shape(f"AndOrGraph.{name}", getattr(self, name), shape)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        for name in ("centre", "look", "displacement", "spread", "weight", "scale"):
+            check_finite(f"AndOrGraph.{name}", getattr(self, name))
         require(
             self.start[0] == 0
             and self.start[-1] == patterns
@@ -74,47 +116,216 @@ class AndOrGraph:
     def __len__(self) -> int:
         return len(self.start) - 1
 
+    @property
+    def template(self) -> I4:
+        """(Q,) the template of each pattern."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.start))
+
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Localizations:
-    """Where a part is in each of N photos.
+class Parts:
+    """And-Or graphs of one or several parts, with the graph that their patterns belong to.
 
     Attributes
     ----------
-    images
-        N names.
-    yx, size
-        (N, 2) centre and (h, w), unit square of the photo as given.
+    graph
+        The explanatory graph, whole: a pattern is found with the help of its ancestors, in
+        competition with the other nodes of its filter, and the way a photo faces by all of them.
+    aogs
+        One for each part.
+    look_mean
+        (C,) mean response of the top layer, over all cells of the photos fitted on; C = 0 where
+        there were no maps.
+    config
+        How they were fitted, and how they are located.
+    header
+        ``graph_hash``: what matches must have been made with.
+    """
+
+    graph: ExplanatoryGraph
+    aogs: tuple[AndOrGraph, ...]
+    look_mean: F4
+    config: PartConfig
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(len(self.aogs) > 0, "Parts needs at least one part")
+        names = self.names
+        require(len(set(names)) == len(names), f"Parts must have different names, got {names}")
+        check_shape("Parts.look_mean", self.look_mean, (None,))
+        for aog in self.aogs:
+            outside = (aog.node < 0) | (aog.node >= len(self.graph))
+            require(
+                not outside.any(),
+                f"part {aog.part!r} names a node outside 0..{len(self.graph) - 1}",
+            )
+        object.__setattr__(self, "look_mean", frozen(self.look_mean, np.float32))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+
+    def __len__(self) -> int:
+        return len(self.aogs)
+
+    def __getitem__(self, part: str) -> AndOrGraph:
+        """Return the And-Or graph of a part, by its name."""
+        for aog in self.aogs:
+            if aog.part == part:
+                return aog
+        raise unknown_name("part", part, self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts' names, in order."""
+        return tuple(aog.part for aog in self.aogs)
+
+    def save(self, path: PathLike) -> None:
+        """Write the parts to a safetensors file; equal parts give equal bytes."""
+        arrays: dict[str, NDArray[Any]] = {"look_mean": self.look_mean}
+        for i, aog in enumerate(self.aogs):
+            arrays |= {f"part.{i}.{name}": getattr(aog, name) for name in _TEMPLATES + _PATTERNS}
+        graph_arrays, graph_header = self.graph.to_arrays()
+        arrays |= {f"graph.{name}": array for name, array in graph_arrays.items()}
+        about = [{"part": aog.part, "visible_from": aog.visible_from} for aog in self.aogs]
+        header = {
+            **self.header,
+            "parts": about,
+            "graph": graph_header,
+            "config": self.config.to_json(),
+        }
+        write_arrays(path, "parts", arrays, header)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a parts file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "parts")
+        with whole_file(path, "parts"):
+            tables: list[dict[str, Any]] = [
+                {name: arrays[f"part.{i}.{name}"] for name in _TEMPLATES + _PATTERNS} | about
+                for i, about in enumerate(header.pop("parts"))
+            ]
+            aogs = tuple(AndOrGraph(**table) for table in tables)
+            own = {
+                name.removeprefix("graph."): array
+                for name, array in arrays.items()
+                if name.startswith("graph.")
+            }
+            graph = ExplanatoryGraph.from_arrays(own, header.pop("graph"))
+            config = PartConfig.from_json(header.pop("config"))
+            return cls(graph, aogs, arrays["look_mean"], config, header)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Localizations:
+    """Where parts are in photos: M answers, one for each photo and part.
+
+    Attributes
+    ----------
+    images, parts
+        M names of photos and of parts: all parts of a photo stand together.
+    yx
+        (M, 2) centre, unit square of the photo as given.
+    size
+        (M, 2) height and width, unit square of the photo; NaN where the annotations had none.
     confidence
-        (N,) in 0..1.
+        (M,) in 0..1: the probability that the part is within a tenth of the diagonal of `yx`.
+    evidence
+        (M,) how well the photo answers to the part at its best place; what `visible` is read off.
     visible
-        (N,) 1 where there is evidence that the part is there.
+        (M,) 1 where there is evidence that the part is there.
     template
-        (N,) the template that was chosen.
+        (M,) the template that counts most.
     mirrored
-        (N,) 1 where the photo was seen mirrored.
+        (M,) 1 where the photo counts more as seen mirrored.
+    probability
+        (M, G, G) of each cell of the network's input, in the orientation of the photo as given.
+    frames
+        (M, 2, 2) from the unit square of the network's input to that of the photo, per axis (y, x):
+        ``photo = frames[:, :, 0] + frames[:, :, 1] * input``.
     """
 
     images: tuple[str, ...]
+    parts: tuple[str, ...]
     yx: F4
     size: F4
     confidence: F4
+    evidence: F4
     visible: U1
     template: I4
     mirrored: U1
+    probability: F4
+    frames: F4
 
     def __post_init__(self) -> None:
-        n = len(self.images)
-        kinds: dict[str, type[np.generic]] = {
-            "visible": np.uint8,
-            "template": np.int32,
-            "mirrored": np.uint8,
+        m, grid = len(self.images), self.probability.shape[-1]
+        require(len(self.parts) == m, f"Localizations has {m} images but {len(self.parts)} parts")
+        shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+            "yx": ((m, 2), np.float32),
+            "size": ((m, 2), np.float32),
+            "confidence": ((m,), np.float32),
+            "evidence": ((m,), np.float32),
+            "visible": ((m,), np.uint8),
+            "template": ((m,), np.int32),
+            "mirrored": ((m,), np.uint8),
+            "probability": ((m, grid, grid), np.float32),
+            "frames": ((m, 2, 2), np.float32),
         }
-        for name in ("yx", "size", "confidence", "visible", "template", "mirrored"):
-            shape = (n, 2) if name in ("yx", "size") else (n,)
+        for name, (shape, dtype) in shapes.items():
             check_shape(f"Localizations.{name}", getattr(self, name), shape)
-            dtype = kinds.get(name, np.float32)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def of(self, part: str) -> Localizations:
+        """Select the answers for one part, one for each photo.
+
+        Raises
+        ------
+        ExplGraphError
+            If the part is unknown.
+        """
+        rows = np.flatnonzero([name == part for name in self.parts])
+        if len(rows) == 0:
+            raise unknown_name("part", part, sorted(set(self.parts)))
+        return self.take(rows)
+
+    def take(self, rows: NDArray[Any]) -> Localizations:
+        """Select answers by index or by boolean mask."""
+        index = np.arange(len(self))[rows]
+        arrays = ("yx", "size", "confidence", "evidence", "visible", "template", "mirrored")
+        return replace(
+            self,
+            images=tuple(self.images[i] for i in index),
+            parts=tuple(self.parts[i] for i in index),
+            **{name: getattr(self, name)[index] for name in (*arrays, "probability", "frames")},
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per answer, with the fields above as columns.
+
+        ``image, part, y, x, height, width`` (unit square of the photo), ``confidence, evidence,
+        visible, template, mirrored``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "image": self.images,
+                "part": self.parts,
+                "y": self.yx[:, 0],
+                "x": self.yx[:, 1],
+                "height": self.size[:, 0],
+                "width": self.size[:, 1],
+                "confidence": self.confidence,
+                "evidence": self.evidence,
+                "visible": self.visible.astype(bool),
+                "template": self.template,
+                "mirrored": self.mirrored.astype(bool),
+            }
+        )

@@ -9,10 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aog import AndOrGraph as AndOrGraph
+    from aog import Localizations as Localizations
+    from aog import PartConfig as PartConfig
+    from aog import Parts as Parts
+    from aog import locate as locate
     from mining import MiningConfig as MiningConfig
     from mining import explained_share as explained_share
     from mining import node_kinds as node_kinds
 
+    from .annotations import Annotations as Annotations
+    from .annotations import read_annotations as read_annotations
+    from .annotations import write_annotations as write_annotations
     from .backbones import Backbone as Backbone
     from .backbones import load_backbone as load_backbone
     from .comparison import compare as compare
@@ -27,24 +35,34 @@ if TYPE_CHECKING:
     from .graph import ExplanatoryGraph as ExplanatoryGraph
     from .images import open_images as open_images
     from .masks import read_masks as read_masks
+    from .matches import Matches as Matches
     from .pipeline import extract as extract
+    from .pipeline import fit_parts as fit_parts
     from .pipeline import match as match
     from .pipeline import mine as mine
     from .purity import part_purity as part_purity
     from .sheet import contact_sheet as contact_sheet
     from .structures import LayerSpec as LayerSpec
-    from .structures import Matches as Matches
     from .structures import Peaks as Peaks
     from .structures import PeakSet as PeakSet
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AndOrGraph": "aog",
+    "Annotations": "explgraph.annotations",
+    "Localizations": "aog",
+    "PartConfig": "aog",
+    "Parts": "aog",
+    "fit_parts": "explgraph.pipeline",
+    "locate": "aog",
+    "read_annotations": "explgraph.annotations",
+    "write_annotations": "explgraph.annotations",
     "Backbone": "explgraph.backbones",
     "ExplGraphError": "explgraph.errors",
     "ExplanatoryGraph": "explgraph.graph",
     "LayerSpec": "explgraph.structures",
-    "Matches": "explgraph.structures",
+    "Matches": "explgraph.matches",
     "MiningConfig": "mining",
     "PeakSet": "explgraph.structures",
     "Peaks": "explgraph.structures",

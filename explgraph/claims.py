@@ -14,7 +14,8 @@ from .errors import require, unknown_name
 from .graph import ExplanatoryGraph
 from .images import ImageSource, open_images
 from .loading import iterate_batches
-from .structures import F4, I4, NONE, Matches
+from .matches import Matches
+from .structures import F4, I4, NONE
 from .watershed import basins, ranked_maxima
 
 _BATCH = 32

@@ -15,7 +15,7 @@ from .errors import require
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
-    from .structures import Matches
+    from .matches import Matches
 
 _BEST = ("id", "name", "gain", "score", "support", "y", "x", "spread_px")
 
@@ -91,7 +91,7 @@ def info(
 ) -> Report:
     """Show what a graph's file holds: header, layers, counts, the best nodes; or one node."""
     from .graph import ExplanatoryGraph
-    from .structures import Matches
+    from .matches import Matches
 
     require(
         node is not None or matches is None,

@@ -13,7 +13,7 @@ from .cli_base import Report
 from .cli_options import check_out_file, read_options
 
 if TYPE_CHECKING:
-    from .structures import Matches
+    from .matches import Matches
 
 
 def match(
@@ -22,16 +22,10 @@ def match(
     out: Annotated[Path, typer.Option(metavar="M", help="The .safetensors file to write.")],
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
-    no_mirror: Annotated[
-        bool,
-        typer.Option("--no-mirror", help="Look at photos as given only, in half the time."),
-    ] = False,
+    no_mirror: cli.NoMirror = False,
     boxes: cli.Boxes = None,
     label: cli.Label = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Go on with other weights than the graph was mined from."),
-    ] = False,
+    force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
     strict: cli.Strict = False,

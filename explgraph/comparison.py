@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from .errors import ExplGraphError, require
 from .firing import fires
 from .graph import ExplanatoryGraph
-from .structures import F4, F8, NONE, Matches
+from .matches import Matches
+from .structures import F4, F8, NONE
 
 if TYPE_CHECKING:
     import pandas as pd

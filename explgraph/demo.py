@@ -32,6 +32,7 @@ from .graph import ExplanatoryGraph
 from .images import open_images
 from .map_purity import map_purity
 from .masks import PartMasks, write_masks
+from .matches import Matches
 from .measures import ranking, tracking_ratio, unique_nodes
 from .pipeline import extract, mine
 from .preprocess import Preprocess
@@ -39,7 +40,7 @@ from .protocol import GRAPH, RAW, RAW_MIRRORED
 from .purity import best_photos, majority, node_labels
 from .sheet import contact_sheet
 from .storage import PathLike, write_bytes
-from .structures import U1, Matches, PeakSet
+from .structures import U1, PeakSet
 from .study_purity import PurityStudy, study_purity
 from .truth import part_truth
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .evaluation import Evaluation
 from .graph import ExplanatoryGraph
+from .matches import Matches
 from .protocol import GRAPH, RAW_MIRRORED
-from .structures import Matches
 from .study_purity import PurityStudy
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .ceiling import RidgeFeatures, supervised_ceiling
 from .errors import check_shape, require
+from .matches import Matches
 from .measures import (
     Instability,
     MirrorAgreement,
@@ -21,7 +22,7 @@ from .measures import (
     mirror_agreement,
     tracking,
 )
-from .structures import NONE, Matches, PeakSet
+from .structures import NONE, PeakSet
 from .truth import PartTruth, PhotoSize, part_truth
 
 if TYPE_CHECKING:

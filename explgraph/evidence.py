@@ -18,7 +18,8 @@ from .errors import require
 from .firing import fires
 from .graph import ExplanatoryGraph
 from .intervention import Gradients, Rest, logit_gradients
-from .structures import F4, F8, I4, NONE, Matches
+from .matches import Matches
+from .structures import F4, F8, I4, NONE
 
 if TYPE_CHECKING:
     import pandas as pd

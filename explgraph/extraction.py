@@ -17,7 +17,7 @@ from .loading import Batches, Progress, iterate_batches
 from .peaks import find_peaks
 from .sketch import MirrorSketch
 from .storage import PathLike
-from .structures import F4, LayerSpec, Peaks, PeakSet
+from .structures import F2, F4, LayerSpec, Peaks, PeakSet
 
 N_PEAKS = 8
 _LEAST_SCALE = 0.05  # of the layer's median: a filter silent on the background is no outlier for it
@@ -43,6 +43,8 @@ class ReadOptions(TypedDict, total=False):
         it runs on this machine. Several times slower (False).
     mirror
         Look at every photo's mirror image as well (True).
+    maps
+        Keep the top layer's response maps as well, which parts are located with (False).
     """
 
     boxes: PathLike | None
@@ -53,6 +55,7 @@ class ReadOptions(TypedDict, total=False):
     workers: int | None
     deterministic: bool
     mirror: bool
+    maps: bool
 
 
 class ChannelStatistics(NamedTuple):
@@ -114,12 +117,15 @@ def extract_peaks(
         If no photo can be read, or a layer gives NaN.
     """
     shots: list[_Shot] = []
-    frames, index = [], []
-    camera = _Camera(net, layers, statistics, options.get("mirror", True))
+    frames, sizes, index = [], [], []
+    camera = _Camera(
+        net, layers, statistics, options.get("mirror", True), options.get("maps", False)
+    )
     with _batches(net, source, options) as batches, _rounding(options):
         for batch in batches:
             shots.append(camera.shoot(batch.tensor))
             frames.append(batch.frames)
+            sizes.append(batch.photo_size)
             index += batch.indices
         skipped = list(batches.skipped.names)
     return PeakSet(
@@ -132,6 +138,8 @@ def extract_peaks(
         channel_mean=statistics.mean,
         channel_scale=statistics.scale,
         header={**net.to_json(), "skipped": skipped},
+        maps=np.concatenate([s.maps for s in shots]) if camera.keeps_maps else None,
+        photo_size=np.concatenate(sizes),
     )
 
 
@@ -141,6 +149,7 @@ class _Shot(NamedTuple):
     peaks: tuple[Peaks, ...]
     mirrored: tuple[Peaks, ...] | None
     sketch: F4
+    maps: F2
 
 
 class _Camera:
@@ -152,16 +161,28 @@ class _Camera:
         layers: Sequence[LayerSpec],
         statistics: ChannelStatistics,
         mirror: bool,
+        keeps_maps: bool,
     ) -> None:
         self.net, self.layers, self.statistics, self.mirror = net, layers, statistics, mirror
+        self.keeps_maps = keeps_maps
         self.sketch = MirrorSketch(layers[-1].channels, layers[-1].grid)
 
     def shoot(self, batch: Tensor) -> _Shot:
         peaks, top = self._peaks(batch)
         if not self.mirror:
-            return _Shot(peaks, None, np.zeros((len(batch), 0), dtype=np.float32))
+            none = np.zeros((len(batch), 0), dtype=np.float32)
+            return _Shot(peaks, None, none, self._kept(top))
         mirrored, mirrored_top = self._peaks(batch.flip(3))
-        return _Shot(peaks, mirrored, self.sketch(top, mirrored_top).numpy())
+        sketch = self.sketch(top, mirrored_top).numpy()
+        return _Shot(peaks, mirrored, sketch, self._kept(top, mirrored_top))
+
+    def _kept(self, *views: Tensor) -> F2:
+        """Return (B, V, H, W, C) the maps to keep; V = 0 where none are wanted."""
+        if not self.keeps_maps:
+            return np.zeros((len(views[0]), 0, 0, 0, 0), dtype=np.float16)
+        largest = torch.finfo(torch.float16).max
+        both = torch.stack(views, dim=1).clamp(max=largest).permute(0, 1, 3, 4, 2)
+        return np.asarray(both.to(torch.float16).numpy())
 
     def _peaks(self, batch: Tensor) -> tuple[tuple[Peaks, ...], Tensor]:
         """Return the peaks of all layers, and the response maps of the top one."""

@@ -12,7 +12,8 @@ from .errors import check_shape, require
 from .export import find_node
 from .firing import fires
 from .graph import ExplanatoryGraph
-from .structures import F8, Matches
+from .matches import Matches
+from .structures import F8
 
 if TYPE_CHECKING:
     import pandas as pd

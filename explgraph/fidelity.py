@@ -16,7 +16,8 @@ from .claims import check_same_network, claimed_maxima, layer_cells, seen_photos
 from .errors import require
 from .graph import ExplanatoryGraph
 from .intervention import Rest, observe
-from .structures import F4, F8, I4, NONE, Matches
+from .matches import Matches
+from .structures import F4, F8, I4, NONE
 
 if TYPE_CHECKING:
     import pandas as pd

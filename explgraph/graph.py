@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ _EDGE_INTS = ("edge_child", "edge_parent")
 _EDGE_FLOATS = ("edge_spread", "edge_coactivation")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class ExplanatoryGraph:
     """P nodes in L layers and E edges from child to parent (the layer above). Arrays are read-only.
 
@@ -168,6 +168,16 @@ class ExplanatoryGraph:
         )
         return f"<ExplanatoryGraph {len(self)} nodes ({per_layer}), {len(self.edge_child)} edges>"
 
+    def __copy__(self) -> ExplanatoryGraph:
+        return self  # nothing in it can change
+
+    def __deepcopy__(self, memo: object) -> ExplanatoryGraph:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A pickle cannot hold the read-only views of its mappings.
+        return ExplanatoryGraph.from_arrays, self.to_arrays()
+
     def node_id(self, node: int) -> str:
         """Return a node's name that stays readable: layer/filter/part."""
         layer = self.layers[self.node_layer[node]].name
@@ -306,8 +316,8 @@ class ExplanatoryGraph:
         reach |= _reachable(node, self.edge_parent, self.edge_child, len(self))
         return self.select(reach)
 
-    def save(self, path: PathLike) -> None:
-        """Write the graph to a safetensors file; equal graphs give equal bytes."""
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return what a file holds: arrays by name, and a header of JSON values."""
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name)
             for name in (
@@ -327,10 +337,31 @@ class ExplanatoryGraph:
             "input_size": list(self.input_size),
             "names": {str(i): name for i, name in self.names.items()},
         }
+        return arrays, header
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
+    ) -> ExplanatoryGraph:
+        """Rebuild a graph from `to_arrays`'s values."""
+        columns, about = dict(arrays), dict(header)
+        layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
+        rows: dict[str, Any] = {
+            name: tuple(columns.pop(f"{name}.{i}") for i in range(len(layers)))
+            for name in ("channel_mean", "channel_scale", "noise")
+        }
+        names = {int(i): name for i, name in about.pop("names").items()}
+        height, width = about.pop("input_size")
+        merged: dict[str, Any] = {**rows, **columns}
+        return cls(layers, (height, width), **merged, names=names, header=about)
+
+    def save(self, path: PathLike) -> None:
+        """Write the graph to a safetensors file; equal graphs give equal bytes."""
+        arrays, header = self.to_arrays()
         write_arrays(path, "graph", arrays, header)
 
     @classmethod
-    def load(cls, path: PathLike) -> Self:
+    def load(cls, path: PathLike) -> ExplanatoryGraph:
         """Read a graph file.
 
         Raises
@@ -340,15 +371,7 @@ class ExplanatoryGraph:
         """
         arrays, header = read_arrays(path, "graph")
         with whole_file(path, "graph"):
-            layers = tuple(LayerSpec.from_json(v) for v in header.pop("layers"))
-            rows: dict[str, Any] = {
-                name: tuple(arrays.pop(f"{name}.{i}") for i in range(len(layers)))
-                for name in ("channel_mean", "channel_scale", "noise")
-            }
-            names = {int(i): name for i, name in header.pop("names").items()}
-            height, width = header.pop("input_size")
-            columns: dict[str, Any] = {**rows, **arrays}
-            return cls(layers, (height, width), **columns, names=names, header=header)
+            return cls.from_arrays(arrays, header)
 
 
 def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from PIL import Image
 from .decoding import UnreadableImageError
 from .errors import require
 from .images import ImageSource
-from .structures import F4, F8
+from .structures import F4, F8, I4
 
 PreprocessFunction = Callable[[Image.Image], tuple[torch.Tensor, NDArray[np.float64]]]
 Progress = bool | Callable[[int, int], None]
@@ -46,11 +46,14 @@ class Batch:
     frames
         (B, 2, 2) from network pixels to the whole photo's unit square, per axis (y, x):
         ``unit = frames[:, :, 0] + frames[:, :, 1] * px``.
+    photo_size
+        (B, 2) height and width of the whole photos, pixels.
     """
 
     indices: list[int]
     tensor: torch.Tensor
     frames: F8
+    photo_size: I4
 
 
 @dataclass(slots=True)
@@ -116,6 +119,7 @@ class _Ready:
     index: int
     pixels: F4
     frame: F8
+    photo_size: tuple[int, int]
 
 
 _Task = Callable[[int], _Ready | UnreadableImageError]
@@ -249,7 +253,7 @@ def _prepare(
         return UnreadableImageError(source.items[index].name, "preprocessing gives NaN or infinity")
     outer = loaded.frame  # network pixels -> cut-out by inner -> photo by outer
     frame = np.stack([outer[:, 0] + outer[:, 1] * inner[:, 0], outer[:, 1] * inner[:, 1]], axis=1)
-    return _Ready(index, pixels, frame)
+    return _Ready(index, pixels, frame, loaded.photo_size)
 
 
 def _batch(ready: list[_Ready]) -> Batch:
@@ -261,6 +265,7 @@ def _batch(ready: list[_Ready]) -> Batch:
         indices=[item.index for item in ready],
         tensor=torch.from_numpy(np.stack([item.pixels for item in ready])),
         frames=np.stack([item.frame for item in ready]),
+        photo_size=np.array([item.photo_size for item in ready], dtype=np.int32),
     )
 
 

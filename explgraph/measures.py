@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import check_finite, check_shape, require, unknown_name
-from .structures import F8, Matches
+from .matches import Matches
+from .structures import F8
 from .truth import PartTruth
 
 SIDE_PX = 224.0

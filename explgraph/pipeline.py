@@ -1,6 +1,6 @@
-"""The facade's verbs: from a network and photos to peaks, a graph, matches.
+"""The facade's verbs: from a network and photos to peaks, a graph, matches, parts.
 
-With the command line, the only place that knows the network side and `mining` alike.
+With the command line, the only place that knows the network side, `mining` and `aog` alike.
 """
 
 from __future__ import annotations
@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
+import aog
+from aog import PartConfig, Parts
 from mining import MiningConfig, match_peaks, mine_peaks
 
+from .annotations import Annotations
 from .backbones import Backbone
-from .errors import require
+from .clicks import check_clicks
+from .errors import ExplGraphError, require
 from .extraction import ChannelStatistics, ReadOptions, channel_statistics, extract_peaks
 from .graph import ExplanatoryGraph
 from .images import open_images
-from .structures import Matches, PeakSet
+from .matches import Matches
+from .structures import PeakSet
+from .truth import PhotoSize
 
 Layers = Literal["auto"] | Sequence[str]
 
@@ -118,6 +124,7 @@ def match(
     images: object,
     *,
     force: bool = False,
+    views: bool = False,
     **options: Unpack[ReadOptions],
 ) -> Matches:
     """Find every node of a graph in photos.
@@ -132,6 +139,9 @@ def match(
         Photos, in any form that `extract` takes.
     force
         Go on although the network's weights are not those that the graph was mined from.
+    views
+        Keep what was seen both ways and the top layer's maps, for `fit_parts` and `locate`. That
+        takes some hundred kilobytes more for each photo.
     **options
         See `explgraph.extraction.ReadOptions`; with ``mirror=False`` only photos as given are
         looked at, in half the time.
@@ -152,4 +162,59 @@ def match(
         f"{str(theirs)[:12]}...) than this network's ({net.name!r}, {ours[:12]}...). Load the "
         "weights it was mined from, or pass force=True (--force) to match all the same",
     )
-    return match_peaks(graph, extract(net, images, background=graph, **options))
+    if views:
+        options["maps"] = True
+    return match_peaks(graph, extract(net, images, background=graph, **options), views=views)
+
+
+def fit_parts(
+    graph: ExplanatoryGraph,
+    found: Matches,
+    annotations: Annotations,
+    part: str | Sequence[str] | None = None,
+    *,
+    photo_size: PhotoSize | None = None,
+    config: PartConfig | None = None,
+) -> Parts:
+    """Make And-Or graphs of parts from one click or more for each.
+
+    Parameters
+    ----------
+    graph
+        A mined graph.
+    found
+        Its matches (``match(..., views=True)``) in the annotated photos and, better, in others of
+        the category too: they tell how strongly each node responds where it is seen best.
+    annotations
+        The clicks, in pixels of the photos: at most one for a part in a photo.
+    part
+        A name, or several; None: all parts that are annotated.
+    photo_size
+        (height, width) of the photos in pixels, or one pair by name. None: as they were matched.
+    config
+        Hyper-parameters; None takes the defaults.
+
+    Returns
+    -------
+    `Parts`, which hold the graph and work without anything else.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no annotations, a part is unknown, a photo was not matched or clicked twice, or
+        a click lies outside of its photo.
+    """
+    require(len(annotations) > 0, "there are no annotations: mark the part in at least one photo")
+    names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
+    sizes = _photo_sizes(found) if photo_size is None else photo_size
+    clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
+    return aog.fit_parts(graph, found, clicks, config=config)
+
+
+def _photo_sizes(found: Matches) -> dict[str, tuple[int, int]]:
+    if found.photo_size is None:
+        raise ExplGraphError(
+            "the matches do not tell how large the photos are: give photo_size=(height, width)"
+        )
+    pairs = zip(found.images, found.photo_size.tolist(), strict=True)
+    return {name: (height, width) for name, (height, width) in pairs}

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .errors import require
 from .masks import Labels, PartMasks
+from .matches import Matches
 from .measures import mirror_yx
-from .structures import F8, NONE, Matches
+from .structures import F8, NONE
 
 SCORE_SHARE = 0.3
 """A node is judged by its best photos, as many as carry this share of its total score."""

@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from .drawing import COLORS
 from .errors import ExplGraphError, require
 from .graph import ExplanatoryGraph
+from .matches import Matches
 from .storage import PathLike, write_bytes
-from .structures import LayerSpec, Matches
+from .structures import LayerSpec
 
 if TYPE_CHECKING:
     from .images import ImageSource, LoadedImage

@@ -21,15 +21,15 @@ from numpy.typing import DTypeLike, NDArray
 from .errors import check_finite, check_shape, require
 from .storage import PathLike, read_arrays, whole_file, write_arrays
 
+F2 = NDArray[np.float16]
 F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
 I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
 
 NONE = -1
-
-_MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
 
 
 def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -142,6 +142,11 @@ class PeakSet:
         The same for the mirrored network input, in the mirrored input's own pixels; or None.
     sketch
         (N, D) a random projection of what changes sign when the photo is mirrored; or None.
+    maps
+        (N, V, H, W, C) response maps of the top layer: V = 2 views, the photo as given and
+        mirrored, or 1 without mirroring; or None. Parts are looked for with them.
+    photo_size
+        (N, 2) height and width of the whole upright photos, pixels; or None where unknown.
     channel_mean, channel_scale
         Per layer, (C,) m_c and s_c of the response max((a - m_c) / s_c, 0).
     header
@@ -157,6 +162,8 @@ class PeakSet:
     channel_mean: tuple[F4, ...]
     channel_scale: tuple[F4, ...]
     header: Mapping[str, Any] = field(default_factory=dict)
+    maps: F2 | None = None
+    photo_size: I4 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -167,6 +174,13 @@ class PeakSet:
         require(mirrored == self.layers, "PeakSet.mirrored must have the layers of PeakSet.peaks")
         if self.sketch is not None:
             check_shape("PeakSet.sketch", self.sketch, (n, None))
+        if self.maps is not None:
+            top = self.layers[-1]
+            check_shape("PeakSet.maps", self.maps, (n, self.n_views, *top.grid, top.channels))
+            object.__setattr__(self, "maps", frozen(self.maps, np.float16))
+        if self.photo_size is not None:
+            check_shape("PeakSet.photo_size", self.photo_size, (n, 2))
+            object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
         require(
             len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
             "PeakSet needs a channel mean and scale for each of its layers",
@@ -186,6 +200,11 @@ class PeakSet:
         """The L layers, lowest first."""
         return tuple(p.layer for p in self.peaks)
 
+    @property
+    def n_views(self) -> int:
+        """2 with the mirrored photos, else 1."""
+        return 1 if self.mirrored is None else 2
+
     def take(self, images: NDArray[Any]) -> PeakSet:
         """Select images by index or by boolean mask."""
         index = np.arange(len(self))[images]
@@ -196,6 +215,8 @@ class PeakSet:
             peaks=tuple(p.take(index) for p in self.peaks),
             mirrored=None if self.mirrored is None else tuple(p.take(index) for p in self.mirrored),
             sketch=None if self.sketch is None else self.sketch[index],
+            maps=None if self.maps is None else self.maps[index],
+            photo_size=None if self.photo_size is None else self.photo_size[index],
         )
 
     def save(self, path: PathLike) -> None:
@@ -207,8 +228,9 @@ class PeakSet:
         for i in range(len(self.peaks)):
             arrays[f"channel_mean.{i}"] = self.channel_mean[i]
             arrays[f"channel_scale.{i}"] = self.channel_scale[i]
-        if self.sketch is not None:
-            arrays["sketch"] = self.sketch
+        for name in ("sketch", "maps", "photo_size"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
         header = {
             **self.header,
             "images": list(self.images),
@@ -245,104 +267,9 @@ class PeakSet:
                 peaks=both["peaks"],
                 mirrored=both["mirrored"] or None,
                 sketch=arrays.get("sketch"),
+                maps=arrays.get("maps"),
+                photo_size=arrays.get("photo_size"),
                 channel_mean=tuple(arrays[f"channel_mean.{i}"] for i in range(len(layers))),
                 channel_scale=tuple(arrays[f"channel_scale.{i}"] for i in range(len(layers))),
                 header=header,
             )
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Matches:
-    """Where each of P nodes is in each of N photos.
-
-    Attributes
-    ----------
-    images
-        N names, in order.
-    yx
-        (N, P, 2) unit square of the photo, in the orientation of the photo as given: between where
-        the node is predicted and the peak on which it was found.
-    score
-        (N, P) response of that peak times the node's responsibility for it; 0 = no peak, and then
-        the position is the one predicted.
-    log_density
-        (N, P) log of the node's density at its peak, or where it is predicted, per square network
-        pixel.
-    peak
-        (N, P) which of its filter's peaks it was found on, counted by falling strength from 0, in
-        the orientation in which the graph sees the photo; `NONE` where the score is 0.
-    mirrored
-        (N,) 1 where the graph explains the mirrored photo better.
-    node_layer
-        (P,) index of the node's layer.
-    header
-        What the file records: model, weight hash, graph hash.
-    """
-
-    images: tuple[str, ...]
-    yx: F4
-    score: F4
-    log_density: F4
-    peak: I1
-    mirrored: U1
-    node_layer: I4
-    header: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        n, p = len(self.images), len(self.node_layer)
-        check_shape("Matches.yx", self.yx, (n, p, 2))
-        check_shape("Matches.score", self.score, (n, p))
-        check_shape("Matches.log_density", self.log_density, (n, p))
-        check_shape("Matches.peak", self.peak, (n, p))
-        check_shape("Matches.mirrored", self.mirrored, (n,))
-        kinds = {"peak": np.int8, "mirrored": np.uint8, "node_layer": np.int32}
-        for name in _MATCH_ARRAYS:
-            dtype = kinds.get(name, np.float32)
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def canonical_yx(self) -> F4:
-        """(N, P, 2) positions in the graph's own orientation: mirrored photos mirrored."""
-        flip = self.mirrored.astype(bool)[:, None]
-        x = np.where(flip, 1 - self.yx[..., 1], self.yx[..., 1])
-        return np.stack([self.yx[..., 0], x], axis=-1)
-
-    def take(
-        self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None
-    ) -> Matches:
-        """Select images and nodes by index or by boolean mask."""
-        rows = np.arange(len(self))[slice(None) if images is None else images]
-        cols = np.arange(len(self.node_layer))[slice(None) if nodes is None else nodes]
-        grid = np.ix_(rows, cols)
-        return Matches(
-            images=tuple(self.images[i] for i in rows),
-            yx=self.yx[grid],
-            score=self.score[grid],
-            log_density=self.log_density[grid],
-            peak=self.peak[grid],
-            mirrored=self.mirrored[rows],
-            node_layer=self.node_layer[cols],
-            header=self.header,
-        )
-
-    def save(self, path: PathLike) -> None:
-        """Write the matches to a safetensors file; equal matches give equal bytes."""
-        arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
-        write_arrays(path, "matches", arrays, {**self.header, "images": list(self.images)})
-
-    @classmethod
-    def load(cls, path: PathLike) -> Self:
-        """Read a matches file.
-
-        Raises
-        ------
-        ExplGraphError
-            If the file is missing, cut off, foreign, or its arrays do not fit together.
-        """
-        arrays, header = read_arrays(path, "matches")
-        with whole_file(path, "matches"):
-            return cls(images=tuple(header.pop("images")), header=header, **arrays)

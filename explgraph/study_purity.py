@@ -13,8 +13,9 @@ from .errors import require
 from .evaluation import raw_peaks
 from .graph import ExplanatoryGraph
 from .masks import PartMasks
+from .matches import Matches
 from .purity import Purity, part_purity
-from .structures import Matches, PeakSet
+from .structures import PeakSet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import require
+from explgraph.errors import ExplGraphError, require
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import F4, F8, I1, I4, NONE, Matches, Peaks, PeakSet
+from explgraph.matches import Matches, Views
+from explgraph.structures import F4, F8, I1, I4, NONE, Peaks, PeakSet
 
 from .config import MiningConfig
 from .em import I8, Inference, Mixture, PeakColumns, infer, places
@@ -23,11 +24,13 @@ from .pose import PoseMap, pose_shift
 class Found(NamedTuple):
     """All P nodes in N photos of one orientation.
 
-    ``yx (P, N, 2)`` network pixels; ``score``, ``log_density``, ``peak (P, N)``; ``gain (N,)`` the
-    log-likelihood of each photo's peaks over uniform noise, per unit of response.
+    ``yx (P, N, 2)`` network pixels, between prediction and peak, and ``peak_yx`` likewise, on the
+    peak; ``score``, ``log_density``, ``peak (P, N)``; ``gain (N,)`` the log-likelihood of each
+    photo's peaks over uniform noise, per unit of response.
     """
 
     yx: F4
+    peak_yx: F4
     score: F4
     log_density: F4
     peak: I1
@@ -51,7 +54,7 @@ class LayerMatch(NamedTuple):
     yx: F4
 
 
-def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
+def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False) -> Matches:
     """Find every node of a graph in photos whose peaks are given.
 
     A photo with mirrored peaks is seen the way that the graph explains better: the larger
@@ -63,6 +66,9 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
         P nodes, L layers.
     peaks
         N photos, of the same L layers.
+    views
+        Keep what was found both ways, for `aog.fit_parts` and `aog.locate`; ``peaks`` must have
+        its ``maps``.
 
     Returns
     -------
@@ -71,7 +77,7 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
     Raises
     ------
     ExplGraphError
-        If the layers differ.
+        If the layers differ, or maps are missing.
     """
     require(
         peaks.layers == graph.layers and peaks.input_size == graph.input_size,
@@ -79,9 +85,11 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
         f"graph has {[layer.name for layer in graph.layers]} at {graph.input_size}",
     )
     chosen = find_nodes(graph, peaks.peaks)
+    seen = [chosen]
     mirrored = np.zeros(len(peaks), dtype=np.uint8)
     if peaks.mirrored is not None:
         other = find_nodes(graph, peaks.mirrored)
+        seen.append(other)
         mirrored = (other.gain > chosen.gain).astype(np.uint8)
         chosen = _choose(chosen, other, mirrored)
     return Matches(
@@ -98,6 +106,22 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet) -> Matches:
             "graph_hash": graph_hash(graph),
             "skipped": peaks.header.get("skipped", []),
         },
+        photo_size=peaks.photo_size,
+        views=_views(peaks, seen) if views else None,
+    )
+
+
+def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
+    if peaks.maps is None:
+        raise ExplGraphError("views need the top layer's maps: extract the peaks with maps=True")
+    return Views(
+        layer=peaks.layers[-1],
+        input_size=peaks.input_size,
+        frames=peaks.frames,
+        yx=np.stack([np.swapaxes(found.peak_yx, 0, 1) for found in seen], axis=1),
+        score=np.stack([found.score.T for found in seen], axis=1),
+        gain=np.stack([found.gain for found in seen], axis=1),
+        maps=peaks.maps,
     )
 
 
@@ -105,19 +129,20 @@ def find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
     """Infer all nodes, layer by layer from the top down, in photos of one orientation."""
     n = len(peaks[0])
     shape = (len(graph), n)
-    yx = np.zeros((*shape, 2), dtype=np.float32)
+    yx, peak_yx = (np.zeros((*shape, 2), dtype=np.float32) for _ in range(2))
     score, log_density = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     peak = np.full(shape, NONE, dtype=np.int8)
     gain, response = np.zeros(n), np.zeros(n)
     for found in walk_layers(graph, peaks):
         yx[found.rows] = found.yx
+        peak_yx[found.rows] = places(*found[2:6], pull=1.0)
         score[found.rows] = found.inference.score
         log_density[found.rows] = found.inference.log_density
         peak[found.rows] = found.inference.peak
         gain += found.inference.gain.sum(axis=0)
         response += found.columns.weight.sum(axis=(0, 2), dtype=np.float64)
     gain /= np.maximum(response, np.finfo(np.float64).tiny)
-    return Found(yx, score, log_density, peak, gain)
+    return Found(yx, peak_yx, score, log_density, peak, gain)
 
 
 def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[LayerMatch]:
@@ -206,6 +231,7 @@ def _choose(given: Found, other: Found, mirrored: NDArray[np.uint8]) -> Found:
     flip = mirrored.astype(bool)
     return Found(
         np.where(flip[None, :, None], other.yx, given.yx),
+        np.where(flip[None, :, None], other.peak_yx, given.peak_yx),
         np.where(flip[None], other.score, given.score),
         np.where(flip[None], other.log_density, given.log_density),
         np.where(flip[None], other.peak, given.peak),

@@ -17,8 +17,9 @@ from torch import nn
 
 from explgraph.backbones import Backbone
 from explgraph.graph import ExplanatoryGraph
+from explgraph.matches import Matches
 from explgraph.preprocess import Preprocess
-from explgraph.structures import NONE, Matches
+from explgraph.structures import NONE
 
 SIDE = 6
 RED, GREEN = 0, 1

@@ -7,8 +7,9 @@ import pytest
 
 from explgraph.claims import claimed_maxima, layer_cells
 from explgraph.errors import ExplGraphError
+from explgraph.matches import Matches
 from explgraph.peaks import find_peaks
-from explgraph.structures import NONE, LayerSpec, Matches, PeakSet
+from explgraph.structures import NONE, LayerSpec, PeakSet
 from mining import match_peaks
 from tests.hills import graph_without_edges
 from tests.test_watershed import by_hand

@@ -11,7 +11,8 @@ import pytest
 from explgraph import comparison
 from explgraph.comparison import compare
 from explgraph.errors import ExplGraphError
-from explgraph.structures import NONE, Matches
+from explgraph.matches import Matches
+from explgraph.structures import NONE
 from tests.planted import planted_graph
 
 DIAGONAL = math.sqrt(2)

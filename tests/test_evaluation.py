@@ -13,8 +13,9 @@ from explgraph.annotations import Annotations
 from explgraph.ceiling import ridge_features, supervised_ceiling
 from explgraph.errors import ExplGraphError
 from explgraph.evaluation import evaluate, raw_peaks
+from explgraph.matches import Matches
 from explgraph.measures import location_instability, mirror_agreement, tracking
-from explgraph.structures import NONE, LayerSpec, Matches, Peaks, PeakSet
+from explgraph.structures import NONE, LayerSpec, Peaks, PeakSet
 from explgraph.truth import part_truth
 
 HEIGHT, WIDTH = 96, 128

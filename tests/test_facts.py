@@ -10,7 +10,8 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.facts import describe_node, node_facts
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import LayerSpec, Matches
+from explgraph.matches import Matches
+from explgraph.structures import LayerSpec
 from tests.planted import planted_graph
 
 SIDE = 100

@@ -8,6 +8,7 @@ import pytest
 
 from explgraph.annotations import Annotations, read_annotations
 from explgraph.errors import ExplGraphError
+from explgraph.matches import Matches
 from explgraph.measures import (
     DIAG_PX,
     constant_ratio,
@@ -20,7 +21,6 @@ from explgraph.measures import (
     tracking_share,
     unique_nodes,
 )
-from explgraph.structures import Matches
 from explgraph.truth import PartTruth, part_truth
 
 

@@ -11,7 +11,8 @@ from torch import nn
 import explgraph as eg
 from explgraph.errors import ExplGraphError
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import Matches, PeakSet
+from explgraph.matches import Matches
+from explgraph.structures import PeakSet
 from mining import mine_peaks
 
 SIDE = 48

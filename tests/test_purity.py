@@ -5,6 +5,7 @@ import pytest
 
 from explgraph.errors import ExplGraphError
 from explgraph.masks import PartMasks
+from explgraph.matches import Matches
 from explgraph.purity import (
     best_photos,
     label_at,
@@ -13,7 +14,7 @@ from explgraph.purity import (
     object_shares,
     part_purity,
 )
-from explgraph.structures import NONE, Matches
+from explgraph.structures import NONE
 
 HEAD, TAIL = 0, 1
 

@@ -10,8 +10,8 @@ from explgraph.boxes import Box
 from explgraph.errors import ExplGraphError
 from explgraph.graph import ExplanatoryGraph
 from explgraph.images import ImageItem, ImageSource, LoadedImage, open_images
+from explgraph.matches import Matches
 from explgraph.sheet import contact_sheet, cut_patch, patch_share
-from explgraph.structures import Matches
 from tests.planted import near_border, planted_graph
 
 MAGENTA = (255, 0, 255)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from explgraph.errors import ExplGraphError
+from explgraph.matches import Matches
 from explgraph.storage import read_arrays, write_arrays
-from explgraph.structures import LayerSpec, Matches, Peaks, PeakSet
+from explgraph.structures import LayerSpec, Peaks, PeakSet
 from tests.planted_peaks import layer_spec, planted_peaks
 
 ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")

@@ -9,8 +9,9 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.graph import ExplanatoryGraph
 from explgraph.masks import PartMasks
+from explgraph.matches import Matches
 from explgraph.purity import Purity
-from explgraph.structures import NONE, LayerSpec, Matches, Peaks, PeakSet
+from explgraph.structures import NONE, LayerSpec, Peaks, PeakSet
 from explgraph.study_purity import study_purity
 
 SIDE, N = 16, 4

@@ -1,0 +1,76 @@
+"""Hyper-parameters of parts: one setting for all categories, networks and parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from explgraph.errors import require, unknown_name
+
+_NON_NEGATIVE = ("vote", "look", "scene", "facing", "doubt", "merge")
+_POSITIVE = ("reach", "width", "floor")
+
+
+@dataclass(frozen=True, slots=True)
+class PartConfig:
+    """How parts are fitted and located; lengths are shares of the side of the network's input.
+
+    Attributes
+    ----------
+    n_patterns
+        Latent patterns of a template, at most.
+    reach
+        How far from a part its patterns may lie: standard deviation of their weight.
+    width
+        Least spread of a pattern's vote: standard deviation per axis.
+    floor
+        Share of a template's votes that no place goes without: bounds what astray patterns cost.
+    vote, look, scene
+        Weights of the evidence: log of the votes, likeness of the place, likeness of the photo.
+    facing
+        What the log-likelihood gained per unit of response counts for a view.
+    doubt
+        How many clicks' worth of doubt there is before the first: k clicks count k / (k + doubt).
+    merge
+        Templates whose patterns agree to within this much become one; 0 keeps one for each click.
+    """
+
+    n_patterns: int = 1000
+    reach: float = 0.125
+    width: float = 0.0625
+    floor: float = 0.01
+    vote: float = 2.5
+    look: float = 14.0
+    scene: float = 20.0
+    facing: float = 20.0
+    doubt: float = 0.6
+    merge: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            require(value > 0, f"PartConfig.{name} must be positive, got {value}")
+        for name in _NON_NEGATIVE:
+            value = getattr(self, name)
+            require(value >= 0, f"PartConfig.{name} may not be negative, got {value}")
+        require(self.n_patterns >= 1, "PartConfig.n_patterns must be 1 at least")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a configuration from `to_json`'s value.
+
+        Raises
+        ------
+        ExplGraphError
+            If a name is unknown.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("setting of parts", name, known)
+        return cls(**values)

@@ -1,0 +1,203 @@
+"""From a few clicks to And-Or graphs: which nodes are a part's patterns, and what they vote for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from explgraph.clicks import Clicks
+from explgraph.errors import require
+from explgraph.graph import ExplanatoryGraph
+from explgraph.matches import Matches
+from explgraph.structures import F4, F8
+
+from .config import PartConfig
+from .looks import look_at, scene_of
+from .sight import Sight, sight, to_network
+from .structures import AndOrGraph, Parts
+from .templates import Template, merge_templates
+
+_N_BEST = 10  # photos whose mean score is a node's scale
+_MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
+
+
+class Habits(NamedTuple):
+    """What the photos tell of the nodes, without a label.
+
+    ``scale (P,)`` the score of a node where it is seen best; ``usual (P,)`` the mean score of its
+    layer.
+    """
+
+    scale: F4
+    usual: F4
+
+
+def fit_parts(
+    graph: ExplanatoryGraph,
+    found: Matches,
+    clicks: Sequence[Clicks],
+    *,
+    config: PartConfig | None = None,
+) -> Parts:
+    """Make an And-Or graph of each part from one click or more.
+
+    Parameters
+    ----------
+    graph
+        P nodes.
+    found
+        The graph's matches in the annotated photos and, better, in others of the category: they
+        tell how strongly a node responds where it is seen best. With views.
+    clicks
+        One entry for each part, their rows those of ``found``.
+    config
+        Hyper-parameters; None takes the defaults.
+
+    Returns
+    -------
+    The parts, with the graph.
+
+    Raises
+    ------
+    ExplGraphError
+        If there is no part, a click lies outside of what the network sees, or no node fires around
+        it.
+    """
+    require(len(clicks) > 0, "there is no part to fit: give clicks for at least one")
+    config = config or PartConfig()
+    seen = sight(graph, found)
+    habits = _habits(graph, seen)
+    mean = _look_mean(seen)
+    aogs = tuple(_fit(graph, seen, habits, mean, marks, config) for marks in clicks)
+    header = {name: found.header.get(name) for name in ("graph_hash", "model", "weight_hash")}
+    return Parts(graph, aogs, mean, config, header)
+
+
+def _fit(
+    graph: ExplanatoryGraph,
+    seen: Sight,
+    habits: Habits,
+    mean: F4,
+    clicks: Clicks,
+    config: PartConfig,
+) -> AndOrGraph:
+    require(len(clicks) > 0, f"there is no click for the part {clicks.part!r}")
+    view = seen.facing[clicks.index]
+    height, width = seen.input_size
+    turned = seen.turned[clicks.index, view]
+    frames = seen.frames[clicks.index]
+    centre = to_network(clicks.yx, frames, turned, width)
+    _check_seen(clicks, centre, (height, width))
+    size = clicks.size / np.abs(frames[..., 1])
+    templates = [
+        _template(graph, seen, habits, mean, (row, v), (centre[i], size[i]), config)
+        for i, (row, v) in enumerate(zip(clicks.index, view, strict=True))
+    ]
+    limit = config.merge * float(np.sqrt(height * width))
+    return _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
+
+
+def _template(
+    graph: ExplanatoryGraph,
+    seen: Sight,
+    habits: Habits,
+    mean: F4,
+    where: tuple[int, int],
+    mark: tuple[F8, F8],
+    config: PartConfig,
+) -> Template:
+    """Return the template of one click; ``where`` its photo and view, ``mark`` centre and size."""
+    centre, size = mark
+    side = float(np.sqrt(seen.input_size[0] * seen.input_size[1]))
+    displacement = centre - seen.yx[where]
+    weight = _weights(seen.score[where], displacement, habits, config.reach * side)
+    node = np.sort(np.argsort(-weight, kind="stable")[: config.n_patterns])
+    node = node[weight[node] > 0]
+    require(
+        len(node) > 0, "no node fires around a click: is it on the object that the graph is of?"
+    )
+    layer, maps = seen.layer, None if seen.maps is None else seen.maps[where]
+    return Template(
+        clicks=1,
+        centre=centre,
+        size=size,
+        look=np.zeros((9, 0), np.float32) if maps is None else look_at(maps, mean, layer, centre),
+        scene=np.zeros(0, np.float16) if maps is None else scene_of(maps),
+        node=node,
+        displacement=displacement[node],
+        spread=np.full(len(node), config.width * side),
+        weight=weight[node] / weight[node].sum(),
+    )
+
+
+def _weights(score: F4, displacement: F8, habits: Habits, reach: float) -> F8:
+    """Return (P,) what each node's vote is to count (Eq. 5).
+
+    The more, the nearer to the click it fires, the stronger for its own measure, and the stronger
+    for its layer; roots, because no pattern is so sure that it may drown the others.
+    """
+    share = np.minimum(_ratio(score, habits.scale), 1.0)
+    strong = np.sqrt(np.minimum(_ratio(score, habits.usual), _MOST_SCORE))
+    near = np.exp(-0.5 * (displacement**2).sum(axis=1) / reach**2)
+    return np.asarray(np.sqrt(share * strong) * near)
+
+
+def _ratio(a: F4, b: F4) -> F8:
+    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
+
+
+def _habits(graph: ExplanatoryGraph, seen: Sight) -> Habits:
+    score = seen.score[np.arange(len(seen)), seen.facing]
+    best = -np.sort(-score, axis=0)[:_N_BEST]
+    layer_sum = np.bincount(graph.node_layer, score.mean(axis=0), minlength=len(graph.layers))
+    count = np.bincount(graph.node_layer, minlength=len(graph.layers))
+    usual = layer_sum / np.maximum(count, 1)
+    return Habits(best.mean(axis=0), usual[graph.node_layer].astype(np.float32))
+
+
+def _look_mean(seen: Sight) -> F4:
+    """Return (C,) the top layer's mean response over all cells and views; C = 0 without maps."""
+    if seen.maps is None:
+        return np.zeros(0, dtype=np.float32)
+    channels = seen.maps.shape[-1]
+    sums = np.zeros(channels)
+    for photo in seen.maps:
+        sums += photo.reshape(-1, channels).sum(axis=0, dtype=np.float64)
+    return np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
+
+
+def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None:
+    outside = ((centre < 0) | (centre > input_size)).any(axis=1)
+    require(
+        not outside.any(),
+        f"{int(outside.sum())} clicks for {clicks.part!r} lie outside of what the network sees of "
+        "their photos: show it whole photos (fit='stretch'), or boxes that hold the part",
+    )
+
+
+def _assemble(
+    part: str, templates: Sequence[Template], graph: ExplanatoryGraph, habits: Habits
+) -> AndOrGraph:
+    node = np.concatenate([t.node for t in templates])
+    filters = graph.node_layer.astype(np.int64) * (int(graph.node_channel.max()) + 1)
+    filters += graph.node_channel
+    return AndOrGraph(
+        part=part,
+        clicks=np.array([t.clicks for t in templates]),
+        centre=np.stack([t.centre for t in templates]),
+        size=np.stack([t.size for t in templates]),
+        look=np.stack([t.look for t in templates]),
+        scene=np.stack([t.scene for t in templates]),
+        start=np.cumsum([0, *(len(t.node) for t in templates)]),
+        node=node,
+        group=np.concatenate(
+            [np.unique(filters[t.node], return_inverse=True)[1] for t in templates]
+        ),
+        displacement=np.concatenate([t.displacement for t in templates]),
+        spread=np.concatenate([t.spread for t in templates]),
+        weight=np.concatenate([t.weight for t in templates]),
+        scale=habits.scale[node],
+        visible_from=float("-inf"),
+    )

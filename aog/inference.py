@@ -1,0 +1,115 @@
+"""From evidence to answers: where each part is in each photo, how surely, and whether at all."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.errors import require
+from explgraph.matches import Matches
+from explgraph.structures import F4, F8
+
+from .answers import GRID, cell_centres, nearest_point, posterior
+from .evidence import Evidence, evidence
+from .sight import Sight, sight
+from .structures import AndOrGraph, Localizations, Parts
+
+NEAR = 0.1
+"""Of the diagonal: an answer this near to the part counts as found."""
+
+
+def locate(parts: Parts, found: Matches) -> Localizations:
+    """Find parts in photos.
+
+    Parameters
+    ----------
+    parts
+        And-Or graphs of one or several parts.
+    found
+        The matches of their graph in N photos, best with views.
+
+    Returns
+    -------
+    One answer for each photo and part, all parts of a photo together.
+
+    Raises
+    ------
+    ExplGraphError
+        If the matches are those of another graph.
+    """
+    ours, theirs = parts.header.get("graph_hash"), found.header.get("graph_hash")
+    require(
+        ours == theirs,
+        "the matches are those of another graph than the parts were fitted with: match the photos "
+        "with parts.graph",
+    )
+    seen = sight(parts.graph, found)
+    each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
+    return _interleaved(each)
+
+
+def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...]) -> Localizations:
+    found = evidence(aog, seen, parts.look_mean, parts.config)
+    probability = posterior(_as_given(found, seen))
+    answer = nearest_point(probability).yx
+    frames = _unit_frames(seen)
+    share = np.exp(found.template - found.template.max(axis=(1, 2), keepdims=True))
+    template = share.sum(axis=1).argmax(axis=1)
+    view = share.sum(axis=2).argmax(axis=1)
+    sizes = _known_sizes(aog) / np.array(seen.input_size)
+    strongest = found.answer.max(axis=(1, 2, 3))
+    return Localizations(
+        images=images,
+        parts=(aog.part,) * len(images),
+        yx=(frames[..., 0] + frames[..., 1] * answer).astype(np.float32),
+        size=sizes[template] * np.abs(frames[..., 1]),
+        confidence=_mass_near(probability, answer).astype(np.float32),
+        evidence=strongest,
+        visible=strongest >= aog.visible_from,
+        template=template,
+        mirrored=seen.turned[np.arange(len(seen)), view],
+        probability=probability.astype(np.float32),
+        frames=frames.astype(np.float32),
+    )
+
+
+def _as_given(found: Evidence, seen: Sight) -> F8:
+    """Return (N, V, G, G) the evidence as `posterior` expects it: the second view mirrored."""
+    if found.place.shape[1] > 1:
+        return found.place
+    turned = seen.turned[:, 0, None, None, None]
+    return np.where(turned, found.place[..., ::-1], found.place)
+
+
+def _unit_frames(seen: Sight) -> F8:
+    """Return (N, 2, 2) from the unit square of the network's input to the photo's."""
+    frames = seen.frames.copy()
+    frames[..., 1] *= np.array(seen.input_size)
+    return frames
+
+
+def _known_sizes(aog: AndOrGraph) -> F4:
+    """Return (T, 2) sizes; a template without one takes the others' mean."""
+    known = np.asarray(np.isfinite(aog.size).all(axis=1))
+    if not known.any():
+        return aog.size
+    return np.where(known[:, None], aog.size, aog.size[known].mean(axis=0))
+
+
+def _mass_near(probability: F8, answer: F8) -> NDArray[np.float64]:
+    """Return (N,) the probability within `NEAR` of the answer."""
+    cells = cell_centres(GRID)
+    distance = np.linalg.norm(cells[None] - answer[:, None], axis=-1) / np.sqrt(2)
+    return np.asarray((probability.reshape(len(answer), -1) * (distance <= NEAR)).sum(axis=1))
+
+
+def _interleaved(each: list[Localizations]) -> Localizations:
+    """Put the answers for several parts together, those of a photo side by side."""
+    n, count = len(each[0]), len(each)
+    order = np.arange(n * count).reshape(count, n).T.ravel()
+    arrays = [f for f in Localizations.__slots__ if f not in ("images", "parts")]
+    return Localizations(
+        images=tuple(name for one in each for name in one.images),
+        parts=tuple(name for one in each for name in one.parts),
+        **{f: np.concatenate([getattr(one, f) for one in each]) for f in arrays},
+    ).take(order)

@@ -1,0 +1,117 @@
+"""What a place looks like to the top layer, and what a whole photo does: cosines of responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.structures import F2, F4, F8, LayerSpec
+
+WINDOW = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
+"""The nine cells of a look, relative to the part, row by row."""
+
+_TINY = 1e-9
+
+
+def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
+    """Return (9, C) unit vectors: the response at a place and in the cells around it.
+
+    Parameters
+    ----------
+    maps
+        (H, W, C) of one view.
+    mean
+        (C,) is subtracted first: what all places have in common tells none of them apart.
+    layer
+        Where the cells look.
+    yx
+        The place, network pixels; between cells it is interpolated.
+    """
+    cells = maps.astype(np.float32) - mean
+    place = (np.asarray(yx) - layer.offset) / layer.stride
+    return _unit(np.stack([_bilinear(cells, place + shift) for shift in np.array(WINDOW)]))
+
+
+def likeness(maps: NDArray[Any], mean: F4, look: F4, layer: LayerSpec) -> F4:
+    """Return (N, V, T, H, W) how alike each cell and its neighbours are to T looks, -1..1.
+
+    Parameters
+    ----------
+    maps
+        (N, V, H, W, C).
+    mean
+        (C,) as for `look_at`.
+    look
+        (T, 9, C).
+    layer
+        Of the maps.
+    """
+    height, width = layer.grid
+    n, v, t = *maps.shape[:2], len(look)
+    templates = look.reshape(-1, look.shape[-1]).T
+    result = np.zeros((n, v, t, height, width), dtype=np.float32)
+    rows, columns = np.arange(height), np.arange(width)
+    for i in range(n):
+        cells = _unit(maps[i].astype(np.float32) - mean)
+        cosine = (cells.reshape(-1, cells.shape[-1]) @ templates).reshape(
+            v, height, width, t, len(WINDOW)
+        )
+        for k, (dy, dx) in enumerate(WINDOW):
+            y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
+            result[i] += np.moveaxis(cosine[..., k][:, y][:, :, x], -1, 1)
+    return result / np.float32(len(WINDOW))
+
+
+def scene_of(maps: NDArray[Any]) -> F2:
+    """Return (D,) the unit vector of a view's whole response, D = H * W * C."""
+    return _unit(maps.astype(np.float32).reshape(-1)).astype(np.float16)
+
+
+def alikeness(maps: NDArray[Any], scene: F2) -> F4:
+    """Return (N, V, T) the cosine of whole views with T scenes (T, D)."""
+    templates = scene.astype(np.float32).T
+    views = (photo.astype(np.float32).reshape(len(photo), -1) for photo in maps)
+    return np.stack([_unit(view) @ templates for view in views])
+
+
+def on_grid(values: F4, layer: LayerSpec, input_size: tuple[int, int], grid: int) -> F4:
+    """Interpolate (..., H, W) values of a layer's cells to the (..., G, G) cells of the grid.
+
+    Beyond the outermost receptive-field centres the nearest value is kept.
+    """
+    rows, columns = (
+        _interpolation(layer.grid[axis], layer.offset[axis], layer.stride[axis], side, grid)
+        for axis, side in enumerate(input_size)
+    )
+    return np.asarray(rows @ values @ columns.T)
+
+
+def _interpolation(cells: int, offset: float, stride: float, side: int, grid: int) -> F4:
+    """Return (G, cells) the weights of linear interpolation."""
+    matrix = np.zeros((grid, cells), dtype=np.float32)
+    place = np.clip(((np.arange(grid) + 0.5) / grid * side - offset) / stride, 0, cells - 1)
+    low = np.minimum(place.astype(np.int64), max(cells - 2, 0))
+    high = np.minimum(low + 1, cells - 1)
+    matrix[np.arange(grid), low] += 1 - (place - low)
+    matrix[np.arange(grid), high] += place - low
+    return matrix
+
+
+def _bilinear(cells: F4, place: F8) -> F4:
+    """Return (C,) the value at a place in cell units, inside of the map."""
+    limit = np.array(cells.shape[:2]) - 1
+    inside = np.clip(place, 0, limit)
+    low = np.minimum(inside.astype(np.int64), np.maximum(limit - 1, 0))
+    high = np.minimum(low + 1, limit)
+    b, a = inside - low, 1 - (inside - low)
+    top = a[1] * cells[low[0], low[1]] + b[1] * cells[low[0], high[1]]
+    bottom = a[1] * cells[high[0], low[1]] + b[1] * cells[high[0], high[1]]
+    return np.asarray(a[0] * top + b[0] * bottom, dtype=np.float32)
+
+
+def _unit(vectors: F4) -> F4:
+    """Scale vectors along the last axis to length 1; zero stays zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, _TINY), dtype=np.float32)

@@ -1,0 +1,99 @@
+"""Matches as parts need them: every photo seen one or two ways, in network pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.errors import require
+from explgraph.graph import ExplanatoryGraph
+from explgraph.matches import Matches
+from explgraph.structures import F2, F4, F8, LayerSpec
+
+
+class Sight(NamedTuple):
+    """N photos in V views each; positions are network pixels of the view.
+
+    ``yx (N, V, P, 2)`` the peaks of all nodes and ``score (N, V, P)``; ``gain (N, V)`` how well the
+    graph explains a view; ``turned (V,)`` or ``(N, V)`` whether it is the mirrored photo; ``frames
+    (N, 2, 2)`` from network pixels to the photo's unit square; ``maps (N, V, H, W, C)`` of the top
+    layer ``layer``, or None.
+    """
+
+    yx: F4
+    score: F4
+    gain: F8
+    turned: NDArray[np.bool_]
+    frames: F8
+    maps: F2 | None
+    layer: LayerSpec
+    input_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+    @property
+    def facing(self) -> NDArray[np.int64]:
+        """(N,) the view that the graph explains better, the first in a tie."""
+        return np.asarray(self.gain.argmax(axis=1))
+
+
+def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
+    """Take matches to views.
+
+    Matches without views give one view, in the orientation that was chosen, and no maps: what is
+    located with them is less sure.
+
+    Raises
+    ------
+    ExplGraphError
+        If the matches have other nodes than the graph, or are of boxes and without views.
+    """
+    require(
+        len(found.node_layer) == len(graph),
+        f"the matches are of {len(found.node_layer)} nodes, the graph has {len(graph)}: match the "
+        "photos with this graph",
+    )
+    views = found.views
+    if views is not None:
+        n, v = views.gain.shape
+        turned = np.tile(np.arange(v) == 1, (n, 1))
+        return Sight(
+            views.yx,
+            views.score,
+            views.gain,
+            turned,
+            views.frames,
+            views.maps,
+            views.layer,
+            views.input_size,
+        )
+    require(
+        not any("#" in name for name in found.images),
+        "parts of boxes in photos need matches with views: match(..., views=True)",
+    )
+    height, width = graph.input_size
+    yx = found.canonical_yx * np.array([height, width], dtype=np.float32)
+    frame = np.array([[0.0, 1 / height], [0.0, 1 / width]])
+    return Sight(
+        yx[:, None],
+        found.score[:, None],
+        np.zeros((len(found), 1)),
+        found.mirrored.astype(bool)[:, None],
+        np.tile(frame, (len(found), 1, 1)),
+        None,
+        graph.layers[-1],
+        graph.input_size,
+    )
+
+
+def to_network(unit: F8, frames: F8, turned: NDArray[np.bool_], width: int) -> F8:
+    """Take (A, 2) points of photos to network pixels of a view.
+
+    ``frames (A, 2, 2)`` and ``turned (A,)`` are those of each point's photo and view.
+    """
+    pixels = (unit - frames[..., 0]) / frames[..., 1]
+    x = np.where(turned, width - pixels[:, 1], pixels[:, 1])
+    return np.stack([pixels[:, 0], x], axis=1)

@@ -1,0 +1,102 @@
+"""Templates while they are fitted: one for each click, and those that agree made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.structures import F2, F4, F8, I8
+
+
+class Template(NamedTuple):
+    """One pose of a part; arrays as in `AndOrGraph`, patterns by rising node.
+
+    ``clicks`` how many annotations it was made of; ``centre``, ``size (2,)``; ``look (9, C)``,
+    ``scene (D,)``; ``node``, ``spread``, ``weight (Q,)``, ``displacement (Q, 2)``.
+    """
+
+    clicks: int
+    centre: F8
+    size: F8
+    look: F4
+    scene: F2
+    node: I8
+    displacement: F8
+    spread: F8
+    weight: F8
+
+
+def disagreement(a: Template, b: Template) -> float:
+    """Return how far apart two templates' patterns vote, pixels; the fewer they share, the more.
+
+    The root mean square distance between the displacements of shared patterns, over the overlap of
+    the two sets of weights (their Bhattacharyya coefficient).
+    """
+    _, in_a, in_b = np.intersect1d(a.node, b.node, assume_unique=True, return_indices=True)
+    shared = np.sqrt(a.weight[in_a] * b.weight[in_b])
+    overlap = float(shared.sum())
+    if overlap <= 0:
+        return float("inf")
+    square = ((a.displacement[in_a] - b.displacement[in_b]) ** 2).sum(axis=1)
+    return float(np.sqrt((shared * square).sum() / overlap) / overlap)
+
+
+def merge_templates(templates: Sequence[Template], limit: float) -> list[Template]:
+    """Join the two templates that agree best, until none agree to within ``limit`` pixels."""
+    result = list(templates)
+    while len(result) > 1:
+        pairs = list(combinations(range(len(result)), 2))
+        apart = [disagreement(result[i], result[j]) for i, j in pairs]
+        best = int(np.argmin(apart))
+        if apart[best] > limit:
+            break
+        i, j = pairs[best]
+        result[i] = join(result[i], result[j])
+        del result[j]
+    return result
+
+
+def join(a: Template, b: Template) -> Template:
+    """Return the template of both templates' clicks; its spread holds what they disagree by."""
+    clicks = a.clicks + b.clicks
+    share = np.array([a.clicks, b.clicks]) / clicks
+    node = np.union1d(a.node, b.node)
+    weight, spread = np.zeros((2, len(node))), np.zeros((2, len(node)))
+    displacement = np.zeros((2, len(node), 2))
+    for k, one in enumerate((a, b)):
+        rows = np.searchsorted(node, one.node)
+        weight[k, rows] = share[k] * one.weight
+        displacement[k, rows], spread[k, rows] = one.displacement, one.spread
+    total = weight.sum(axis=0)
+    part = weight / total
+    mean = (part[..., None] * displacement).sum(axis=0)
+    between = part.prod(axis=0) * ((displacement[0] - displacement[1]) ** 2).mean(axis=1)
+    return Template(
+        clicks,
+        share[0] * a.centre + share[1] * b.centre,
+        _mean_size(a, b, share),
+        _unit(share[0] * a.look + share[1] * b.look),
+        _unit(share[0] * a.scene.astype(np.float32) + share[1] * b.scene).astype(np.float16),
+        node,
+        mean,
+        np.sqrt((part * spread**2).sum(axis=0) + between),
+        total,
+    )
+
+
+def _mean_size(a: Template, b: Template, share: F8) -> F8:
+    """Average what is known: NaN only where neither has a size."""
+    known = np.isfinite(np.stack([a.size, b.size])) * share[:, None]
+    sizes = np.nan_to_num(np.stack([a.size, b.size]))
+    total = known.sum(axis=0)
+    unknown = np.full(2, np.nan)
+    return np.asarray(np.divide((known * sizes).sum(axis=0), total, out=unknown, where=total > 0))
+
+
+def _unit(vectors: NDArray[np.floating]) -> F4:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-9), dtype=np.float32)
