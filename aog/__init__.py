@@ -3,8 +3,21 @@
 from .config import PartConfig
 from .fitting import fit_parts
 from .inference import locate
+from .parsing import Parse, parse
+from .regions import confidence_region, region_share
 from .structures import AndOrGraph, Localizations, Parts
 
 DISTRIBUTION = "explgraph"
 
-__all__ = ["AndOrGraph", "Localizations", "PartConfig", "Parts", "fit_parts", "locate"]
+__all__ = [
+    "AndOrGraph",
+    "Localizations",
+    "Parse",
+    "PartConfig",
+    "Parts",
+    "confidence_region",
+    "fit_parts",
+    "locate",
+    "parse",
+    "region_share",
+]

@@ -48,8 +48,8 @@ def posterior(evidence: NDArray[np.floating]) -> F8:
     -------
     (N, G, G) probability of each cell, in the orientation of the photo as given.
     """
-    flat = evidence.reshape(len(evidence), -1).astype(np.float64)
-    odds = np.exp(flat - flat.max(axis=1, keepdims=True)).reshape(evidence.shape)
+    log_odds = evidence.astype(np.float64)
+    odds = np.exp(log_odds - log_odds.max(axis=(1, 2, 3), keepdims=True))
     total = odds[:, 0].copy()
     if evidence.shape[1] > 1:
         total += odds[:, 1, :, ::-1]
@@ -68,9 +68,8 @@ def nearest_point(probability: F8) -> Answer:
         (N, G, G), as from `posterior`.
     """
     n, grid = len(probability), probability.shape[-1]
-    expected = (probability.reshape(n, -1).astype(np.float32) @ _distances(grid)).reshape(
-        n, grid, grid
-    )
+    flat = probability.reshape(n, grid * grid).astype(np.float32)
+    expected = (flat @ _distances(grid)).reshape(n, grid, grid)
     yx, least = refine(-expected)
     return Answer(yx, np.maximum(-least, 0))
 
@@ -105,7 +104,7 @@ def refine(values: NDArray[np.floating]) -> tuple[F8, F8]:
     (N, 2) unit square, and (N,) the height of its cell.
     """
     n, grid = len(values), values.shape[-1]
-    flat = values.reshape(n, -1)
+    flat = values.reshape(n, grid * grid)
     best = flat.argmax(axis=1)
     rows, index = np.arange(n), np.stack(np.divmod(best, grid), axis=1)
     middle = flat[rows, best].astype(np.float64)

@@ -33,7 +33,8 @@ class PartConfig:
     doubt
         How many clicks' worth of doubt there is before the first: k clicks count k / (k + doubt).
     merge
-        Templates whose patterns agree to within this much become one; 0 keeps one for each click.
+        Templates whose patterns vote for places within this much of each other, the distance over
+        the share of patterns that they have in common, become one; 0 keeps one for each click.
     """
 
     n_patterns: int = 1000
@@ -45,7 +46,7 @@ class PartConfig:
     scene: float = 20.0
     facing: float = 20.0
     doubt: float = 0.6
-    merge: float = 0.0
+    merge: float = 0.15
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:

@@ -20,37 +20,58 @@ class Evidence(NamedTuple):
     """Log density of a part's place, up to a constant for each photo.
 
     ``place (N, V, G, G)`` summed over templates; ``template (N, V, T)`` each one's share, log of
-    the sum over places; ``answer (N, V, G, G)`` how well a place answers to the part, whatever else
-    the photo shows: what visibility is judged by.
+    the sum over places; ``alike (N, V, G, G)`` how much each place looks like the part: what
+    visibility is judged by.
     """
 
     place: F8
     template: F8
-    answer: F8
+    alike: F8
 
 
 def evidence(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Evidence:
     """Add up what speaks for each place, view and template (Eq. 3).
 
-    Terms that the part or the photos lack (no maps, one view) are left out.
+    Terms that the part or the photos lack (no maps, one view) are left out; without maps a place is
+    alike as far as patterns vote for it.
     """
     votes = vote_maps(aog, seen, config)
-    answer = config.vote * np.log(votes + config.floor)
-    total = answer.copy()
-    if seen.maps is not None and aog.look.shape[-1] > 0:
-        share = (aog.clicks / aog.clicks.sum()).astype(np.float32)
-        alike = likeness(seen.maps, look_mean, aog.look, seen.layer)
-        look = on_grid(np.einsum("nvthw,t->nvhw", alike, share), seen.layer, seen.input_size, GRID)
-        answer += config.look * look[:, :, None]
-        total += config.look * look[:, :, None]
-        total += config.scene * alikeness(seen.maps, aog.scene)[..., None, None]
+    total = config.vote * np.log(votes + config.floor)
+    alike = votes.max(axis=2)
+    maps = seen.maps if aog.look.shape[-1] > 0 else None
+    share = (aog.clicks / aog.clicks.sum()).astype(np.float32)
+    if maps is not None and config.look > 0:
+        each = likeness(maps, look_mean, aog.look, seen.layer)
+        mean = np.einsum("nvthw,t->nvhw", each, share)
+        alike = on_grid(mean, seen.layer, seen.input_size, GRID).astype(np.float64)
+        total += config.look * alike[:, :, None]
+    if maps is not None and config.scene > 0:
+        total += config.scene * alikeness(maps, aog.scene)[..., None, None]
     clicks = aog.clicks.sum()
     total *= clicks / (clicks + config.doubt)
-    total += _facing(seen, config)[:, :, None, None, None]
-    total += np.log(aog.clicks / clicks)[:, None, None]
+    total += _facing(seen, config)[:, :, None, None, None] + np.log(share)[:, None, None]
     place = np.logaddexp.reduce(total, axis=2)
-    template = np.logaddexp.reduce(total.reshape(*total.shape[:3], -1), axis=3)
-    return Evidence(place, template, answer.max(axis=2))
+    template = np.logaddexp.reduce(total.reshape(*total.shape[:3], GRID * GRID), axis=3)
+    return Evidence(place, template, alike)
+
+
+def expected_likeness(found: Evidence) -> F8:
+    """Return (N,) how much the part's place looks like the part, over all places it may have."""
+    cells = (1, 2, 3)
+    odds = np.exp(found.place - found.place.max(axis=cells, keepdims=True))
+    return np.asarray((odds * found.alike).sum(axis=cells) / odds.sum(axis=cells))
+
+
+def visible_from(found: Evidence) -> float:
+    """Return the likeness from which on a part counts as visible.
+
+    Halfway between what the photos show where the part should be, and what three quarters of their
+    cells fall short of (medians over the photos): where a part is hidden, its best place is no
+    better than the better cells elsewhere.
+    """
+    here = float(np.median(expected_likeness(found)))
+    elsewhere = np.quantile(found.alike.reshape(len(found.alike), -1), 0.75, axis=1)
+    return (here + float(np.median(elsewhere))) / 2
 
 
 def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:

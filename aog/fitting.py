@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from explgraph.matches import Matches
 from explgraph.structures import F4, F8
 
 from .config import PartConfig
+from .evidence import evidence, visible_from
 from .looks import look_at, scene_of
 from .sight import Sight, sight, to_network
 from .structures import AndOrGraph, Parts
@@ -21,6 +23,7 @@ from .templates import Template, merge_templates
 
 _N_BEST = 10  # photos whose mean score is a node's scale
 _MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
+_ROUNDING = 1e-6  # pixels by which a click on the photo's rim may lie outside
 
 
 class Habits(NamedTuple):
@@ -96,7 +99,8 @@ def _fit(
         for i, (row, v) in enumerate(zip(clicks.index, view, strict=True))
     ]
     limit = config.merge * float(np.sqrt(height * width))
-    return _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
+    aog = _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
+    return replace(aog, visible_from=visible_from(evidence(aog, seen, mean, config)))
 
 
 def _template(
@@ -169,7 +173,8 @@ def _look_mean(seen: Sight) -> F4:
 
 
 def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None:
-    outside = ((centre < 0) | (centre > input_size)).any(axis=1)
+    beyond = np.maximum(-centre, centre - input_size)
+    outside = (beyond > _ROUNDING).any(axis=1)
     require(
         not outside.any(),
         f"{int(outside.sum())} clicks for {clicks.part!r} lie outside of what the network sees of "

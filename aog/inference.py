@@ -10,7 +10,7 @@ from explgraph.matches import Matches
 from explgraph.structures import F4, F8
 
 from .answers import GRID, cell_centres, nearest_point, posterior
-from .evidence import Evidence, evidence
+from .evidence import Evidence, evidence, expected_likeness
 from .sight import Sight, sight
 from .structures import AndOrGraph, Localizations, Parts
 
@@ -52,22 +52,22 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
     found = evidence(aog, seen, parts.look_mean, parts.config)
     probability = posterior(_as_given(found, seen))
     answer = nearest_point(probability).yx
-    frames = _unit_frames(seen)
+    frames = seen.unit_frames
     share = np.exp(found.template - found.template.max(axis=(1, 2), keepdims=True))
     template = share.sum(axis=1).argmax(axis=1)
     view = share.sum(axis=2).argmax(axis=1)
     sizes = _known_sizes(aog) / np.array(seen.input_size)
-    strongest = found.answer.max(axis=(1, 2, 3))
+    alike = expected_likeness(found)
     return Localizations(
         images=images,
         parts=(aog.part,) * len(images),
         yx=(frames[..., 0] + frames[..., 1] * answer).astype(np.float32),
         size=sizes[template] * np.abs(frames[..., 1]),
         confidence=_mass_near(probability, answer).astype(np.float32),
-        evidence=strongest,
-        visible=strongest >= aog.visible_from,
-        template=template,
-        mirrored=seen.turned[np.arange(len(seen)), view],
+        evidence=alike.astype(np.float32),
+        visible=(alike >= aog.visible_from).astype(np.uint8),
+        template=template.astype(np.int32),
+        mirrored=seen.turned[np.arange(len(seen)), view].astype(np.uint8),
         probability=probability.astype(np.float32),
         frames=frames.astype(np.float32),
     )
@@ -79,13 +79,6 @@ def _as_given(found: Evidence, seen: Sight) -> F8:
         return found.place
     turned = seen.turned[:, 0, None, None, None]
     return np.where(turned, found.place[..., ::-1], found.place)
-
-
-def _unit_frames(seen: Sight) -> F8:
-    """Return (N, 2, 2) from the unit square of the network's input to the photo's."""
-    frames = seen.frames.copy()
-    frames[..., 1] *= np.array(seen.input_size)
-    return frames
 
 
 def _known_sizes(aog: AndOrGraph) -> F4:
@@ -100,7 +93,8 @@ def _mass_near(probability: F8, answer: F8) -> NDArray[np.float64]:
     """Return (N,) the probability within `NEAR` of the answer."""
     cells = cell_centres(GRID)
     distance = np.linalg.norm(cells[None] - answer[:, None], axis=-1) / np.sqrt(2)
-    return np.asarray((probability.reshape(len(answer), -1) * (distance <= NEAR)).sum(axis=1))
+    flat = probability.reshape(distance.shape)
+    return np.asarray((flat * (distance <= NEAR)).sum(axis=1))
 
 
 def _interleaved(each: list[Localizations]) -> Localizations:

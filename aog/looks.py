@@ -49,13 +49,17 @@ def likeness(maps: NDArray[Any], mean: F4, look: F4, layer: LayerSpec) -> F4:
         Of the maps.
     """
     height, width = layer.grid
-    n, v, t = *maps.shape[:2], len(look)
-    templates = look.reshape(-1, look.shape[-1]).T
+    n, v, t, channels = *maps.shape[:2], len(look), len(mean)
+    columns_of = np.concatenate([look.reshape(-1, channels), mean[None]]).T
+    offset = mean @ columns_of
     result = np.zeros((n, v, t, height, width), dtype=np.float32)
     rows, columns = np.arange(height), np.arange(width)
     for i in range(n):
-        cells = _unit(maps[i].astype(np.float32) - mean)
-        cosine = (cells.reshape(-1, cells.shape[-1]) @ templates).reshape(
+        # |x - m|^2 and (x - m).t from products with x alone: no copy of the maps less their mean.
+        cells = maps[i].reshape(-1, channels).astype(np.float32)
+        product = cells @ columns_of - offset
+        square = np.einsum("nc,nc->n", cells, cells) - offset[-1] - 2 * product[:, -1]
+        cosine = (product[:, :-1] / np.sqrt(np.maximum(square, _TINY))[:, None]).reshape(
             v, height, width, t, len(WINDOW)
         )
         for k, (dy, dx) in enumerate(WINDOW):
@@ -72,8 +76,10 @@ def scene_of(maps: NDArray[Any]) -> F2:
 def alikeness(maps: NDArray[Any], scene: F2) -> F4:
     """Return (N, V, T) the cosine of whole views with T scenes (T, D)."""
     templates = scene.astype(np.float32).T
-    views = (photo.astype(np.float32).reshape(len(photo), -1) for photo in maps)
-    return np.stack([_unit(view) @ templates for view in views])
+    result = np.zeros((*maps.shape[:2], len(scene)), dtype=np.float32)
+    for i, photo in enumerate(maps):
+        result[i] = _unit(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
+    return result
 
 
 def on_grid(values: F4, layer: LayerSpec, input_size: tuple[int, int], grid: int) -> F4:

@@ -35,6 +35,13 @@ class Sight(NamedTuple):
         return len(self.gain)
 
     @property
+    def unit_frames(self) -> F8:
+        """(N, 2, 2) from the unit square of the network's input to the photo's."""
+        frames = self.frames.copy()
+        frames[..., 1] *= np.array(self.input_size)
+        return frames
+
+    @property
     def facing(self) -> NDArray[np.int64]:
         """(N,) the view that the graph explains better, the first in a tie."""
         return np.asarray(self.gain.argmax(axis=1))

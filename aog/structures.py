@@ -66,7 +66,7 @@ class AndOrGraph:
     scale
         (Q,) the score that the pattern reaches where it is seen best.
     visible_from
-        The evidence from which on the part counts as visible.
+        The likeness from which on the part counts as visible.
     """
 
     part: str
@@ -234,7 +234,8 @@ class Localizations:
     confidence
         (M,) in 0..1: the probability that the part is within a tenth of the diagonal of `yx`.
     evidence
-        (M,) how well the photo answers to the part at its best place; what `visible` is read off.
+        (M,) how much the place looks like the clicked ones: a cosine, -1..1, or without maps the
+        share of the patterns that vote for it. `visible` is read off it.
     visible
         (M,) 1 where there is evidence that the part is there.
     template

@@ -46,13 +46,13 @@ def disagreement(a: Template, b: Template) -> float:
 
 
 def merge_templates(templates: Sequence[Template], limit: float) -> list[Template]:
-    """Join the two templates that agree best, until none agree to within ``limit`` pixels."""
+    """Join the two templates that agree best, until none agree to less than ``limit`` pixels."""
     result = list(templates)
     while len(result) > 1:
         pairs = list(combinations(range(len(result)), 2))
         apart = [disagreement(result[i], result[j]) for i, j in pairs]
         best = int(np.argmin(apart))
-        if apart[best] > limit:
+        if apart[best] >= limit:
             break
         i, j = pairs[best]
         result[i] = join(result[i], result[j])

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aog import AndOrGraph as AndOrGraph
     from aog import Localizations as Localizations
+    from aog import Parse as Parse
     from aog import PartConfig as PartConfig
     from aog import Parts as Parts
+    from aog import confidence_region as confidence_region
     from aog import locate as locate
+    from aog import parse as parse
+    from aog import region_share as region_share
     from mining import MiningConfig as MiningConfig
     from mining import explained_share as explained_share
     from mining import node_kinds as node_kinds
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .drawing import draw_graph as draw_graph
     from .errors import ExplGraphError as ExplGraphError
+    from .estimator import PartLocalizer as PartLocalizer
     from .evidence import class_evidence as class_evidence
     from .export import export_graph as export_graph
     from .export import to_networkx as to_networkx
@@ -36,6 +41,9 @@ if TYPE_CHECKING:
     from .images import open_images as open_images
     from .masks import read_masks as read_masks
     from .matches import Matches as Matches
+    from .part_drawing import draw_parts as draw_parts
+    from .part_photos import draw_parse as draw_parse
+    from .part_photos import part_sheet as part_sheet
     from .pipeline import extract as extract
     from .pipeline import fit_parts as fit_parts
     from .pipeline import match as match
@@ -51,39 +59,47 @@ __version__ = "0.1.0"
 _HOME = {
     "AndOrGraph": "aog",
     "Annotations": "explgraph.annotations",
-    "Localizations": "aog",
-    "PartConfig": "aog",
-    "Parts": "aog",
-    "fit_parts": "explgraph.pipeline",
-    "locate": "aog",
-    "read_annotations": "explgraph.annotations",
-    "write_annotations": "explgraph.annotations",
     "Backbone": "explgraph.backbones",
     "ExplGraphError": "explgraph.errors",
     "ExplanatoryGraph": "explgraph.graph",
     "LayerSpec": "explgraph.structures",
+    "Localizations": "aog",
     "Matches": "explgraph.matches",
     "MiningConfig": "mining",
+    "Parse": "aog",
+    "PartConfig": "aog",
+    "PartLocalizer": "explgraph.estimator",
+    "Parts": "aog",
     "PeakSet": "explgraph.structures",
     "Peaks": "explgraph.structures",
     "class_evidence": "explgraph.evidence",
     "compare": "explgraph.comparison",
+    "confidence_region": "aog",
     "contact_sheet": "explgraph.sheet",
     "describe_node": "explgraph.facts",
     "draw_graph": "explgraph.drawing",
+    "draw_parse": "explgraph.part_photos",
+    "draw_parts": "explgraph.part_drawing",
     "explained_share": "mining",
     "export_graph": "explgraph.export",
     "extract": "explgraph.pipeline",
     "fidelity_curve": "explgraph.fidelity",
+    "fit_parts": "explgraph.pipeline",
     "load_backbone": "explgraph.backbones",
+    "locate": "aog",
     "match": "explgraph.pipeline",
     "mine": "explgraph.pipeline",
     "node_facts": "explgraph.facts",
     "node_kinds": "mining",
     "open_images": "explgraph.images",
+    "parse": "aog",
     "part_purity": "explgraph.purity",
+    "part_sheet": "explgraph.part_photos",
+    "read_annotations": "explgraph.annotations",
     "read_masks": "explgraph.masks",
+    "region_share": "aog",
     "to_networkx": "explgraph.export",
+    "write_annotations": "explgraph.annotations",
 }
 __all__ = [*_HOME]
 

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_compare, cli_demo, cli_evaluate, cli_graph, cli_match, cli_mine
+from . import (
+    __version__,
+    cli_compare,
+    cli_demo,
+    cli_evaluate,
+    cli_graph,
+    cli_locate,
+    cli_match,
+    cli_mine,
+    cli_parts,
+)
 from .cli_base import add_command
 
 app = typer.Typer(
@@ -56,6 +66,13 @@ add_command(
 add_command(
     app, cli_match.match, "explgraph match zebra.safetensors new_photos --out found.safetensors"
 )
+add_command(
+    app,
+    cli_parts.parts,
+    "explgraph parts zebra.safetensors photos/zebra --annotations clicks.csv --part head "
+    "--out head.safetensors",
+)
+add_command(app, cli_locate.locate, "explgraph locate head.safetensors new_photos --out heads.csv")
 add_command(
     app, cli_graph.export, "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg"
 )

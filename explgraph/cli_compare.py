@@ -54,10 +54,7 @@ def compare(
         Path | None,
         typer.Option(metavar="P", help="A .csv file to write, one line for each node of GRAPH_A."),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Go on with other weights than the graphs were mined from."),
-    ] = False,
+    force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
     strict: cli.Strict = False,

@@ -21,6 +21,7 @@ from .cli_evaluate_measures import (
     Result,
     chosen_measures,
 )
+from .cli_evaluate_parts import evaluate_parts
 from .cli_evaluate_tables import measure_report, tracking_report
 from .cli_options import layer_choice, numbers, read_options, split_names
 from .errors import require, unknown_name
@@ -74,6 +75,14 @@ def evaluate(
             "the list of the parts' names. Keep it outside of IMAGES.",
         ),
     ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Locate parts from the few clicks that this file names instead (JSON: category, "
+            "part, number of clicks, seed, images), and print the table with its baselines.",
+        ),
+    ] = None,
     weights: cli.Weights = None,
     background: cli.Background = None,
     layers: cli.Layers = "auto",
@@ -97,11 +106,26 @@ def evaluate(
     from .pipeline import extract
 
     chosen_seeds, folders = numbers("--seeds", seeds), _folders(images, per_class, categories)
+    require(
+        splits is None or (measures == TRACKING and masks is None and parts is None),
+        "--splits is a protocol of its own: leave --measures, --masks and --parts out",
+    )
     chosen = chosen_measures(split_names(measures))
     _check_needs(chosen, folders, background, masks)
     truths = _annotations(folders, annotations, needed=_is_needed(ANNOTATIONS, chosen))
     chosen_parts = _chosen_parts(truths, parts)
     net = load_network(model, weights, device=device, fit=fit)
+    if splits is not None:
+        return evaluate_parts(
+            net,
+            folders,
+            truths,
+            splits,
+            background=background,
+            layers=layer_choice(layers),
+            batch_size=batch_size,
+            as_json=as_json,
+        )
     choice, options = layer_choice(layers), read_options(batch_size, strict)
     reference: PeakSet | None = None
     if background is not None:  # seen by the network once, not for each category

@@ -98,6 +98,14 @@ Label = Annotated[
     str | None,
     typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=_PHOTOS),
 ]
+NoMirror = Annotated[
+    bool,
+    typer.Option("--no-mirror", help="Look at photos as given only, in half the time."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Go on with other weights than those a graph was mined from."),
+]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -99,7 +99,7 @@ def draw_graph(
     kept = prune(graph, nodes_per_layer=nodes_per_layer, min_score=min_score, family_of=around)
     require(len(kept) > 0, "there is nothing to draw: the graph has no nodes")
     text = dot_text(kept, strongest_parents(kept, parents_per_node), whole=graph)
-    write_bytes(path, text.encode() if suffix == "dot" else _render(text, suffix))
+    write_bytes(path, text.encode() if suffix == "dot" else render(text, suffix))
 
 
 def strongest_parents(graph: ExplanatoryGraph, count: int) -> NDArray[np.int64]:
@@ -114,7 +114,7 @@ def strongest_parents(graph: ExplanatoryGraph, count: int) -> NDArray[np.int64]:
     return np.sort(order[rank < count])
 
 
-def _render(text: str, suffix: str) -> bytes:
+def render(text: str, suffix: str) -> bytes:
     """Let Graphviz render a drawing whose positions are all fixed."""
     import pygraphviz
 

@@ -1,4 +1,4 @@
-"""A graph for other programs: networkx, GraphML, JSON, pictures; and the part worth showing."""
+"""Graphs for other programs: networkx, GraphML, JSON, pictures; and the part worth showing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -19,16 +19,24 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
+    from aog.structures import Parts
+
 _HEADER_KEYS = ("model", "weight_hash", "seed")
 # XML 1.0 cannot hold these, nor UTF-8 a lone surrogate; XML turns a carriage return into a newline.
 _UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def to_networkx(graph: ExplanatoryGraph) -> nx.DiGraph:
+@overload
+def to_networkx(graph: ExplanatoryGraph) -> nx.DiGraph: ...
+@overload
+def to_networkx(graph: Parts) -> nx.DiGraph: ...
+def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
     """Turn a graph into a networkx directed graph with plain attributes.
 
-    Nodes are keyed by their id, ``layer/filter/part``; edges lead from child to parent. All
-    attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT hold them.
+    For And-Or graphs see `explgraph.part_network.parts_network`; the following holds for an
+    explanatory graph. Nodes are keyed by their id, ``layer/filter/part``; edges lead from child to
+    parent. All attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT
+    hold them.
 
     Returns
     -------
@@ -42,8 +50,12 @@ def to_networkx(graph: ExplanatoryGraph) -> nx.DiGraph:
     """
     import networkx as nx
 
+    if not isinstance(graph, ExplanatoryGraph):
+        from .part_network import parts_network
+
+        return parts_network(graph)
     ids = [graph.node_id(i) for i in range(len(graph))]
-    result = nx.DiGraph(**_graph_attributes(graph))
+    result = nx.DiGraph(**graph_attributes(graph))
     result.add_nodes_from(zip(ids, node_attributes(graph), strict=True))
     ends = zip(graph.edge_child.tolist(), graph.edge_parent.tolist(), strict=True)
     result.add_edges_from(
@@ -53,7 +65,8 @@ def to_networkx(graph: ExplanatoryGraph) -> nx.DiGraph:
     return result
 
 
-def _graph_attributes(graph: ExplanatoryGraph) -> dict[str, str | int]:
+def graph_attributes(graph: ExplanatoryGraph) -> dict[str, str | int]:
+    """Return what is known of a whole graph as plain scalars, as `to_networkx` describes it."""
     known = {key: graph.header[key] for key in _HEADER_KEYS if graph.header.get(key) is not None}
     return {
         "layers": ",".join(layer.name for layer in graph.layers),
@@ -67,8 +80,13 @@ def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
     """Yield each node's attributes as plain scalars, as `to_networkx` describes them."""
     frame = graph.nodes.drop(columns=["id", "y_px", "x_px"])
     frame.insert(1, "layer_index", graph.node_layer)
-    frame["name"] = [_UNWRITABLE.sub(" ", name) for name in frame["name"]]
+    frame["name"] = [writable(name) for name in frame["name"]]
     return _rows(frame)
+
+
+def writable(text: str) -> str:
+    """Replace what GraphML cannot hold by spaces."""
+    return _UNWRITABLE.sub(" ", text)
 
 
 def edge_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
@@ -150,8 +168,20 @@ def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
     return ids[node] if node in ids else names[node]
 
 
+@overload
 def export_graph(
     graph: ExplanatoryGraph,
+    path: PathLike,
+    *,
+    nodes_per_layer: int | None = None,
+    min_score: float | None = None,
+    around: str | int | None = None,
+    parents_per_node: int = 3,
+) -> None: ...
+@overload
+def export_graph(graph: Parts, path: PathLike) -> None: ...
+def export_graph(
+    graph: ExplanatoryGraph | Parts,
     path: PathLike,
     *,
     nodes_per_layer: int | None = None,
@@ -162,12 +192,13 @@ def export_graph(
     """Write a graph, or a part of it, in the format that the file name's suffix asks for.
 
     ``.graphml`` and ``.json`` (node-link, with the key "edges") hold `to_networkx`'s graph;
-    ``.dot``, ``.svg``, ``.pdf`` and ``.png`` hold `draw_graph`'s picture.
+    ``.dot``, ``.svg``, ``.pdf`` and ``.png`` hold the picture of `draw_graph`, or of
+    `explgraph.part_drawing.draw_parts`.
 
     Parameters
     ----------
     graph
-        The graph.
+        The graph; or And-Or graphs, which are written whole: the options are not for them.
     path
         The file; missing folders are made, and an old file is replaced only by a whole new one.
     nodes_per_layer, min_score, around
@@ -180,37 +211,51 @@ def export_graph(
     ExplGraphError
         For an unknown suffix, and as `prune` and `draw_graph` do.
     """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    picks: dict[str, Any] = {"nodes_per_layer": nodes_per_layer, "min_score": min_score}
-    if suffix in _DATA_FORMATS:
-        write_bytes(path, _DATA_FORMATS[suffix](prune(graph, **picks, family_of=around)))
-        return
     from .drawing import PICTURE_FORMATS, draw_graph
 
-    if suffix not in PICTURE_FORMATS:
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in PICTURE_FORMATS and suffix not in _DATA_FORMATS:
         valid = [*PICTURE_FORMATS, *_DATA_FORMATS]
         raise unknown_name(
             "format", f".{suffix}", [f".{s}" for s in valid], f"Valid: {', '.join(valid)}"
         )
-    draw_graph(graph, path, **picks, around=around, parents_per_node=parents_per_node)
+    picks: dict[str, Any] = {"nodes_per_layer": nodes_per_layer, "min_score": min_score}
+    if not isinstance(graph, ExplanatoryGraph):
+        given = [name for name, value in {**picks, "around": around}.items() if value is not None]
+        require(not given, f"{given} choose nodes of an explanatory graph: And-Or graphs have none")
+        _export_parts(graph, path, suffix)
+    elif suffix in _DATA_FORMATS:
+        kept = prune(graph, **picks, family_of=around)
+        write_bytes(path, _DATA_FORMATS[suffix](to_networkx(kept)))
+    else:
+        draw_graph(graph, path, **picks, around=around, parents_per_node=parents_per_node)
 
 
-def _graphml(graph: ExplanatoryGraph) -> bytes:
+def _export_parts(parts: Parts, path: PathLike, suffix: str) -> None:
+    from .part_drawing import draw_parts
+
+    if suffix in _DATA_FORMATS:
+        write_bytes(path, _DATA_FORMATS[suffix](to_networkx(parts)))
+    else:
+        draw_parts(parts, path)
+
+
+def _graphml(graph: nx.DiGraph) -> bytes:
     import networkx as nx
 
     buffer = io.BytesIO()
-    nx.write_graphml(to_networkx(graph), buffer)
+    nx.write_graphml(graph, buffer)
     return buffer.getvalue()
 
 
-def _json(graph: ExplanatoryGraph) -> bytes:
+def _json(graph: nx.DiGraph) -> bytes:
     import networkx as nx
 
-    data = nx.node_link_data(to_networkx(graph), edges="edges")
+    data = nx.node_link_data(graph, edges="edges")
     return (json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
-_DATA_FORMATS: dict[str, Callable[[ExplanatoryGraph], bytes]] = {
+_DATA_FORMATS: dict[str, Callable[[nx.DiGraph], bytes]] = {
     "graphml": _graphml,
     "json": _json,
 }

@@ -71,7 +71,7 @@ class Views:
     def __len__(self) -> int:
         return len(self.gain)
 
-    def take(self, images: NDArray[Any], nodes: NDArray[Any]) -> Views:
+    def take(self, images: NDArray[Any], nodes: NDArray[Any] | slice) -> Views:
         """Select images and nodes by index."""
         return replace(
             self,
@@ -159,7 +159,8 @@ class Matches:
     ) -> Matches:
         """Select images and nodes by index or by boolean mask."""
         rows = np.arange(len(self))[slice(None) if images is None else images]
-        cols = np.arange(len(self.node_layer))[slice(None) if nodes is None else nodes]
+        chosen = slice(None) if nodes is None else nodes
+        cols = np.arange(len(self.node_layer))[chosen]
         grid = np.ix_(rows, cols)
         return Matches(
             images=tuple(self.images[i] for i in rows),
@@ -171,7 +172,7 @@ class Matches:
             node_layer=self.node_layer[cols],
             header=self.header,
             photo_size=None if self.photo_size is None else self.photo_size[rows],
-            views=None if self.views is None else self.views.take(rows, cols),
+            views=None if self.views is None else self.views.take(rows, chosen),
         )
 
     def save(self, path: PathLike) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.export import export_graph, find_node, prune, to_networkx
 from explgraph.graph import ExplanatoryGraph
+from tests.parts_by_hand import hand_made_parts
 from tests.planted import near_border, planted_graph
 
 NASTY = 'a "quote", <b>&amp;</b> \\N\\n \x07 \n é 口 \U0001f469'
@@ -212,3 +214,101 @@ def test_find_node__index_id_and_name(graph):
     assert find_node(graph, np.int64(5)) == 5
     assert find_node(graph, "left ear") == 30
     assert find_node(graph.rename({10: "left ear"}), "left ear") == 10
+
+
+def of_kind(network: nx.DiGraph, kind: str) -> dict[str, dict]:
+    return {key: values for key, values in network.nodes(data=True) if values["kind"] == kind}
+
+
+def test_to_networkx__and_or_graphs_have_four_layers():
+    network = to_networkx(hand_made_parts(("head", "tail")))
+    assert type(network) is nx.DiGraph
+    assert set(of_kind(network, "part")) == {"part:head", "part:tail"}
+    assert set(of_kind(network, "template")) == {
+        f"template:{part}/{t}" for part in ("head", "tail") for t in (0, 1)
+    }
+    assert len(of_kind(network, "pattern")) == 10
+    # Nodes 0 and 1 share a filter, and so do 6 and 7 of different templates.
+    assert set(of_kind(network, "terminal")) == {
+        "peaks:features.3/0",
+        "peaks:features.3/1",
+        "peaks:features.6/0",
+    }
+    way = ["part:head", "template:head/0", "pattern:head/0/features.3/0/1", "peaks:features.3/0"]
+    relations = [network.edges[ends]["relation"] for ends in itertools.pairwise(way)]
+    assert relations == ["one of", "all of", "one peak of"]
+    assert nx.is_directed_acyclic_graph(network)
+
+
+def test_to_networkx__and_or_graphs_attributes_are_plain_and_right():
+    parts = hand_made_parts()
+    network = to_networkx(parts)
+    rows = [network.graph, *network.nodes.values(), *network.edges.values()]
+    assert {type(value) for row in rows for value in row.values()} == {int, float, str}
+    assert network.nodes["part:head"] == {"kind": "part", "part": "head", "visible_from": -5.0}
+    assert network.nodes["template:head/0"] == {
+        "kind": "template",
+        "part": "head",
+        "template": 0,
+        "clicks": 1,
+        "centre_y_px": 100.0,
+        "centre_x_px": 60.0,
+        "height_px": 56.0,
+        "width_px": 28.0,
+    }
+    assert "height_px" not in network.nodes["template:head/1"]  # not known
+    pattern = network.nodes["pattern:head/0/features.6/0/0"]
+    graph = parts.graph
+    assert {key: pattern[key] for key in ("node", "group", "layer", "number")} == {
+        "node": 6,
+        "group": 1,
+        "layer": "features.6",
+        "number": 0,
+    }
+    assert (pattern["dy_px"], pattern["dx_px"], pattern["spread_px"]) == (-30, 40, 28)
+    assert (pattern["weight"], pattern["scale"]) == (0.5, 2)
+    assert pattern["y"] == pytest.approx(graph.mu[6, 0] / 224)
+    assert network.graph == to_networkx(graph).graph
+
+
+def test_to_networkx__patterns_of_a_template_are_tied_as_in_the_graph():
+    parts = hand_made_parts()
+    graph = parts.graph
+    network = to_networkx(parts)
+    ties = {ends for ends in network.edges if network.edges[ends]["relation"] == "moves with"}
+    wanted = set()
+    for template, nodes in enumerate(([0, 1, 6], [2, 7])):
+        for child, parent in zip(graph.edge_child, graph.edge_parent, strict=True):
+            if child in nodes and parent in nodes:
+                ends = (graph.node_id(int(child)), graph.node_id(int(parent)))
+                wanted.add(tuple(f"pattern:head/{template}/{end}" for end in ends))
+    assert wanted
+    assert ties == wanted
+    child, parent = next(iter(sorted(ties)))
+    own = to_networkx(graph).edges[child.split("/", 2)[-1], parent.split("/", 2)[-1]]
+    assert network.edges[child, parent] == {"relation": "moves with", **own}
+
+
+@pytest.mark.parametrize("suffix", ["graphml", "json", "svg"])
+def test_export_graph__of_and_or_graphs(tmp_path, suffix):
+    path = tmp_path / f"p.{suffix}"
+    parts = replace(hand_made_parts((NASTY,), visible_from=-np.inf), header={})
+    export_graph(parts, path)
+    wanted = to_networkx(parts)
+    if suffix == "svg":
+        assert path.read_bytes().startswith(b"<?xml")
+        return
+    if suffix == "graphml":
+        found = nx.read_graphml(path)
+    else:
+        found = nx.node_link_graph(json.loads(path.read_text(encoding="utf-8")), edges="edges")
+    assert dict(found.nodes(data=True)) == dict(wanted.nodes(data=True))
+    assert sorted(found.edges(data=True), key=str) == sorted(wanted.edges(data=True), key=str)
+
+
+def test_export_graph__options_are_not_for_and_or_graphs(tmp_path):
+    with pytest.raises(ExplGraphError, match=r"\['min_score'\] choose nodes of an explanatory"):
+        export_graph(hand_made_parts(), tmp_path / "p.json", min_score=1.0)
+    with pytest.raises(ExplGraphError, match="graphml, json"):
+        export_graph(hand_made_parts(), tmp_path / "p.xls")
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ import pytest
 
 from aog.regions import confidence_region, region_share
 from explgraph.errors import ExplGraphError
-from tests.planted_parts import answers
+from tests.parts_by_hand import answers
 
 
 def of(*rows, **changes):

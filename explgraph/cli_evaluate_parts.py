@@ -1,0 +1,121 @@
+"""``explgraph evaluate --splits``: parts from a few clicks, beside the baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .cli_base import Report, table
+from .errors import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from .annotations import Annotations
+    from .backbones import Backbone
+    from .few_shot import FewShotStudy
+
+
+def evaluate_parts(
+    net: Backbone,
+    folders: Mapping[str, Path],
+    annotations: Mapping[str, Annotations | None],
+    splits: Path,
+    *,
+    background: Path | None,
+    layers: Literal["auto"] | Sequence[str],
+    batch_size: int,
+    as_json: bool,
+) -> Report:
+    """Run the few-shot protocol on some categories.
+
+    Parameters
+    ----------
+    net
+        The network.
+    folders, annotations
+        By category; each must be annotated.
+    splits
+        File of the photos that are clicked.
+    background
+        Photos of anything, or None.
+    layers
+        Those that photos are compared by.
+    batch_size
+        Photos per run of the network.
+    as_json
+        Print JSON.
+    """
+    from .feature_matching import AVERAGED, MEDIAN
+    from .few_shot_study import study_few_shot
+    from .splits import read_splits
+
+    known = {name: truth for name, truth in annotations.items() if truth is not None}
+    require(len(known) == len(folders), "--splits needs annotations in each folder of photos")
+    study = study_few_shot(
+        net,
+        folders,
+        known,
+        read_splits(splits),
+        background=background,
+        layers=layers,
+        batch_size=batch_size,
+    )
+    return Report(
+        {**net.to_json(), **study.to_json(), "paired": _paired_values(study, AVERAGED + MEDIAN)},
+        (*_summary_tables(study), *_paired_tables(study, AVERAGED + MEDIAN)),
+        as_json,
+    )
+
+
+def _summary_tables(study: FewShotStudy) -> list[Table]:
+    """Show the mean distance of every row, and how often it is within a tenth and a fifth."""
+    tables = []
+    for part, found in study.summary().groupby("part", sort=False):
+        clicks = list(dict.fromkeys(found["clicks"]))
+        columns = [f"{name}, {k} clicks" for name in ("distance", "<= .1", "<= .2") for k in clicks]
+        result = table("row", *columns, title=f"{part}: normalised distance")
+        for row, lines in found.groupby("row", sort=False):
+            by = lines.set_index("clicks").reindex(clicks)
+            figures = [by[name] for name in ("distance", "pck10", "pck20")]
+            result.add_row(str(row), *(_digits(value) for one in figures for value in one))
+        tables.append(result)
+    return tables
+
+
+def _paired(study: FewShotStudy, reference: str) -> dict[str, pd.DataFrame]:
+    """Compare every other row with one of them."""
+    rows = dict.fromkeys(one.row for one in study.scores)
+    return {row: study.paired(row, reference) for row in rows if row != reference}
+
+
+def _paired_tables(study: FewShotStudy, reference: str) -> list[Table]:
+    columns = ("part", "clicks", "difference", "+- seeds", "+- categories")
+    result = table("row", *columns, title=f"difference from {reference}", text=2)
+    for row, found in _paired(study, reference).items():
+        for line in found.to_dict(orient="records"):
+            figures = (line["difference"], line["error_seeds"], line["error_categories"])
+            result.add_row(row, line["part"], str(line["clicks"]), *map(_digits, figures))
+    return [result]
+
+
+def _paired_values(study: FewShotStudy, reference: str) -> dict[str, Any]:
+    return {
+        "reference": reference,
+        "rows": [
+            {"row": row, **{str(key): _json(value) for key, value in line.items()}}
+            for row, found in _paired(study, reference).items()
+            for line in found.to_dict(orient="records")
+        ],
+    }
+
+
+def _digits(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _json(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,213 @@
+"""Does an And-Or graph know how sure it is: regions that hold the part, parts that are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aog import fit_parts, locate
+from aog.answers import GRID, cell_centres
+from aog.regions import confidence_region, region_share
+from mining import match_peaks, mine_peaks
+
+from .clicks import Clicks
+from .few_shot import NEAR, Task, normalised_distances
+from .few_shot_study import FewShotCategory
+from .images import open_images
+from .occlusion import hide_part
+from .pipeline import extract, match
+from .structures import F8
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .annotations import Annotations
+    from .graph import ExplanatoryGraph
+    from .matches import Matches
+
+LEVEL = 0.9
+_BANDWIDTH = 0.05  # of the density of true centres, unit square
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """The figures of one task.
+
+    Attributes
+    ----------
+    category, part, clicks, seed
+        The task.
+    coverage
+        Share of the photos whose region of 90 % holds the true centre.
+    area
+        Median area of that region, share of the photo.
+    constant_area
+        Control: area of the best region that is the same for all photos and holds as many true
+        centres. It has seen them.
+    confidence
+        Mean of the confidences, to be read beside ``near``: the share of the answers within a tenth
+        of the diagonal.
+    near
+        See ``confidence``.
+    auroc
+        How well the evidence tells photos in which the part is painted over from those in which as
+        much is painted over elsewhere: .5 is chance.
+    seen, seen_hidden
+        Share of the latter and of the former that are called visible.
+    """
+
+    category: str
+    part: str
+    clicks: int
+    seed: int
+    coverage: float
+    area: float
+    constant_area: float
+    confidence: float
+    near: float
+    auroc: float
+    seen: float
+    seen_hidden: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityStudy:
+    """The figures of several tasks.
+
+    Attributes
+    ----------
+    tasks
+        One entry for each.
+    """
+
+    tasks: tuple[Reliability, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per task, with the fields of `Reliability` as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(one) for one in self.tasks])
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Average over seeds: one row per category, part and number of clicks."""
+        keys = ["category", "part", "clicks"]
+        return self.table.drop(columns="seed").groupby(keys, sort=False, as_index=False).mean()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the table as JSON values."""
+        return [asdict(one) for one in self.tasks]
+
+
+class _Occluded(NamedTuple):
+    """Photos with a part painted over: their rows, and their matches."""
+
+    rows: NDArray[np.intp]
+    hidden: Matches
+    control: Matches
+
+
+def study_reliability(
+    category: FewShotCategory, annotations: Annotations, textures: object
+) -> list[Reliability]:
+    """Mine a category's graph, and fit and question an And-Or graph for each task.
+
+    Parameters
+    ----------
+    category
+        Its photos and tasks.
+    annotations
+        With sizes: what is painted over.
+    textures
+        Photos of anything else, which the paint is cut from.
+    """
+    peaks = extract(
+        category.net,
+        category.images,
+        background=category.background,
+        layers=category.layers,
+        maps=True,
+        batch_size=category.batch_size,
+    )
+    graph = mine_peaks(peaks, seed=0)
+    found = match_peaks(graph, peaks, views=True)
+    paint = open_images(textures)
+    occluded: dict[str, _Occluded] = {}
+    for part in dict.fromkeys(task.part for task in category.tasks):
+        photos = hide_part(category.images, annotations, part, paint)
+        occluded[part] = _Occluded(
+            np.array(photos.rows),
+            *(
+                match(graph, category.net, images, views=True, batch_size=category.batch_size)
+                for images in (photos.hidden, photos.control)
+            ),
+        )
+    return [_reliability(task, graph, found, occluded[task.part]) for task in category.tasks]
+
+
+def _reliability(
+    task: Task, graph: ExplanatoryGraph, found: Matches, occluded: _Occluded
+) -> Reliability:
+    from sklearn.metrics import roc_auc_score
+
+    clicks = Clicks(task.part, task.train, task.yx, task.size)
+    parts = fit_parts(graph, found, [clicks])
+    where = locate(parts, found.take(task.test))
+    region = confidence_region(where, LEVEL)
+    inside = np.array(
+        [_holds(one, instances) for one, instances in zip(region, task.truth, strict=True)]
+    )
+    distance = normalised_distances(task, where.yx.astype(np.float64))
+    rows = np.flatnonzero(np.isin(occluded.rows, task.test))
+    hidden, control = (locate(parts, m.take(rows)) for m in (occluded.hidden, occluded.control))
+    evidence = np.concatenate([hidden.evidence, control.evidence])
+    return Reliability(
+        task.category,
+        task.part,
+        task.clicks,
+        task.seed,
+        coverage=float(inside.mean()),
+        area=float(np.median(region_share(where, LEVEL))),
+        constant_area=constant_region_area(task.truth, float(inside.mean())),
+        confidence=float(where.confidence.mean()),
+        near=float((distance <= NEAR).mean()),
+        auroc=float(roc_auc_score(np.repeat([0, 1], len(rows)), evidence)),
+        seen=float(control.visible.mean()),
+        seen_hidden=float(hidden.visible.mean()),
+    )
+
+
+def _holds(region: NDArray[np.bool_], instances: F8) -> bool:
+    """Return whether a region (G, G) holds one of the true centres, unit square."""
+    cell = np.clip((instances * GRID).astype(int), 0, GRID - 1)
+    return bool(region[cell[:, 0], cell[:, 1]].any())
+
+
+def constant_region_area(truth: Sequence[F8], coverage: float) -> float:
+    """Return the area of the best region that is the same for all photos.
+
+    Cells are taken by the density of the true centres around them, until as large a share of the
+    photos as asked for has a true centre inside.
+
+    Parameters
+    ----------
+    truth
+        M arrays (instances, 2) of true centres, unit square.
+    coverage
+        Share of the photos, 0..1.
+    """
+    centres = np.concatenate(truth)
+    squares = ((cell_centres(GRID)[:, None] - centres[None]) ** 2).sum(axis=-1)
+    density = np.exp(-squares / (2 * _BANDWIDTH**2)).sum(axis=1)
+    rank = np.empty(len(density), dtype=int)
+    rank[np.argsort(-density, kind="stable")] = np.arange(len(density))
+    place = rank.reshape(GRID, GRID)
+    cells = [np.clip((one * GRID).astype(int), 0, GRID - 1) for one in truth]
+    needed = np.sort([place[one[:, 0], one[:, 1]].min() + 1 for one in cells])
+    last = max(int(np.ceil(coverage * len(needed))) - 1, 0)
+    return float(needed[last] / len(density))
