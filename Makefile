@@ -32,6 +32,7 @@ bench: $(VENV)/.installed-test
 images: demo
 	cp $(OUT)/graph.svg docs/images/graph.svg
 	$(PY) -c "from PIL import Image; Image.open('$(OUT)/nodes.png').save('docs/images/nodes.jpg', quality=85)"
+	$(PY) docs/make_part_images.py $(OUT)
 
 clean:
 	rm -rf build dist out *.egg-info

@@ -22,7 +22,7 @@ def strength(score, scale):
 
 @jit(parallel=True)
 def cast_votes(yx, score, start, node, displacement, spread, weight, scale, cell, grid):
-    """Return (B, T, G, G) the votes of T templates in B views (Eq. 1).
+    """Return (B, T, G, G) the votes of T templates in B views (Eq. 9).
 
     Parameters: peaks ``yx (B, P, 2)`` and ``score (B, P)`` of all nodes; the patterns as in
     `AndOrGraph`, where ``weight`` is a vote's height; ``cell (2,)`` a cell's height and width in

@@ -19,7 +19,7 @@ class PartConfig:
     Attributes
     ----------
     n_patterns
-        Latent patterns of a template, at most.
+        Latent patterns of one click, at most; templates that are merged keep those of both.
     reach
         How far from a part its patterns may lie: standard deviation of their weight.
     width

@@ -29,30 +29,58 @@ class Evidence(NamedTuple):
     alike: F8
 
 
+class Terms(NamedTuple):
+    """What speaks for each place, before it is weighed.
+
+    ``votes (N, V, T, G, G)``; ``alike (N, V, G, G)`` and ``scene (N, V, T)`` cosines, or None where
+    there are no maps.
+    """
+
+    votes: F8
+    alike: F4 | None
+    scene: F4 | None
+
+
 def evidence(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Evidence:
-    """Add up what speaks for each place, view and template (Eq. 3).
+    """Add up what speaks for each place, view and template (Eq. 10).
 
     Terms that the part or the photos lack (no maps, one view) are left out; without maps a place is
     alike as far as patterns vote for it.
     """
+    return weigh(aog, seen, terms(aog, seen, look_mean, config), config)
+
+
+def terms(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Terms:
+    """Return the terms of Eq. 10."""
     votes = vote_maps(aog, seen, config)
-    total = config.vote * np.log(votes + config.floor)
-    alike = votes.max(axis=2)
-    maps = seen.maps if aog.look.shape[-1] > 0 else None
-    share = (aog.clicks / aog.clicks.sum()).astype(np.float32)
-    if maps is not None and config.look > 0:
-        each = likeness(maps, look_mean, aog.look, seen.layer)
-        mean = np.einsum("nvthw,t->nvhw", each, share)
-        alike = on_grid(mean, seen.layer, seen.input_size, GRID).astype(np.float64)
-        total += config.look * alike[:, :, None]
-    if maps is not None and config.scene > 0:
-        total += config.scene * alikeness(maps, aog.scene)[..., None, None]
+    if seen.maps is None or aog.look.shape[-1] == 0:
+        return Terms(votes, None, None)
+    each = likeness(seen.maps, look_mean, aog.look, seen.layer)
+    mean = np.einsum("nvthw,t->nvhw", each, _shares(aog))
+    alike = on_grid(mean, seen.layer, seen.input_size, GRID)
+    return Terms(votes, alike, alikeness(seen.maps, aog.scene))
+
+
+def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evidence:
+    """Return Eq. 10, with the views' own probabilities, summed over templates."""
+    total = config.vote * np.log(found.votes + config.floor)
+    if found.alike is not None and found.scene is not None:
+        total += config.look * found.alike[:, :, None]
+        total += config.scene * found.scene[..., None, None]
     clicks = aog.clicks.sum()
     total *= clicks / (clicks + config.doubt)
-    total += _facing(seen, config)[:, :, None, None, None] + np.log(share)[:, None, None]
-    place = np.logaddexp.reduce(total, axis=2)
-    template = np.logaddexp.reduce(total.reshape(*total.shape[:3], GRID * GRID), axis=3)
-    return Evidence(place, template, alike)
+    total += _facing(seen, config)[:, :, None, None, None] + np.log(_shares(aog))[:, None, None]
+    alike = found.votes.max(axis=2) if found.alike is None else found.alike.astype(np.float64)
+    return Evidence(
+        place=np.logaddexp.reduce(total, axis=2),
+        template=np.logaddexp.reduce(total, axis=(3, 4)),
+        alike=alike,
+    )
+
+
+def _shares(aog: AndOrGraph) -> F4:
+    """Return (T,) each template's share of the clicks."""
+    return np.asarray(aog.clicks / aog.clicks.sum(), dtype=np.float32)
 
 
 def expected_likeness(found: Evidence) -> F8:
@@ -65,17 +93,18 @@ def expected_likeness(found: Evidence) -> F8:
 def visible_from(found: Evidence) -> float:
     """Return the likeness from which on a part counts as visible.
 
-    Halfway between what the photos show where the part should be, and what three quarters of their
-    cells fall short of (medians over the photos): where a part is hidden, its best place is no
-    better than the better cells elsewhere.
+    A third of the way from what three quarters of a photo's cells fall short of to what the photos
+    show where the part should be (medians over the photos): where a part is hidden, its best place
+    is no better than the better cells elsewhere.
     """
     here = float(np.median(expected_likeness(found)))
-    elsewhere = np.quantile(found.alike.reshape(len(found.alike), -1), 0.75, axis=1)
-    return (here + float(np.median(elsewhere))) / 2
+    each = np.quantile(found.alike.reshape(len(found.alike), -1), 0.75, axis=1)
+    elsewhere = float(np.median(each))
+    return elsewhere + (here - elsewhere) / 3
 
 
 def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:
-    """Return (N, V, T, G, G) the votes of each template's patterns (Eq. 1)."""
+    """Return (N, V, T, G, G) the votes of each template's patterns (Eq. 9)."""
     n, v, p = seen.score.shape
     side = np.sqrt(seen.input_size[0] * seen.input_size[1])
     votes: F8 = _kernels.cast_votes(  # type: ignore[no-untyped-call]
@@ -99,6 +128,6 @@ def vote_heights(aog: AndOrGraph, least_spread: float) -> F4:
 
 
 def _facing(seen: Sight, config: PartConfig) -> F8:
-    """Return (N, V) the log probability of each view, by how well the graph explains it (Eq. 2)."""
+    """Return (N, V) the log probability of each view: how well the graph explains it (Eq. 11)."""
     odds = config.facing * seen.gain
     return np.asarray(odds - np.logaddexp.reduce(odds, axis=1)[:, None])

@@ -23,7 +23,7 @@ from .templates import Template, merge_templates
 
 _N_BEST = 10  # photos whose mean score is a node's scale
 _MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
-_ROUNDING = 1e-6  # pixels by which a click on the photo's rim may lie outside
+_ROUNDING = 0.01  # pixels by which a click on the rim may lie outside, frames being measured
 
 
 class Habits(NamedTuple):
@@ -137,7 +137,7 @@ def _template(
 
 
 def _weights(score: F4, displacement: F8, habits: Habits, reach: float) -> F8:
-    """Return (P,) what each node's vote is to count (Eq. 5).
+    """Return (P,) what each node's vote is to count (Eq. 8).
 
     The more, the nearer to the click it fires, the stronger for its own measure, and the stronger
     for its layer; roots, because no pattern is so sure that it may drown the others.

@@ -57,15 +57,15 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
     template = share.sum(axis=1).argmax(axis=1)
     view = share.sum(axis=2).argmax(axis=1)
     sizes = _known_sizes(aog) / np.array(seen.input_size)
-    alike = expected_likeness(found)
+    alike = expected_likeness(found).astype(np.float32)
     return Localizations(
         images=images,
         parts=(aog.part,) * len(images),
         yx=(frames[..., 0] + frames[..., 1] * answer).astype(np.float32),
         size=sizes[template] * np.abs(frames[..., 1]),
         confidence=_mass_near(probability, answer).astype(np.float32),
-        evidence=alike.astype(np.float32),
-        visible=(alike >= aog.visible_from).astype(np.uint8),
+        evidence=alike,
+        visible=(alike >= np.float32(aog.visible_from)).astype(np.uint8),
         template=template.astype(np.int32),
         mirrored=seen.turned[np.arange(len(seen)), view].astype(np.uint8),
         probability=probability.astype(np.float32),

@@ -170,7 +170,7 @@ def _view_of(seen: Sight, found: Matches, answer: Localizations) -> tuple[int, i
 def _contributions(
     aog: AndOrGraph, seen: Sight, place: tuple[int, int], answer: Localizations, heights: F4
 ) -> NDArray[np.float64]:
-    """Return (Q,) the heights of all patterns' votes at the answer (Eq. 1)."""
+    """Return (Q,) the heights of all patterns' votes at the answer (Eq. 9)."""
     photo, view = place
     here = to_network(
         answer.yx.astype(np.float64),

@@ -11,7 +11,7 @@ Positions are network pixels in the graph's own orientation, unless another is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -171,6 +171,11 @@ class Parts:
             if aog.part == part:
                 return aog
         raise unknown_name("part", part, self.names)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A pickle cannot hold the read-only view that the header is.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self), tuple((values | {"header": dict(self.header)}).values())
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -160,7 +160,8 @@ def _read_csv(path: Path) -> list[Mark]:
     if names.issuperset(_ANIMALPART):
         return [_animalpart(row) for row in rows if row.number("visible") != 0]
     if names.issuperset(_PLAIN) and names.isdisjoint(_ANIMALPART[4:]):
-        return [_plain(row) for row in rows]
+        # As `explgraph locate` writes them: a part that is not to be seen is no annotation.
+        return [_plain(row) for row in rows if row.optional_number("visible") != 0]
     raise ExplGraphError(
         f"{path} has the columns {','.join(columns)}. Expected "
         f"{','.join(_PLAIN)}[,{','.join(_SIZE)}][,group], or those of the Animal-Part crops "

@@ -49,8 +49,8 @@ def evaluate_parts(
     as_json
         Print JSON.
     """
-    from .feature_matching import AVERAGED, MEDIAN
-    from .few_shot_study import study_few_shot
+    from .few_shot_study import BASELINES, study_few_shot
+    from .part_locator import AND_OR, part_graph
     from .splits import read_splits
 
     known = {name: truth for name, truth in annotations.items() if truth is not None}
@@ -61,12 +61,13 @@ def evaluate_parts(
         known,
         read_splits(splits),
         background=background,
+        locators=(*BASELINES, part_graph),
         layers=layers,
         batch_size=batch_size,
     )
     return Report(
-        {**net.to_json(), **study.to_json(), "paired": _paired_values(study, AVERAGED + MEDIAN)},
-        (*_summary_tables(study), *_paired_tables(study, AVERAGED + MEDIAN)),
+        {**net.to_json(), **study.to_json(), "paired": _paired_values(study, AND_OR)},
+        (*_summary_tables(study), *_paired_tables(study, AND_OR)),
         as_json,
     )
 
@@ -87,14 +88,14 @@ def _summary_tables(study: FewShotStudy) -> list[Table]:
 
 
 def _paired(study: FewShotStudy, reference: str) -> dict[str, pd.DataFrame]:
-    """Compare every other row with one of them."""
+    """Compare one row with every other: below 0 it is the better one."""
     rows = dict.fromkeys(one.row for one in study.scores)
-    return {row: study.paired(row, reference) for row in rows if row != reference}
+    return {row: study.paired(reference, row) for row in rows if row != reference}
 
 
 def _paired_tables(study: FewShotStudy, reference: str) -> list[Table]:
     columns = ("part", "clicks", "difference", "+- seeds", "+- categories")
-    result = table("row", *columns, title=f"difference from {reference}", text=2)
+    result = table("row", *columns, title=f"{reference} minus this row", text=2)
     for row, found in _paired(study, reference).items():
         for line in found.to_dict(orient="records"):
             figures = (line["difference"], line["error_seeds"], line["error_categories"])

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aog import Localizations
 
     from .matches import Matches
-    from .truth import PhotoSize
 
 
 def locate(
@@ -74,15 +73,9 @@ def locate(
     found = pipeline.match(fitted.graph, net, source, force=force, views=True, **options)
     answers = find_parts(fitted, found)
     chosen = answers.take(np.array([name in names for name in answers.parts]))
-    write_answers(out, chosen, _photo_size(found))
+    write_answers(out, chosen, found.photo_sizes)
     data = _summary(chosen, names, found, out)
     return Report(data, (_sentence(data), _table(data)), as_json)
-
-
-def _photo_size(found: Matches) -> PhotoSize:
-    assert found.photo_size is not None  # unknown only of matches read from old files
-    sizes = ((height, width) for height, width in found.photo_size.tolist())
-    return dict(zip(found.images, sizes, strict=True))
 
 
 def _summary(

@@ -46,7 +46,8 @@ def attributes(values: Mapping[str, Value]) -> str:
 def _written(value: Value) -> str:
     if isinstance(value, Markup):
         return f"<{value}>"
-    return quoted(value) if isinstance(value, str) else f"{value:.6g}"
+    # DOT's own numbers have no exponent: within quotes they may.
+    return quoted(value if isinstance(value, str) else f"{value:.6g}")
 
 
 def point(x: float, y: float) -> str:

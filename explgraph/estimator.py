@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
@@ -231,12 +230,3 @@ def _clicks(part: str, labels: F8) -> Clicks:
         "does",
     )
     return Clicks(part, index, labels[index], np.full((len(index), 2), np.nan))
-
-
-def _reduce_parts(parts: Parts) -> tuple[type[Parts], tuple[Any, ...]]:
-    values = {field.name: getattr(parts, field.name) for field in fields(Parts)}
-    return Parts, tuple((values | {"header": dict(parts.header)}).values())
-
-
-# A pickle cannot hold the read-only view that `Parts.header` is.
-copyreg.pickle(Parts, _reduce_parts)

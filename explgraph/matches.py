@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_shape
+from .errors import ExplGraphError, check_shape
 from .storage import PathLike, read_arrays, whole_file, write_arrays
 from .structures import F2, F4, F8, I1, I4, U1, LayerSpec, frozen
 
@@ -146,6 +146,22 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def photo_sizes(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the whole photos, pixels, by name.
+
+        Raises
+        ------
+        ExplGraphError
+            If they are unknown.
+        """
+        if self.photo_size is None:
+            raise ExplGraphError(
+                "the matches do not tell how large the photos are: give photo_size=(height, width)"
+            )
+        sizes = ((height, width) for height, width in self.photo_size.tolist())
+        return dict(zip(self.images, sizes, strict=True))
 
     @property
     def canonical_yx(self) -> F4:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aog import PartConfig, fit_parts
 from aog.answers import nearest_point, posterior, strongest_point
-from aog.evidence import evidence
+from aog.evidence import terms, weigh
 from aog.sight import sight
 from mining import match_peaks, mine_peaks
 
@@ -50,8 +50,9 @@ class PartGraph:
         tested = self.found.take(task.test)
         seen = sight(self.graph, tested)
         aog, mean = parts.aogs[0], parts.look_mean
-        whole = evidence(aog, seen, mean, self.config).place
-        votes = evidence(aog, seen, mean, replace(self.config, look=0.0, scene=0.0)).place
+        said = terms(aog, seen, mean, self.config)
+        whole = weigh(aog, seen, said, self.config).place
+        votes = weigh(aog, seen, said, replace(self.config, look=0.0, scene=0.0)).place
         frames = seen.unit_frames
         return {
             row: frames[..., 0] + frames[..., 1] * answer.yx

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from aog.structures import Localizations
 
 from .dot import printable
 from .drawing import COLORS
-from .errors import ExplGraphError, require
+from .errors import ExplGraphError, require, unknown_name
 from .images import ImageSource, LoadedImage, open_images
 from .overlay import Overlay
 from .storage import PathLike, write_bytes
 from .structures import F8
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_QUALITY = 88  # of JPEG
 
 LEVEL = 0.9
 """Probability of the regions drawn."""
@@ -50,7 +54,7 @@ def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
     photos
         The photos located in, in any form that `open_images` takes.
     path
-        PNG to write.
+        File to write, .png or .jpg.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns:
     photos
         The photos located in, in any form that `open_images` takes. Each is loaded once.
     path
-        PNG to write.
+        File to write, .png or .jpg.
     columns
         Photos in a row.
 
@@ -117,8 +121,11 @@ def _load(source: ImageSource, name: str) -> LoadedImage:
 
 
 def _save(picture: Image.Image, path: PathLike) -> None:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise unknown_name("picture format", suffix, _FORMATS, f"Valid: {', '.join(_FORMATS)}")
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.convert("RGB").save(buffer, _FORMATS[suffix], quality=_QUALITY)
     write_bytes(path, buffer.getvalue())
 
 

@@ -15,7 +15,7 @@ from mining import MiningConfig, match_peaks, mine_peaks
 from .annotations import Annotations
 from .backbones import Backbone
 from .clicks import check_clicks
-from .errors import ExplGraphError, require
+from .errors import require
 from .extraction import ChannelStatistics, ReadOptions, channel_statistics, extract_peaks
 from .graph import ExplanatoryGraph
 from .images import open_images
@@ -206,15 +206,6 @@ def fit_parts(
     """
     require(len(annotations) > 0, "there are no annotations: mark the part in at least one photo")
     names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
-    sizes = _photo_sizes(found) if photo_size is None else photo_size
+    sizes = found.photo_sizes if photo_size is None else photo_size
     clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
     return aog.fit_parts(graph, found, clicks, config=config)
-
-
-def _photo_sizes(found: Matches) -> dict[str, tuple[int, int]]:
-    if found.photo_size is None:
-        raise ExplGraphError(
-            "the matches do not tell how large the photos are: give photo_size=(height, width)"
-        )
-    pairs = zip(found.images, found.photo_size.tolist(), strict=True)
-    return {name: (height, width) for name, (height, width) in pairs}

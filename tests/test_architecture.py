@@ -55,6 +55,7 @@ HEAVY = (
     "pygraphviz",
     "rich",
     "scipy",
+    "sklearn",
     "torch",
     "typer",
 )

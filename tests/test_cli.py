@@ -28,7 +28,18 @@ N_PHOTOS = 12
 LAYERS = ("relu2", "relu3")
 SQUEEZED = "features.12.squeeze_activation"
 PARTS = ("head", "torso")
-COMMANDS = ("demo", "layers", "mine", "match", "export", "info", "compare", "evaluate")
+COMMANDS = (
+    "demo",
+    "layers",
+    "mine",
+    "match",
+    "export",
+    "info",
+    "compare",
+    "evaluate",
+    "parts",
+    "locate",
+)
 
 FACTORY = """
 import sys

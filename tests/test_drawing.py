@@ -8,6 +8,7 @@ import numpy as np
 import pygraphviz
 import pytest
 
+from explgraph.dot import attributes
 from explgraph.drawing import COLORS, draw_graph, strongest_parents
 from explgraph.errors import ExplGraphError
 from explgraph.layout import Sizes, lay_out, order_nodes, place_labels
@@ -280,3 +281,10 @@ def test_place_labels__keeps_labels_apart_and_on_their_lines():
 def test_colors__are_apart():
     assert len(set(COLORS)) == 6
     assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in COLORS)
+
+
+@pytest.mark.parametrize("number", [2e-5, -1.5e-7, 3e12, 0.25, 7])
+def test_dot__graphviz_reads_every_number(number):
+    text = f"digraph g {{ a {attributes({'label': 'x', 'weight_of': number})}; }}"
+    graph = pygraphviz.AGraph(string=text)  # which its nodes do not keep alive
+    assert float(graph.get_node("a").attr["weight_of"]) == pytest.approx(number)

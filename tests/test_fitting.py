@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
+import explgraph as eg
 from aog import PartConfig, fit_parts
+from explgraph.annotations import Annotations
 from explgraph.clicks import Clicks
 from explgraph.errors import ExplGraphError
 from tests.planted_parts import CHANNELS, LOW, SIDE, TOP, clicks_on, planted_world
@@ -195,7 +197,7 @@ def test_merge__clicks_that_agree_become_one_template(world):
     assert merged.clicks.tolist() == [2, 1]
     assert merged.start.tolist() == [0, 18, 36]
     np.testing.assert_allclose(merged.displacement[:18], world.part - world.mu, atol=1e-3)
-    right = world.part + [0, 20] - world.mu
+    right = world.part + np.array([0, 20]) - world.mu
     np.testing.assert_allclose(merged.displacement[18:], right, atol=1e-3)
     expected = (naive_weights(world, 0, 0.125) + naive_weights(world, 1, 0.125)) / 2
     np.testing.assert_allclose(merged.weight[:18], expected, rtol=1e-4)
@@ -256,6 +258,53 @@ def test_frames__a_click_in_a_photo_of_which_the_network_sees_a_part():
     np.testing.assert_allclose(aog.displacement[:18], world.part - world.mu, atol=1e-3)
     np.testing.assert_allclose(aog.displacement[18:], world.part - world.mu, atol=1e-3)
     np.testing.assert_allclose(aog.size, np.tile([0.2 * SIDE, 0.1 * SIDE], (2, 1)), rtol=1e-5)
+
+
+# -- annotations -----------------------------------------------------------------------------------
+
+
+def annotations(*rows):
+    """From rows of photo, part, x and y."""
+    return Annotations(
+        image=tuple(f"{row[0]:02d}.jpg" for row in rows),
+        part=tuple(row[1] for row in rows),
+        yx=np.array([[row[3], row[2]] for row in rows], dtype=float).reshape(-1, 2),
+        size=np.full((len(rows), 2), np.nan),
+        group=tuple(str(row[0]) for row in rows),
+    )
+
+
+def test_annotations__are_pixels_of_the_photos_as_they_were_matched(world):
+    """Photos 0 and 5 are 50 wide and 20 high; the centre of pixel 24 is the middle of 49."""
+    sizes = np.full((14, 2), 49)
+    sizes[[0, 5]] = [20, 50]
+    found = dataclasses.replace(world.found, photo_size=sizes)
+    marks = annotations((0, "head", 12, 4.5), (2, "tail", 24, 24), (5, "head", 24.5, 9.5))
+    parts = eg.fit_parts(world.graph, found, marks, config=CONFIG)
+    assert parts.names == ("head", "tail")
+    head = [[0.25 * SIDE, 0.25 * SIDE], [0.5 * SIDE, 0.5 * SIDE]]
+    np.testing.assert_allclose(parts["head"].centre, head, rtol=1e-5)
+    np.testing.assert_allclose(parts["tail"].centre, [[0.5 * SIDE, 0.5 * SIDE]], rtol=1e-5)
+    assert eg.fit_parts(world.graph, found, marks, "tail").names == ("tail",)
+    assert eg.fit_parts(world.graph, found, marks, ["tail", "head"]).names == ("tail", "head")
+    told = eg.fit_parts(world.graph, found, marks, "tail", photo_size=(98, 98), config=CONFIG)
+    np.testing.assert_allclose(told["tail"].centre, [[0.25 * SIDE, 0.25 * SIDE]], rtol=1e-5)
+
+
+def test_annotations__that_cannot_be_used(world):
+    marks = annotations((0, "head", 5, 5))
+    unsized = dataclasses.replace(world.found, photo_size=None)
+    with pytest.raises(ExplGraphError, match=r"do not tell how large .* give photo_size=\(height"):
+        eg.fit_parts(world.graph, unsized, marks)
+    assert eg.fit_parts(world.graph, unsized, marks, photo_size=(SIDE, SIDE)).names == ("head",)
+    with pytest.raises(ExplGraphError, match="there are no annotations: mark the part"):
+        eg.fit_parts(world.graph, world.found, annotations())
+    with pytest.raises(ExplGraphError, match="unknown part 'heads'; the nearest are head"):
+        eg.fit_parts(world.graph, world.found, marks, "heads")
+    with pytest.raises(ExplGraphError, match=r"unknown image .*'99\.jpg'"):
+        eg.fit_parts(world.graph, world.found, annotations((99, "head", 5, 5)))
+    with pytest.raises(ExplGraphError, match=r"x = 500, y = 5 .* lies outside of its photo"):
+        eg.fit_parts(world.graph, world.found, annotations((0, "head", 500, 5)))
 
 
 # -- what cannot be fitted -------------------------------------------------------------------------

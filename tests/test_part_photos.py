@@ -13,7 +13,7 @@ from explgraph.boxes import Box
 from explgraph.drawing import COLORS
 from explgraph.errors import ExplGraphError
 from explgraph.images import ImageItem, ImageSource
-from explgraph.part_photos import draw_parse, part_sheet
+from explgraph.part_photos import _save, draw_parse, part_sheet
 from tests.parts_by_hand import GRID, answers
 
 GREY, MARGIN, ROOM, TILE, GAP = 100, 24, 640, 168, 14
@@ -245,3 +245,15 @@ def test_pictures__name_what_is_wrong(tmp_path):
     with pytest.raises(ExplGraphError, match="columns must be at least 1"):
         part_sheet(answers(), source_of("a.jpg"), tmp_path / "p.png", columns=0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".jpg", b"\xff\xd8")])
+def test_save__the_suffix_says_how(suffix, magic, tmp_path):
+    path = tmp_path / f"sheet{suffix}"
+    _save(Image.new("RGB", (4, 4)), path)
+    assert path.read_bytes().startswith(magic)
+
+
+def test_save__unknown_formats_are_refused(tmp_path):
+    with pytest.raises(ExplGraphError, match=r"unknown picture format '\.gif'"):
+        _save(Image.new("RGB", (4, 4)), tmp_path / "sheet.gif")

@@ -160,8 +160,8 @@ def test_method__has_every_equation_that_the_code_names():
     ]
     named = set()
     for source in sources:
-        for first, last in re.findall(r"Eq\. (\d)(?:-(\d))?", source.read_text(encoding="utf-8")):
+        for first, last in re.findall(r"Eq\. (\d+)(?:-(\d+))?", source.read_text(encoding="utf-8")):
             named |= set(range(int(first), int(last or first) + 1))
-    stated = re.findall(r"\(Eq\. (\d)\)$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    stated = re.findall(r"\(Eq\. (\d+)\)$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
     assert named
     assert named <= {int(number) for number in stated}
