@@ -65,8 +65,8 @@ def fit_parts(
     Raises
     ------
     ExplGraphError
-        If there is no part, a click lies outside of what the network sees, or no node fires around
-        it.
+        If the matches are those of another graph, there is no part, a click lies outside of what
+        the network sees, or no node fires around it.
     """
     require(len(clicks) > 0, "there is no part to fit: give clicks for at least one")
     config = config or PartConfig()

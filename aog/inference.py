@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import require
 from explgraph.matches import Matches
 from explgraph.structures import F4, F8
 
@@ -37,12 +36,6 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     ExplGraphError
         If the matches are those of another graph.
     """
-    ours, theirs = parts.header.get("graph_hash"), found.header.get("graph_hash")
-    require(
-        ours == theirs,
-        "the matches are those of another graph than the parts were fitted with: match the photos "
-        "with parts.graph",
-    )
     seen = sight(parts.graph, found)
     each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
     return _interleaved(each)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.errors import require
-from explgraph.graph import ExplanatoryGraph
+from explgraph.graph import ExplanatoryGraph, graph_hash
 from explgraph.matches import Matches
 from explgraph.structures import F2, F4, F8, LayerSpec
 
@@ -56,12 +56,12 @@ def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
     Raises
     ------
     ExplGraphError
-        If the matches have other nodes than the graph, or are of boxes and without views.
+        If the matches are those of another graph, or of boxes and without views.
     """
     require(
-        len(found.node_layer) == len(graph),
-        f"the matches are of {len(found.node_layer)} nodes, the graph has {len(graph)}: match the "
-        "photos with this graph",
+        found.header.get("graph_hash") == graph_hash(graph),
+        "the matches are those of another graph: match the photos with this one (that of parts is "
+        "parts.graph)",
     )
     views = found.views
     if views is not None:

@@ -107,6 +107,10 @@ class AndOrGraph:
         for name in ("centre", "look", "displacement", "spread", "weight", "scale"):
             check_finite(f"AndOrGraph.{name}", getattr(self, name))
         require(
+            bool((self.clicks > 0).all() and (self.spread > 0).all()),
+            f"part {self.part!r}: every template needs a click and every pattern a spread above 0",
+        )
+        require(
             self.start[0] == 0
             and self.start[-1] == patterns
             and bool(np.all(np.diff(self.start) >= 0)),

@@ -22,11 +22,11 @@ from .few_shot import Task
 from .few_shot_maps import VIEWS, DenseMaps, LayerMaps, sample
 from .structures import F4, F8
 
-MATCHING = 30.0
+MATCHING = 25.0
 """Log odds for one unit of mean cosine between the surroundings of two points."""
 SIMILARITY = 40.0
 """Log odds for one unit of cosine between two whole photos."""
-PRIOR = 2.0
+PRIOR = 1.5
 """Log odds for one unit of the logarithm of the position prior."""
 REACH = 0.18
 """Standard deviation of the position prior, sides of the unit square."""
@@ -54,13 +54,13 @@ class FeatureMatching:
     """Finds parts where the network's features are most like those at the clicks.
 
     Rows, each with the peak and with the posterior median as its answer (there, ``L`` is
-    `local_similarity`, ``S`` is `whole_similarity`, ``P`` the prior ``(exp(-d^2 / 2 r^2) + .05)^2``
-    at the distance d from a click, and t counts the clicks):
+    `local_similarity`, ``S`` is `whole_similarity`, ``P`` the prior ``(exp(-d^2 / 2 r^2) +
+    .05)^1.5`` at the distance d from a click, and t counts the clicks):
 
-    - nearest neighbour: ``30 mean_t L_t``;
-    - with prior: ``30 mean_t L_t + log mean_t P_t``;
-    - with prior and similarity: ``log mean_t P_t exp(30 L_t + 40 S_t)``;
-    - averaged matching with prior and similarity: ``30 mean_t L_t + log mean_t P_t exp(40 S_t)``.
+    - nearest neighbour: ``25 mean_t L_t``;
+    - with prior: ``25 mean_t L_t + log mean_t P_t``;
+    - with prior and similarity: ``log mean_t P_t exp(25 L_t + 40 S_t)``;
+    - averaged matching with prior and similarity: ``25 mean_t L_t + log mean_t P_t exp(40 S_t)``.
 
     Whole-photo transfer looks at no place at all: its answer is the mean of the clicked points and
     of their mirror images, each weighted by ``exp(40 S_t)`` of its view.

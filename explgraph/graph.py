@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -372,6 +373,25 @@ class ExplanatoryGraph:
         arrays, header = read_arrays(path, "graph")
         with whole_file(path, "graph"):
             return cls.from_arrays(arrays, header)
+
+
+def graph_hash(graph: ExplanatoryGraph) -> str:
+    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
+    digest = hashlib.sha256()
+    for array in (
+        graph.mu,
+        graph.weight,
+        graph.pose_weight,
+        graph.pose_offset,
+        graph.node_pose,
+        *graph.noise,
+        graph.node_layer,
+        graph.node_channel,
+        graph.edge_child,
+        graph.edge_parent,
+    ):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:

@@ -55,6 +55,7 @@ class Views:
     maps: F2
 
     def __post_init__(self) -> None:
+        check_shape("Views.gain", self.gain, (None, None))
         n, v = self.gain.shape
         p = self.score.shape[-1]
         shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {

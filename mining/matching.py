@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.errors import ExplGraphError, require
-from explgraph.graph import ExplanatoryGraph
+from explgraph.graph import ExplanatoryGraph, graph_hash
 from explgraph.matches import Matches, Views
 from explgraph.structures import F4, F8, I1, I4, NONE, Peaks, PeakSet
 
@@ -171,25 +170,6 @@ def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[L
         found = infer(columns, mixture, prior, area)
         yx[rows] = places(columns, mixture, prior, found, config.pull)
         yield LayerMatch(index, rows, columns, mixture, prior, found, yx[rows])
-
-
-def graph_hash(graph: ExplanatoryGraph) -> str:
-    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
-    digest = hashlib.sha256()
-    for array in (
-        graph.mu,
-        graph.weight,
-        graph.pose_weight,
-        graph.pose_offset,
-        graph.node_pose,
-        *graph.noise,
-        graph.node_layer,
-        graph.node_channel,
-        graph.edge_child,
-        graph.edge_parent,
-    ):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _mixture(graph: ExplanatoryGraph, index: int, rows: NDArray[np.int64]) -> Mixture:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from aog import AndOrGraph, Localizations, PartConfig, Parts
+from explgraph.graph import graph_hash
 from explgraph.matches import Matches, Views
 from tests.planted import SIDE, planted_graph
 
@@ -35,7 +36,7 @@ def hand_made_parts(names=("head",), **changes):
     }
     aogs = tuple(AndOrGraph(part=name, **{**fields, **changes}) for name in names)
     graph = planted_graph(2, 3, 2)
-    return Parts(graph, aogs, np.zeros(0), PartConfig(width=0.0625), {"graph_hash": "h"})
+    return Parts(graph, aogs, np.zeros(0), PartConfig(width=0.0625), {"graph_hash": graph_hash(graph)})
 
 
 def hand_made_matches(images=("a.jpg",), yx=None, score=None, frame=None):
@@ -64,7 +65,7 @@ def hand_made_matches(images=("a.jpg",), yx=None, score=None, frame=None):
         peak=np.zeros((n, 12)),
         mirrored=np.zeros(n),
         node_layer=np.repeat([0, 1], 6),
-        header={"graph_hash": "h"},
+        header={"graph_hash": graph_hash(planted_graph(2, 3, 2))},
         views=views,
     )
 

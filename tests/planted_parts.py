@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explgraph.clicks import Clicks
-from explgraph.graph import ExplanatoryGraph
+from explgraph.graph import ExplanatoryGraph, graph_hash
 from explgraph.matches import Matches, Views
 from explgraph.structures import NONE, LayerSpec
 from tests.hills import graph_without_edges
@@ -109,7 +109,7 @@ def matches_of(graph, views, mirrored, **changes):
         "peak": np.where(score > 0, 0, NONE),
         "mirrored": mirrored,
         "node_layer": graph.node_layer,
-        "header": {"graph_hash": "planted", "model": "planted", "weight_hash": "0" * 64},
+        "header": {"graph_hash": graph_hash(graph), "model": "planted", "weight_hash": "0" * 64},
         "photo_size": np.full((n, 2), SIDE),
         "views": views,
     }

@@ -333,10 +333,11 @@ def test_locate_in_boxes(work, tmp_path):
     for name in ("p.csv", "p.json"):
         options = ("--boxes", tmp_path / "boxes.csv", "--out", tmp_path / name)
         ok(*locate_command(work), "--part", "head", *options)
-        assert read_annotations(tmp_path / name).image == ("06.png#0", "06.png#1")
+    assert read_annotations(tmp_path / "p.json").image == ("06.png#0", "06.png#1")
     ok(*locate_command(work), "--part", "head", "--out", tmp_path / "whole.csv")
     whole, boxed = rows_of(tmp_path / "whole.csv")[0], rows_of(tmp_path / "p.csv")
     assert whole["image"] == "06.png"
+    assert [row["image"] for row in boxed] == ["06.png#0", "06.png#1"]
     assert float(boxed[0]["x"]) == pytest.approx(float(whole["x"]), abs=PIXEL)
     assert float(boxed[1]["x"]) == pytest.approx(float(whole["x"]), abs=20)
 

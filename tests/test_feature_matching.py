@@ -10,6 +10,7 @@ from explgraph.feature_matching import (
     AVERAGED,
     MEDIAN,
     PLAIN,
+    PRIOR,
     REACH,
     SIMILARITY,
     TOP_SHARE,
@@ -139,7 +140,7 @@ def test_prior__decides_where_nothing_else_does():
     axis = (np.arange(28) + 0.5) / 28
     cells = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     square = np.sum((cells - (0.25, 0.5)) ** 2, axis=1)
-    weight = (np.exp(-square / (2 * REACH**2)) + ANYWHERE) ** 2
+    weight = (np.exp(-square / (2 * REACH**2)) + ANYWHERE) ** PRIOR
     far = np.linalg.norm(cells[:, None] - cells, axis=-1) @ weight
     np.testing.assert_allclose(rows[WITH_PRIOR + MEDIAN][0], cells[far.argmin()], atol=0.02)
 

@@ -178,10 +178,10 @@ def test_expected_likeness__counts_both_views():
     np.testing.assert_allclose(found, [0.7, 0.2])
 
 
-def test_visible_from__is_halfway_between_the_part_and_the_better_cells_elsewhere():
+def test_visible_from__is_a_third_of_the_way_from_the_better_cells_to_the_part():
     """Three photos of five cells, the part in the last: the medians are .8 there and .3."""
     place = np.full((3, 1, 1, 5), -1e3)
     place[..., -1] = 0
     alike = np.array([[0, 0.1, 0.2, 0.3, 0.9], [0, 0.1, 0.2, 0.4, 0.8], [0, 0.1, 0.1, 0.2, 0.7]])
     found = Evidence(place, np.zeros((3, 1, 1)), alike[:, None, None])
-    assert visible_from(found) == pytest.approx((0.8 + 0.3) / 2)
+    assert visible_from(found) == pytest.approx(0.3 + (0.8 - 0.3) / 3)

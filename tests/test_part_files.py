@@ -78,7 +78,7 @@ def test_file__read_again_as_annotations(tmp_path, name):
 def test_file__answers_at_the_very_border_serve_as_clicks(tmp_path, name):
     """Rounding does not carry a point out of its photo."""
     corners = [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.999999, 1e-6]]
-    write_answers(tmp_path / name, answers(yx=corners), SIZES)
+    write_answers(tmp_path / name, answers(yx=corners, visible=[1] * 4), SIZES)
     marks = read_annotations(tmp_path / name)
     for part, rows in (("head", [0, 2]), ("tail", [1, 3])):
         clicks = check_clicks(marks, part, tuple(SIZES), SIZES)
@@ -109,7 +109,7 @@ def test_file__equal_answers_give_equal_bytes(tmp_path, name):
 
 def test_boxes__of_a_photo_keep_their_names(tmp_path):
     """Positions are shares of the whole photo, whatever the box."""
-    boxed = answers(images=("a.png#0", "a.png#0", "a.png#1", "a.png#1"))
+    boxed = answers(images=("a.png#0", "a.png#0", "a.png#1", "a.png#1"), visible=[1] * 4)
     marks = to_annotations(boxed, {"a.png#0": (100, 200), "a.png#1": (100, 200)})
     assert marks.image == boxed.images
     assert set(marks.group) == {"a.png"}
