@@ -83,6 +83,14 @@ def evaluate(
             "part, number of clicks, seed, images), and print the table with its baselines.",
         ),
     ] = None,
+    reliability: Annotated[
+        bool,
+        typer.Option(
+            "--reliability",
+            help="With --splits: ask the And-Or graph how sure it is. Do its regions hold the "
+            "part, does it notice a part that is painted over?",
+        ),
+    ] = False,
     weights: cli.Weights = None,
     background: cli.Background = None,
     layers: cli.Layers = "auto",
@@ -110,6 +118,7 @@ def evaluate(
         splits is None or (measures == TRACKING and masks is None and parts is None),
         "--splits is a protocol of its own: leave --measures, --masks and --parts out",
     )
+    require(splits is not None or not reliability, "--reliability goes with --splits FILE")
     chosen = chosen_measures(split_names(measures))
     _check_needs(chosen, folders, background, masks)
     truths = _annotations(folders, annotations, needed=_is_needed(ANNOTATIONS, chosen))
@@ -124,6 +133,7 @@ def evaluate(
             background=background,
             layers=layer_choice(layers),
             batch_size=batch_size,
+            reliability=reliability,
             as_json=as_json,
         )
     choice, options = layer_choice(layers), read_options(batch_size, strict)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from .cli_base import Report, table
-from .errors import require
+from .errors import ExplGraphError, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from .annotations import Annotations
     from .backbones import Backbone
     from .few_shot import FewShotStudy
+    from .splits import PartSplits
+
+
+class Posing(TypedDict):
+    """How tasks are posed: see `explgraph.few_shot_study.pose_tasks`."""
+
+    background: Path | None
+    layers: Literal["auto"] | Sequence[str]
+    batch_size: int
 
 
 def evaluate_parts(
@@ -25,10 +34,9 @@ def evaluate_parts(
     annotations: Mapping[str, Annotations | None],
     splits: Path,
     *,
-    background: Path | None,
-    layers: Literal["auto"] | Sequence[str],
-    batch_size: int,
+    reliability: bool,
     as_json: bool,
+    **posing: Unpack[Posing],
 ) -> Report:
     """Run the few-shot protocol on some categories.
 
@@ -40,36 +48,63 @@ def evaluate_parts(
         By category; each must be annotated.
     splits
         File of the photos that are clicked.
-    background
-        Photos of anything, or None.
-    layers
-        Those that photos are compared by.
-    batch_size
-        Photos per run of the network.
+    reliability
+        Ask the And-Or graph how sure it is, instead of comparing it.
     as_json
         Print JSON.
+    **posing
+        Photos of anything, or None; the layers that photos are compared by; photos per run of the
+        network.
     """
-    from .few_shot_study import BASELINES, study_few_shot
-    from .part_locator import AND_OR, part_graph
     from .splits import read_splits
 
     known = {name: truth for name, truth in annotations.items() if truth is not None}
     require(len(known) == len(folders), "--splits needs annotations in each folder of photos")
-    study = study_few_shot(
-        net,
-        folders,
-        known,
-        read_splits(splits),
-        background=background,
-        locators=(*BASELINES, part_graph),
-        layers=layers,
-        batch_size=batch_size,
+    choose = _reliability if reliability else _comparison
+    data, tables = choose(net, folders, known, read_splits(splits), posing)
+    return Report({**net.to_json(), **data}, tables, as_json)
+
+
+_Result = tuple[dict[str, Any], tuple["Table", ...]]
+
+
+def _comparison(
+    net: Backbone,
+    folders: Mapping[str, Path],
+    annotations: Mapping[str, Annotations],
+    splits: Mapping[str, PartSplits],
+    posing: Posing,
+) -> _Result:
+    from .few_shot_study import BASELINES, study_few_shot
+    from .part_locator import AND_OR, part_graph
+
+    locators = (*BASELINES, part_graph)
+    study = study_few_shot(net, folders, annotations, splits, locators=locators, **posing)
+    data = {**study.to_json(), "paired": _paired_values(study, AND_OR)}
+    return data, (*_summary_tables(study), *_paired_tables(study, AND_OR))
+
+
+def _reliability(
+    net: Backbone,
+    folders: Mapping[str, Path],
+    annotations: Mapping[str, Annotations],
+    splits: Mapping[str, PartSplits],
+    posing: Posing,
+) -> _Result:
+    from .few_shot_study import pose_tasks
+    from .part_reliability import study_reliability
+
+    textures = posing["background"]
+    if textures is None:
+        raise ExplGraphError("--reliability paints with other photos: give --background DIR")
+    study = study_reliability(
+        pose_tasks(net, folders, annotations, splits, **posing), annotations, textures
     )
-    return Report(
-        {**net.to_json(), **study.to_json(), "paired": _paired_values(study, AND_OR)},
-        (*_summary_tables(study), *_paired_tables(study, AND_OR)),
-        as_json,
-    )
+    summary = study.summary
+    result = table(*summary.columns, title="how sure, and how rightly", text=3)
+    for line in summary.to_dict(orient="records"):
+        result.add_row(*(_digits(v) if isinstance(v, float) else str(v) for v in line.values()))
+    return {"reliability": study.to_json()}, (result,)
 
 
 def _summary_tables(study: FewShotStudy) -> list[Table]:

@@ -159,21 +159,42 @@ def study_few_shot(
     ExplGraphError
         If there is no category, one has no annotations or splits, or these do not fit its photos.
     """
-    require(len(images) > 0 and len(locators) > 0, "a study needs a category and a locator")
+    require(len(locators) > 0, "a study needs a locator")
+    posed = pose_tasks(
+        net,
+        images,
+        annotations,
+        splits,
+        background=background,
+        layers=layers,
+        batch_size=batch_size,
+    )
+    return FewShotStudy(tuple(score for category in posed for score in _scores(category, locators)))
+
+
+def pose_tasks(
+    net: Backbone,
+    images: Mapping[str, object],
+    annotations: Mapping[str, Annotations],
+    splits: Mapping[str, PartSplits],
+    *,
+    background: object | None = None,
+    layers: Literal["auto"] | Sequence[str] = "auto",
+    batch_size: int = 32,
+) -> Iterator[FewShotCategory]:
+    """Open the photos of each category and pose its tasks; see `study_few_shot`."""
+    require(len(images) > 0, "a study needs a category")
     for name in images:
         if name not in splits:
             raise unknown_name("category", name, splits, "the splits have no photos of it to click")
         if name not in annotations:
             raise unknown_name("category", name, annotations, "it is not annotated")
     chosen = tuple(layer.name for layer in net.select(layers))
-    scores: list[Score] = []
     for name, photos in images.items():
         source = open_images(photos)
         size = _photo_sizes(source, annotations[name].image)
         posed = tasks(source.names, annotations[name], size, splits[name], category=name)
-        category = FewShotCategory(name, net, source, background, tuple(posed), chosen, batch_size)
-        scores += _scores(category, locators)
-    return FewShotStudy(tuple(scores))
+        yield FewShotCategory(name, net, source, background, tuple(posed), chosen, batch_size)
 
 
 def _photo_sizes(source: ImageSource, wanted: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from .matches import Matches
 
 LEVEL = 0.9
+"""Probability of the regions."""
+
 _BANDWIDTH = 0.05  # of the density of true centres, unit square
+
+_log = logging.getLogger("explgraph")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +118,34 @@ class _Occluded(NamedTuple):
 
 
 def study_reliability(
-    category: FewShotCategory, annotations: Annotations, textures: object
-) -> list[Reliability]:
-    """Mine a category's graph, and fit and question an And-Or graph for each task.
+    categories: Iterable[FewShotCategory], annotations: Mapping[str, Annotations], textures: object
+) -> ReliabilityStudy:
+    """Mine each category's graph, and fit and question an And-Or graph for each task.
 
     Parameters
     ----------
-    category
-        Its photos and tasks.
+    categories
+        Their photos and tasks, from `explgraph.few_shot_study.pose_tasks`.
     annotations
-        With sizes: what is painted over.
+        By category, with sizes: what is painted over.
     textures
         Photos of anything else, which the paint is cut from.
+
+    Raises
+    ------
+    ExplGraphError
+        If no photo of a part can be painted over, or as `extract` and `mine`.
     """
+    found: list[Reliability] = []
+    for category in categories:
+        _log.info("%s: reliability, %d tasks", category.name, len(category.tasks))
+        found += _category(category, annotations[category.name], textures)
+    return ReliabilityStudy(tuple(found))
+
+
+def _category(
+    category: FewShotCategory, annotations: Annotations, textures: object
+) -> list[Reliability]:
     peaks = extract(
         category.net,
         category.images,

@@ -36,7 +36,8 @@ def hand_made_parts(names=("head",), **changes):
     }
     aogs = tuple(AndOrGraph(part=name, **{**fields, **changes}) for name in names)
     graph = planted_graph(2, 3, 2)
-    return Parts(graph, aogs, np.zeros(0), PartConfig(width=0.0625), {"graph_hash": graph_hash(graph)})
+    header = {"graph_hash": graph_hash(graph)}
+    return Parts(graph, aogs, np.zeros(0), PartConfig(width=0.0625), header)
 
 
 def hand_made_matches(images=("a.jpg",), yx=None, score=None, frame=None):
