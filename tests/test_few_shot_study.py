@@ -17,6 +17,7 @@ from explgraph.few_shot_study import (
     study_few_shot,
 )
 from explgraph.grad_cam import FREQUENT_CLASS
+from explgraph.part_locator import AND_OR, PEAK, VOTES
 from explgraph.raw_units import K_TEMPLATES
 from explgraph.splits import make_splits, write_splits
 from tests.test_cli import ok, refused
@@ -100,14 +101,25 @@ def command(work, splits):  # noqa: F811
     )  # fmt: skip
 
 
-def test_command__prints_the_study(command, study):
+def test_command__prints_the_study_and_the_graph_s_own_rows(command, study):
     found = json.loads(ok(*command, "--json").stdout)
+    baselines = [line for line in found["tasks"] if not line["row"].startswith(AND_OR)]
     np.testing.assert_allclose(
-        [line["distance"] for line in found["tasks"]], study.table["distance"], rtol=1e-4
+        [line["distance"] for line in baselines], study.table["distance"], rtol=1e-4
     )
-    assert found["paired"]["reference"] == AVERAGED + MEDIAN
+    own = {line["row"] for line in found["tasks"]} - {line["row"] for line in baselines}
+    assert own == {AND_OR, PEAK, VOTES}
+    assert found["paired"]["reference"] == AND_OR
     rows = {line["row"]: line for line in found["paired"]["rows"]}
     assert rows[K_TEMPLATES]["error_categories"] is None
+
+
+def test_command__reliability_needs_splits_background_and_sizes(command):
+    assert "goes with --splits" in refused(*command[:-2], "--reliability")
+    assert "exactly one box" in refused(*command, "--reliability")
+    at = command.index("--background")
+    without = command[:at] + command[at + 2 :]
+    assert "give --background DIR" in refused(*without, "--reliability")
 
 
 def test_command__prints_a_table(command):
