@@ -69,6 +69,21 @@ def test_python__the_script_of_node_facts_runs_as_it_stands(folder):
     assert "in the graph's ranking." in done.stdout
 
 
+def test_python__the_scripts_of_parts_run_as_they_stand(folder):
+    fit, estimator = (
+        block for block in blocks("python") if "clicks.csv" in block or "Grid" in block
+    )
+    done = run_as_file(fit, folder)
+    assert done.returncode == 0, done.stderr
+    assert eg.Parts.load(folder / "parts.safetensors").names == ("head", "tail")
+    assert "<svg" in (folder / "head.svg").read_text()
+    assert (folder / "parts.png").stat().st_size > 10_000
+    assert (folder / "parse.png").stat().st_size > 10_000
+    done = run_as_file(estimator, folder)
+    assert done.returncode == 0, done.stderr
+    assert "(16, 2)" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.shared
 def test_python__photo_script_runs_as_it_stands(shared, tmp_path):
@@ -98,7 +113,7 @@ def test_python__the_script_of_the_files_page_runs(folder):
 
 def test_commands__those_on_the_demo_run_in_their_order(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    own = ("photos", "zebra")
+    own = ("photos", "zebra", "splits")
     lines = [
         c for c in command_lines() if c.startswith("explgraph") and not any(o in c for o in own)
     ]
@@ -139,7 +154,8 @@ def test_make__the_ci_runs_the_readme_s_test_command():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/files.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/files.md", "docs/parts.md"],
 )
 def test_links__lead_to_files_of_the_project(page):
     text = (ROOT / page).read_text(encoding="utf-8")
