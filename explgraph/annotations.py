@@ -106,7 +106,8 @@ def read_annotations(
 
         - a CSV file ``image,part,x,y[,width,height][,group]``: the part's centre and full size in
           pixels of the upright photo, an integer is the centre of a pixel; width and height may be
-          empty;
+          empty. Other columns are passed over, but rows with ``visible`` 0, as ``explgraph locate``
+          writes them, are left out;
         - ``annotations.csv`` of the Animal-Part crops, with ``imagenet_id`` as the group. Its rows
           with ``visible`` 0 mark nothing and are left out;
         - a COCO file of key points, ``.json``: see `explgraph.keypoints`;

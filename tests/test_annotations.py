@@ -208,3 +208,9 @@ def test_annotations__fields_that_do_not_fit(change, message):
     }
     with pytest.raises(ExplGraphError, match=message):
         Annotations(**{**fields, **change})
+
+
+def test_csv__what_explgraph_locate_calls_not_visible_is_no_annotation(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("image,part,x,y,confidence,visible\na.jpg,head,1,2,.9,1\nb.jpg,head,3,4,.2,0\n")
+    assert read_annotations(path).image == ("a.jpg",)
