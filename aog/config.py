@@ -44,7 +44,7 @@ class PartConfig:
     vote: float = 2.5
     look: float = 14.0
     scene: float = 20.0
-    facing: float = 20.0
+    facing: float = 14.0
     doubt: float = 0.6
     merge: float = 0.15
 

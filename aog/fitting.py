@@ -162,7 +162,7 @@ def _habits(graph: ExplanatoryGraph, seen: Sight) -> Habits:
 
 
 def _look_mean(seen: Sight) -> F4:
-    """Return (C,) the top layer's mean response over all cells and views; C = 0 without maps."""
+    """Return (C,) the look layer's mean response over all cells and views; C = 0 without maps."""
     if seen.maps is None:
         return np.zeros(0, dtype=np.float32)
     channels = seen.maps.shape[-1]

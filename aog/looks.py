@@ -1,4 +1,4 @@
-"""What a place looks like to the top layer, and what a whole photo does: cosines of responses."""
+"""What a place looks like to a layer, and what a whole photo does: cosines of responses."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ class AndOrGraph:
     size
         (T, 2) height and width of the part, network pixels; NaN where the annotations had none.
     look
-        (T, 9, C) unit vectors: the top layer's response, less its mean, at the part and in the
+        (T, 9, C) unit vectors: the look layer's response, less its mean, at the part and in the
         eight cells around it, row by row. C = 0 where nothing is known of it.
     scene
-        (T, D) unit vector: the top layer's response over the whole photo, D = H * W * C or 0.
+        (T, D) unit vector: the look layer's response over the whole photo, D = H * W * C or 0.
     start
         (T + 1,) the patterns of template t are ``start[t]:start[t + 1]``.
     node
@@ -138,7 +138,7 @@ class Parts:
     aogs
         One for each part.
     look_mean
-        (C,) mean response of the top layer, over all cells of the photos fitted on; C = 0 where
+        (C,) mean response of the look layer, over all cells of the photos fitted on; C = 0 where
         there were no maps.
     config
         How they were fitted, and how they are located.

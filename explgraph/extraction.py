@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypedDict
 
@@ -17,7 +17,7 @@ from .loading import Batches, Progress, iterate_batches
 from .peaks import find_peaks
 from .sketch import MirrorSketch
 from .storage import PathLike
-from .structures import F2, F4, LayerSpec, Peaks, PeakSet
+from .structures import F2, F4, LayerSpec, Peaks, PeakSet, look_layer
 
 N_PEAKS = 8
 _LEAST_SCALE = 0.05  # of the layer's median: a filter silent on the background is no outlier for it
@@ -44,7 +44,7 @@ class ReadOptions(TypedDict, total=False):
     mirror
         Look at every photo's mirror image as well (True).
     maps
-        Keep the top layer's response maps as well, which parts are located with (False).
+        Keep response maps of one layer as well, which parts are located with (False).
     """
 
     boxes: PathLike | None
@@ -168,13 +168,13 @@ class _Camera:
         self.sketch = MirrorSketch(layers[-1].channels, layers[-1].grid)
 
     def shoot(self, batch: Tensor) -> _Shot:
-        peaks, top = self._peaks(batch)
+        peaks, top, look = self._peaks(batch)
         if not self.mirror:
             none = np.zeros((len(batch), 0), dtype=np.float32)
-            return _Shot(peaks, None, none, self._kept(top))
-        mirrored, mirrored_top = self._peaks(batch.flip(3))
+            return _Shot(peaks, None, none, self._kept(look))
+        mirrored, mirrored_top, mirrored_look = self._peaks(batch.flip(3))
         sketch = self.sketch(top, mirrored_top).numpy()
-        return _Shot(peaks, mirrored, sketch, self._kept(top, mirrored_top))
+        return _Shot(peaks, mirrored, sketch, self._kept(look, mirrored_look))
 
     def _kept(self, *views: Tensor) -> F2:
         """Return (B, V, H, W, C) the maps to keep; V = 0 where none are wanted."""
@@ -184,16 +184,19 @@ class _Camera:
         both = torch.stack(views, dim=1).clamp(max=largest).permute(0, 1, 3, 4, 2)
         return np.asarray(both.to(torch.float16).numpy())
 
-    def _peaks(self, batch: Tensor) -> tuple[tuple[Peaks, ...], Tensor]:
-        """Return the peaks of all layers, and the response maps of the top one."""
+    def _peaks(self, batch: Tensor) -> tuple[tuple[Peaks, ...], Tensor, Tensor]:
+        """Return the peaks of all layers, and the responses of the top one and of `look_layer`."""
         maps = self.net.capture(batch, [layer.name for layer in self.layers])
         peaks = tuple(
             find_peaks(maps[layer.name].cpu().numpy(), layer, mean, scale, N_PEAKS)
             for layer, mean, scale in zip(self.layers, *self.statistics, strict=True)
         )
-        top = maps[self.layers[-1].name].cpu()
-        mean, scale = (torch.tensor(s[-1])[:, None, None] for s in self.statistics)
-        return peaks, ((top - mean) / scale).clamp(min=0)
+        return peaks, self._response(maps, -1), self._response(maps, look_layer(self.layers))
+
+    def _response(self, maps: Mapping[str, Tensor], index: int) -> Tensor:
+        """Return a layer's response (Eq. 1)."""
+        mean, scale = (torch.tensor(s[index])[:, None, None] for s in self.statistics)
+        return ((maps[self.layers[index].name].cpu() - mean) / scale).clamp(min=0)
 
 
 def _joined(parts: Sequence[tuple[Peaks, ...]]) -> tuple[Peaks, ...]:

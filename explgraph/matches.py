@@ -31,7 +31,7 @@ class Views:
     Attributes
     ----------
     layer
-        The graph's top layer.
+        The layer of the maps: `look_layer` of the graph's.
     input_size
         (H_in, W_in) of the network's input, pixels.
     frames
@@ -43,7 +43,7 @@ class Views:
     gain
         (N, V) log-likelihood of a view over noise, per unit of response.
     maps
-        (N, V, H, W, C) response maps of the top layer.
+        (N, V, H, W, C) response maps of that layer.
     """
 
     layer: LayerSpec

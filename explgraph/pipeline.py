@@ -140,7 +140,7 @@ def match(
     force
         Go on although the network's weights are not those that the graph was mined from.
     views
-        Keep what was seen both ways and the top layer's maps, for `fit_parts` and `locate`. That
+        Keep what was seen both ways and the maps of one layer, for `fit_parts` and `locate`. That
         takes some hundred kilobytes more for each photo.
     **options
         See `explgraph.extraction.ReadOptions`; with ``mirror=False`` only photos as given are

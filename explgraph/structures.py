@@ -10,7 +10,7 @@ the photo as a person sees it, (1, 1) being the outer corner of its bottom-right
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
@@ -30,6 +30,8 @@ I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
 
 NONE = -1
+FINE = 10
+"""Cells along the shorter side of a layer that tells what places look like."""
 
 
 def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -89,6 +91,16 @@ class LayerSpec:
         return cls(**pairs)
 
 
+def look_layer(layers: Sequence[LayerSpec]) -> int:
+    """Return which layer tells what a place looks like: the deepest that is fine enough.
+
+    Deep layers know most of what things are, but a grid of seven by seven cells hardly tells the
+    places of a head's size apart. If none has `FINE` cells along a side, the finest is taken.
+    """
+    fine = [i for i, layer in enumerate(layers) if min(layer.grid) >= FINE]
+    return fine[-1] if fine else max(range(len(layers)), key=lambda i: (min(layers[i].grid), i))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Peaks:
     """The strongest local maxima of every channel of one layer, for N images.
@@ -143,8 +155,8 @@ class PeakSet:
     sketch
         (N, D) a random projection of what changes sign when the photo is mirrored; or None.
     maps
-        (N, V, H, W, C) response maps of the top layer: V = 2 views, the photo as given and
-        mirrored, or 1 without mirroring; or None. Parts are looked for with them.
+        (N, V, H, W, C) response maps of `look_layer`: V = 2 views, the photo as given and mirrored,
+        or 1 without mirroring; or None. Parts are looked for with them.
     photo_size
         (N, 2) height and width of the whole upright photos, pixels; or None where unknown.
     channel_mean, channel_scale
@@ -175,8 +187,9 @@ class PeakSet:
         if self.sketch is not None:
             check_shape("PeakSet.sketch", self.sketch, (n, None))
         if self.maps is not None:
-            top = self.layers[-1]
-            check_shape("PeakSet.maps", self.maps, (n, self.n_views, *top.grid, top.channels))
+            layer = self.layers[look_layer(self.layers)]
+            shape = (n, self.n_views, *layer.grid, layer.channels)
+            check_shape("PeakSet.maps", self.maps, shape)
             object.__setattr__(self, "maps", frozen(self.maps, np.float16))
         if self.photo_size is not None:
             check_shape("PeakSet.photo_size", self.photo_size, (n, 2))

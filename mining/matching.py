@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from explgraph.errors import ExplGraphError, require
 from explgraph.graph import ExplanatoryGraph, graph_hash
 from explgraph.matches import Matches, Views
-from explgraph.structures import F4, F8, I1, I4, NONE, Peaks, PeakSet
+from explgraph.structures import F4, F8, I1, I4, NONE, Peaks, PeakSet, look_layer
 
 from .config import MiningConfig
 from .em import I8, Inference, Mixture, PeakColumns, infer, places
@@ -112,9 +112,9 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
 
 def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
     if peaks.maps is None:
-        raise ExplGraphError("views need the top layer's maps: extract the peaks with maps=True")
+        raise ExplGraphError("views need maps: extract the peaks with maps=True")
     return Views(
-        layer=peaks.layers[-1],
+        layer=peaks.layers[look_layer(peaks.layers)],
         input_size=peaks.input_size,
         frames=peaks.frames,
         yx=np.stack([np.swapaxes(found.peak_yx, 0, 1) for found in seen], axis=1),

@@ -8,7 +8,7 @@ import pytest
 from explgraph.errors import ExplGraphError
 from explgraph.matches import Matches
 from explgraph.storage import read_arrays, write_arrays
-from explgraph.structures import LayerSpec, Peaks, PeakSet
+from explgraph.structures import LayerSpec, Peaks, PeakSet, look_layer
 from tests.planted_peaks import layer_spec, planted_peaks
 
 ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
@@ -246,3 +246,18 @@ def test_peaks__must_be_finite(peaks, name):
     array[1, 2, 0] = np.nan
     with pytest.raises(ExplGraphError, match="finite"):
         dataclasses.replace(peaks.peaks[0], **{name: array})
+
+
+@pytest.mark.parametrize(
+    ("grids", "chosen"),
+    [
+        ([(27, 27), (13, 13)], 1),
+        ([(14, 14), (14, 14), (7, 7)], 1),
+        ([(56, 56), (10, 20), (9, 20)], 1),
+        ([(8, 8), (7, 7)], 0),
+        ([(7, 7), (7, 7)], 1),
+    ],
+)
+def test_look_layer__is_the_deepest_that_is_fine_enough(grids, chosen):
+    layers = [LayerSpec(str(grid), 3, grid, (8, 8), (4, 4), (9, 9)) for grid in grids]
+    assert look_layer(layers) == chosen

@@ -182,7 +182,7 @@ def new_photos():
         peaks,
         peaks=given,
         mirrored=mirrored,
-        maps=rng.random((4, 2, 8, 8, 3)),
+        maps=rng.random((4, 2, 16, 16, 3)),  # of the finer layer
         photo_size=rng.integers(20, 90, (4, 2)),
         frames=rng.uniform(0.01, 0.02, (4, 2, 2)),
     )
@@ -237,6 +237,7 @@ def test_match_peaks__views_keep_what_the_photos_bring(graph, new_photos):
     assert found.views.layer == graph.layers[-1]
     assert found.views.input_size == (SIDE, SIDE)
     np.testing.assert_array_equal(found.views.maps, new_photos.maps)
+    assert found.views.layer == new_photos.layers[0]
     np.testing.assert_array_equal(found.views.frames, new_photos.frames)
     np.testing.assert_array_equal(found.photo_size, new_photos.photo_size)
 
@@ -289,9 +290,9 @@ def test_peak_set__take_selects_maps_and_sizes(new_photos):
 
 
 def test_peak_set__maps_and_sizes_must_fit(new_photos):
-    with pytest.raises(ExplGraphError, match=r"PeakSet\.maps must have shape \(4, 2, 8, 8, 3\)"):
+    with pytest.raises(ExplGraphError, match=r"PeakSet\.maps must have shape \(4, 2, 16, 16, 3\)"):
         dataclasses.replace(new_photos, maps=new_photos.maps[:, :1])
-    with pytest.raises(ExplGraphError, match=r"PeakSet\.maps must have shape \(4, 1, 8, 8, 3\)"):
+    with pytest.raises(ExplGraphError, match=r"PeakSet\.maps must have shape \(4, 1, 16, 16, 3\)"):
         dataclasses.replace(new_photos, mirrored=None)
     with pytest.raises(ExplGraphError, match=r"PeakSet\.photo_size must have shape \(4, 2\)"):
         dataclasses.replace(new_photos, photo_size=new_photos.photo_size[1:])
