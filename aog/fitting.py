@@ -100,7 +100,12 @@ def _fit(
     ]
     limit = config.merge * float(np.sqrt(height * width))
     aog = _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
-    return replace(aog, visible_from=visible_from(evidence(aog, seen, mean, config)))
+    # A clicked photo is all too like itself: the others tell how alike the part is elsewhere.
+    others = np.setdiff1d(np.arange(len(seen)), clicks.index)
+    if len(others) == 0:
+        return aog
+    found = evidence(aog, seen.take(others), mean, config)
+    return replace(aog, visible_from=visible_from(found))
 
 
 def _template(

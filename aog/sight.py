@@ -17,7 +17,7 @@ class Sight(NamedTuple):
     """N photos in V views each; positions are network pixels of the view.
 
     ``yx (N, V, P, 2)`` the peaks of all nodes and ``score (N, V, P)``; ``gain (N, V)`` how well the
-    graph explains a view; ``turned (V,)`` or ``(N, V)`` whether it is the mirrored photo; ``frames
+    graph explains a view; ``turned (N, V)`` whether it is the mirrored photo; ``frames
     (N, 2, 2)`` from network pixels to the photo's unit square; ``maps (N, V, H, W, C)`` of the top
     layer ``layer``, or None.
     """
@@ -33,6 +33,20 @@ class Sight(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.gain)
+
+    def take(self, rows: NDArray[np.intp]) -> Sight:
+        """Select photos by index."""
+        # Not `_replace`: it counts fields by `len`, which is here that of the photos.
+        return Sight(
+            self.yx[rows],
+            self.score[rows],
+            self.gain[rows],
+            self.turned[rows],
+            self.frames[rows],
+            None if self.maps is None else self.maps[rows],
+            self.layer,
+            self.input_size,
+        )
 
     @property
     def unit_frames(self) -> F8:

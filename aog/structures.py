@@ -66,7 +66,8 @@ class AndOrGraph:
     scale
         (Q,) the score that the pattern reaches where it is seen best.
     visible_from
-        The likeness from which on the part counts as visible.
+        The likeness from which on the part counts as visible; minus infinity, always, if the part
+        was fitted to nothing but clicked photos.
     """
 
     part: str

@@ -8,6 +8,8 @@ import pytest
 
 import explgraph as eg
 from aog import PartConfig, fit_parts
+from aog.evidence import evidence, visible_from
+from aog.sight import sight
 from explgraph.annotations import Annotations
 from explgraph.clicks import Clicks
 from explgraph.errors import ExplGraphError
@@ -369,3 +371,15 @@ def test_boxes_without_views__are_an_error(world):
 
 def test_planted_layers__are_those_of_the_graph(world):
     assert world.graph.layers == (LOW, TOP)
+
+
+def test_visible_from__is_read_off_photos_without_a_click(world):
+    """A clicked photo is all too like itself."""
+    marks = clicks_on(world, [0, 1])
+    others = np.arange(2, len(world.found))
+    fitted = fit_parts(world.graph, world.found, [marks], config=CONFIG)
+    seen = sight(world.graph, world.found).take(others)
+    expected = visible_from(evidence(fitted["head"], seen, fitted.look_mean, CONFIG))
+    assert fitted["head"].visible_from == pytest.approx(expected)
+    alone = fit_parts(world.graph, world.found.take(np.arange(2)), [marks], config=CONFIG)
+    assert alone["head"].visible_from == -math.inf
