@@ -31,7 +31,7 @@ def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
     """
     cells = maps.astype(np.float32) - mean
     place = (np.asarray(yx) - layer.offset) / layer.stride
-    return _unit(np.stack([_bilinear(cells, place + shift) for shift in np.array(WINDOW)]))
+    return unit_vectors(np.stack([_bilinear(cells, place + shift) for shift in np.array(WINDOW)]))
 
 
 def likeness(maps: NDArray[Any], mean: F4, look: F4, layer: LayerSpec) -> F4:
@@ -70,7 +70,7 @@ def likeness(maps: NDArray[Any], mean: F4, look: F4, layer: LayerSpec) -> F4:
 
 def scene_of(maps: NDArray[Any]) -> F2:
     """Return (D,) the unit vector of a view's whole response, D = H * W * C."""
-    return _unit(maps.astype(np.float32).reshape(-1)).astype(np.float16)
+    return unit_vectors(maps.astype(np.float32).reshape(-1)).astype(np.float16)
 
 
 def alikeness(maps: NDArray[Any], scene: F2) -> F4:
@@ -78,7 +78,7 @@ def alikeness(maps: NDArray[Any], scene: F2) -> F4:
     templates = scene.astype(np.float32).T
     result = np.zeros((*maps.shape[:2], len(scene)), dtype=np.float32)
     for i, photo in enumerate(maps):
-        result[i] = _unit(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
+        result[i] = unit_vectors(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
     return result
 
 
@@ -117,7 +117,7 @@ def _bilinear(cells: F4, place: F8) -> F4:
     return np.asarray(a[0] * top + b[0] * bottom, dtype=np.float32)
 
 
-def _unit(vectors: F4) -> F4:
+def unit_vectors(vectors: NDArray[np.floating]) -> F4:
     """Scale vectors along the last axis to length 1; zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, _TINY), dtype=np.float32)

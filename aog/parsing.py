@@ -12,6 +12,7 @@ from explgraph.errors import check_shape, require
 from explgraph.matches import Matches
 from explgraph.structures import F4, F8, I4, frozen
 
+from . import _kernels
 from .evidence import vote_heights
 from .sight import Sight, sight, to_network
 from .structures import AndOrGraph, Localizations, Parts
@@ -178,11 +179,11 @@ def _contributions(
         seen.turned[photo, view][None],
         seen.input_size[1],
     )
-    score = seen.score[place][aog.node].astype(np.float64)
-    share = np.divide(score, aog.scale, out=np.zeros_like(score), where=aog.scale > 0)
+    pairs = zip(seen.score[place][aog.node].tolist(), aog.scale.tolist(), strict=True)
+    strength = np.array([_kernels.strength(*pair) for pair in pairs])  # type: ignore[no-untyped-call]
     off = seen.yx[place][aog.node] + aog.displacement - here
     bell = np.exp(-(off**2).sum(axis=1) / (2.0 * aog.spread.astype(np.float64) ** 2))
-    return np.asarray(heights * np.sqrt(np.clip(share, 0, 1)) * bell)
+    return np.asarray(heights * strength * bell)
 
 
 def _to_photo(yx: F8, seen: Sight, place: tuple[int, int]) -> F4:

@@ -7,9 +7,10 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explgraph.structures import F2, F4, F8, I8
+
+from .looks import unit_vectors
 
 
 class Template(NamedTuple):
@@ -79,8 +80,8 @@ def join(a: Template, b: Template) -> Template:
         clicks,
         share[0] * a.centre + share[1] * b.centre,
         _mean_size(a, b, share),
-        _unit(share[0] * a.look + share[1] * b.look),
-        _unit(share[0] * a.scene.astype(np.float32) + share[1] * b.scene).astype(np.float16),
+        unit_vectors(share[0] * a.look + share[1] * b.look),
+        unit_vectors(share[0] * a.scene.astype(np.float32) + share[1] * b.scene).astype(np.float16),
         node,
         mean,
         np.sqrt((part * spread**2).sum(axis=0) + between),
@@ -95,8 +96,3 @@ def _mean_size(a: Template, b: Template, share: F8) -> F8:
     total = known.sum(axis=0)
     unknown = np.full(2, np.nan)
     return np.asarray(np.divide((known * sizes).sum(axis=0), total, out=unknown, where=total > 0))
-
-
-def _unit(vectors: NDArray[np.floating]) -> F4:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-9), dtype=np.float32)
