@@ -11,7 +11,6 @@ from aog.sight import sight
 from mining import match_peaks, mine_peaks
 
 from .clicks import Clicks
-from .errors import require
 from .few_shot import Locator, Task
 from .few_shot_study import FewShotCategory
 from .graph import ExplanatoryGraph
@@ -66,6 +65,17 @@ class PartGraph:
 
 def part_graph(category: FewShotCategory) -> Locator:
     """Mine the category's graph and match it in its photos."""
+    return PartGraph(*mine_category(category))
+
+
+def mine_category(category: FewShotCategory) -> tuple[ExplanatoryGraph, Matches]:
+    """Return the graph of a category's photos, seed 0, and its matches in them, with views.
+
+    Raises
+    ------
+    ExplGraphError
+        If a photo cannot be read: tasks count photos.
+    """
     peaks = extract(
         category.net,
         category.images,
@@ -73,7 +83,7 @@ def part_graph(category: FewShotCategory) -> Locator:
         layers=category.layers,
         maps=True,
         batch_size=category.batch_size,
+        strict=True,
     )
-    require(len(peaks) == len(category.images), "the few-shot protocol needs readable photos")
     graph = mine_peaks(peaks, seed=0)
-    return PartGraph(graph, match_peaks(graph, peaks, views=True))
+    return graph, match_peaks(graph, peaks, views=True)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from aog import fit_parts, locate
 from aog.answers import GRID, cell_centres
 from aog.regions import confidence_region, region_share
-from mining import match_peaks, mine_peaks
 
 from .clicks import Clicks
 from .few_shot import NEAR, Task, normalised_distances
 from .few_shot_study import FewShotCategory
 from .images import open_images
 from .occlusion import hide_part
-from .pipeline import extract, match
+from .part_locator import mine_category
+from .pipeline import match
 from .structures import F8
 
 if TYPE_CHECKING:
@@ -146,16 +146,7 @@ def study_reliability(
 def _category(
     category: FewShotCategory, annotations: Annotations, textures: object
 ) -> list[Reliability]:
-    peaks = extract(
-        category.net,
-        category.images,
-        background=category.background,
-        layers=category.layers,
-        maps=True,
-        batch_size=category.batch_size,
-    )
-    graph = mine_peaks(peaks, seed=0)
-    found = match_peaks(graph, peaks, views=True)
+    graph, found = mine_category(category)
     paint = open_images(textures)
     occluded: dict[str, _Occluded] = {}
     for part in dict.fromkeys(task.part for task in category.tasks):
