@@ -27,6 +27,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-test
 	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench
+	$(PY) -m tests.bench.ratios --out out/bench.json
 
 # README's pictures, from the demo's.
 images: demo

@@ -57,6 +57,7 @@ def compare(
     force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
 ) -> Report:
@@ -75,7 +76,7 @@ def compare(
     if out is not None:
         require(out.suffix == ".csv" and not out.is_dir(), f"--out must be a .csv file, got {out}")
     graphs = ExplanatoryGraph.load(graph_a), ExplanatoryGraph.load(graph_b)
-    source, options = open_images(images), read_options(batch_size, strict)
+    source, options = open_images(images), read_options(batch_size, strict, precision=precision)
     if _agree(graphs, "model"):
         model_b = model_b or model
     if _agree(graphs, "weight_hash"):

@@ -100,6 +100,7 @@ def evaluate(
     ] = None,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     fit: cli.Fit = "stretch",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
@@ -136,10 +137,10 @@ def evaluate(
             reliability=reliability,
             as_json=as_json,
         )
-    choice, options = layer_choice(layers), read_options(batch_size, strict)
+    choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
     reference: PeakSet | None = None
     if background is not None:  # seen by the network once, not for each category
-        without_mirror = read_options(batch_size, strict, mirror=False)
+        without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
         reference = extract(net, background, layers=choice, **without_mirror)
     results: dict[str, list[Result]] = {name: [] for name in chosen}
     for name, folder in folders.items():

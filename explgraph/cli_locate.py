@@ -45,6 +45,7 @@ def locate(
     force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
 ) -> Report:
@@ -69,7 +70,7 @@ def locate(
     names = tuple(dict.fromkeys(fitted[name].part for name in part or fitted.names))
     source = open_images(images, boxes=boxes, label=label)
     net = graph_network(fitted.graph, model, weights, device=device)
-    options = read_options(batch_size, strict, mirror=not no_mirror)
+    options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
     found = pipeline.match(fitted.graph, net, source, force=force, views=True, **options)
     answers = find_parts(fitted, found)
     chosen = answers.take(np.array([name in names for name in answers.parts]))

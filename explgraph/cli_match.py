@@ -28,6 +28,7 @@ def match(
     force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
 ) -> Report:
@@ -45,7 +46,7 @@ def match(
     mined = ExplanatoryGraph.load(graph)
     source = open_images(images, boxes=boxes, label=label)
     net = graph_network(mined, model, weights, device=device)
-    options = read_options(batch_size, strict, mirror=not no_mirror)
+    options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
     found = pipeline.match(mined, net, source, force=force, **options)
     found.save(out)
     data = _summary(found, out)

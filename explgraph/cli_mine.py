@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,9 @@ import typer
 from . import cli_options as cli
 from .cli_base import FAILED, Report, one_line, table
 from .cli_options import check_out_file, check_out_folder, layer_choice, read_options
-from .decoding import UnreadableImageError
 from .errors import ExplGraphError, require
-from .images import ImageSource, LoadedImage, open_images
+from .images import ImageSource, open_images
+from .source_view import SourceView
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,41 +89,55 @@ def mine(
     seed: Annotated[int, typer.Option(min=0, help="Of the nodes' first positions.")] = 0,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     fit: cli.Fit = "stretch",
     strict: cli.Strict = False,
+    spool: cli.Spool = None,
+    resume: cli.Resume = False,
     per_class: Annotated[
         bool,
         typer.Option(
             "--per-class",
             help="IMAGES holds one folder for each class: write one graph for each, "
-            "OUT/CLASS.safetensors. A class that fails is named, and the others go on.",
+            "OUT/CLASS.safetensors, with --spool by way of DIR/CLASS. A class that fails is named, "
+            "and the others go on.",
         ),
     ] = False,
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Mine the explanatory graph of one category from photos of it."""
+    """Mine the explanatory graph of one category from photos of it.
+
+    Peaks of some thousand photos fit into memory. For more, or where a run may be interrupted, give
+    --spool DIR: memory stays the same for any number of photos, and the same command with --resume
+    goes on where the last one was stopped.
+    """
     from . import pipeline
     from .cli_network import load_network
 
     check_out_folder(out) if per_class else check_out_file(out)
+    require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
     source = open_images(images, boxes=boxes, label=label)
     net = load_network(model, weights, device=device, fit=fit)
-    choice, options = layer_choice(layers), read_options(batch_size, strict)
-    miner = partial(pipeline.mine, net, layers=choice, seed=seed, **options)
+    choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
+    miner = partial(pipeline.mine, net, layers=choice, seed=seed, resume=resume, **options)
     if not per_class:
-        graph = miner(source, background=background)
+        graph = miner(source, background=background, spool=spool)
         graph.save(out)
         return Report(_summary(graph, out), (_sentence(graph, out),), as_json)
     net.select(choice)  # a wrong name is an error of the command, not of each class
     if background is not None:  # seen by the network once, not for each class
-        without_mirror = read_options(batch_size, strict, mirror=False)
+        without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
         statistics = pipeline.extract(net, background, layers=choice, **without_mirror)
         miner = partial(miner, background=statistics)
-    return _mine_classes(miner, _classes(images, source), out, as_json)
+
+    def mine_class(name: str, photos: ImageSource) -> ExplanatoryGraph:
+        return miner(photos, spool=None if spool is None else spool / name)
+
+    return _mine_classes(mine_class, _classes(images, source), out, as_json)
 
 
 def _mine_classes(
-    miner: Callable[[ImageSource], ExplanatoryGraph],
+    miner: Callable[[str, ImageSource], ExplanatoryGraph],
     classes: Mapping[str, ImageSource],
     out: Path,
     as_json: bool,
@@ -138,7 +151,7 @@ def _mine_classes(
         log.info("%s: %d photos", name, len(source))
         try:
             require(len(source) > 0, f"there are no images in the class folder {name!r}")
-            graph = miner(source)
+            graph = miner(name, source)
             graph.save(path)
         except (ExplGraphError, OSError) as error:
             failed[name] = one_line(error)
@@ -164,25 +177,7 @@ def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
         (members[first] if slash else loose).append(index)
     if loose:
         log.warning("%d images lie beside the class folders and are left out", len(loose))
-    return {name: _ClassSource(source, name, indices) for name, indices in members.items()}
-
-
-class _ClassSource(ImageSource):
-    """The images of one class folder, named as if it had been opened by itself."""
-
-    def __init__(self, whole: ImageSource, name: str, indices: Sequence[int]) -> None:
-        self.items = tuple(
-            replace(whole.items[i], name=whole.items[i].name.removeprefix(f"{name}/"))
-            for i in indices
-        )
-        self._whole, self._indices = whole, tuple(indices)
-
-    def load(self, index: int) -> LoadedImage:
-        """Decode one item; errors, too, call it by its name in the class folder."""
-        try:
-            return self._whole.load(self._indices[index])
-        except UnreadableImageError as error:
-            raise UnreadableImageError(self.items[index].name, error.reason) from error
+    return {name: SourceView(source, indices, name) for name, indices in members.items()}
 
 
 def _summary(graph: ExplanatoryGraph, path: Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from .errors import ExplGraphError, require
 
 if TYPE_CHECKING:
+    from . import extraction
     from .extraction import ReadOptions
 
 _NETWORK, _PHOTOS = "Network", "Photos"
@@ -57,6 +58,14 @@ Device = Annotated[
         rich_help_panel=_NETWORK,
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|bfloat16|float16",
+        help="What the network computes in: half precision is faster on hardware made for it.",
+        rich_help_panel=_NETWORK,
+    ),
+]
 BatchSize = Annotated[
     int,
     typer.Option(min=1, help="Photos per run of the network.", rich_help_panel=_NETWORK),
@@ -98,6 +107,24 @@ Label = Annotated[
     str | None,
     typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=_PHOTOS),
 ]
+Spool = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep peaks in files there, not in memory: for many photos, and for runs that may be "
+        "interrupted. A folder that is new, or see --resume.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what --spool DIR holds, if anything. The graph is the same, byte by byte, "
+        "as that of a run that was never interrupted.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
 NoMirror = Annotated[
     bool,
     typer.Option("--no-mirror", help="Look at photos as given only, in half the time."),
@@ -119,9 +146,16 @@ AsJson = Annotated[
 ]
 
 
-def read_options(batch_size: int, strict: bool, mirror: bool = True) -> ReadOptions:
-    """Collect how photos are read."""
-    return {"batch_size": batch_size, "strict": strict, "mirror": mirror}
+def read_options(
+    batch_size: int, strict: bool, mirror: bool = True, precision: str = "float32"
+) -> ReadOptions:
+    """Collect how photos are read; the library says which values of ``precision`` there are."""
+    return {
+        "batch_size": batch_size,
+        "strict": strict,
+        "mirror": mirror,
+        "precision": cast("extraction.Precision", precision),
+    }
 
 
 def split_names(names: str) -> tuple[str, ...]:

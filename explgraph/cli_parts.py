@@ -72,6 +72,7 @@ def parts(
     force: cli.Force = False,
     device: cli.Device = "auto",
     batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,
 ) -> Report:
@@ -99,7 +100,7 @@ def parts(
     _check(marks, names, labelled)
     source = labelled if unlabelled is None else _Together(labelled, images, unlabelled)
     net = graph_network(mined, model, weights, device=device)
-    options = read_options(batch_size, strict)
+    options = read_options(batch_size, strict, precision=precision)
     found = pipeline.match(mined, net, source, force=force, views=True, **options)
     fitted = pipeline.fit_parts(mined, found, marks, names)
     fitted.save(out)

@@ -5,25 +5,37 @@ With the command line, the only place that knows the network side, `mining` and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Literal, Unpack
+
+import numba
+import numpy as np
 
 import aog
 from aog import PartConfig, Parts
 from mining import MiningConfig, match_peaks, mine_peaks
+from mining.engine import usable_device
 
+from . import __version__
 from .annotations import Annotations
 from .backbones import Backbone
 from .clicks import check_clicks
 from .errors import require
 from .extraction import ChannelStatistics, ReadOptions, channel_statistics, extract_peaks
 from .graph import ExplanatoryGraph
-from .images import open_images
+from .images import ImageSource, open_images
 from .matches import Matches
-from .structures import PeakSet
+from .spool import spool_peaks, spool_statistics
+from .spooled import SpooledPeaks
+from .stages import Stages
+from .storage import PathLike
+from .structures import LayerSpec, PeakSet
 from .truth import PhotoSize
 
 Layers = Literal["auto"] | Sequence[str]
+_Measure = Callable[[Backbone, object, Sequence[LayerSpec], ReadOptions], ChannelStatistics]
 
 
 def extract(
@@ -60,20 +72,31 @@ def extract(
     ExplGraphError
         If there are no photos, a layer is unknown or never fires, or maps hold NaN.
     """
-    source = open_images(images, boxes=options.get("boxes"), label=options.get("label"))
-    if isinstance(background, PeakSet | ExplanatoryGraph):
-        specs = net.select([layer.name for layer in background.layers])
-        require(
-            specs == background.layers and net.input_size == background.input_size,
-            "the layers of `background` are not those of this network at this input size: "
-            "extract or mine with the same network again",
-        )
-        statistics = ChannelStatistics(background.channel_mean, background.channel_scale)
-    else:
-        specs = net.select(layers)
-        reference = source if background is None else background
-        statistics = channel_statistics(net, reference, specs, options)
+    source = _open(images, options)
+    specs, statistics = _reference(
+        net, source if background is None else background, layers, options, channel_statistics
+    )
     return extract_peaks(net, source, specs, statistics, options)
+
+
+def _open(images: object, options: ReadOptions) -> ImageSource:
+    return open_images(images, boxes=options.get("boxes"), label=options.get("label"))
+
+
+def _reference(
+    net: Backbone, background: object, layers: Layers, options: ReadOptions, measure: _Measure
+) -> tuple[tuple[LayerSpec, ...], ChannelStatistics]:
+    """Return the layers, and the statistics that channels are normalised by."""
+    if not isinstance(background, PeakSet | ExplanatoryGraph):
+        specs = net.select(layers)
+        return specs, measure(net, background, specs, options)
+    specs = net.select([layer.name for layer in background.layers])
+    require(
+        specs == background.layers and net.input_size == background.input_size,
+        "the layers of `background` are not those of this network at this input size: "
+        "extract or mine with the same network again",
+    )
+    return specs, ChannelStatistics(background.channel_mean, background.channel_scale)
 
 
 def mine(
@@ -84,9 +107,17 @@ def mine(
     layers: Layers = "auto",
     seed: int = 0,
     config: MiningConfig | None = None,
+    spool: PathLike | None = None,
+    resume: bool = False,
     **options: Unpack[ReadOptions],
 ) -> ExplanatoryGraph:
     """Mine the explanatory graph of one category.
+
+    Mining runs where the network does: on its GPU with ``explgraph[cuda]``, else on the CPU.
+
+    With ``spool``, peaks go to files, and photos may be many more than memory holds: it takes what
+    some hundred photos' peaks do, or some filters' in all photos. A run that was interrupted goes
+    on with ``resume`` where it was, and gives the same graph, byte by byte.
 
     Parameters
     ----------
@@ -102,6 +133,12 @@ def mine(
         Of the nodes' first positions.
     config
         Hyper-parameters; None takes the defaults.
+    spool
+        A folder for the peaks and for what is mined so far. It may be deleted afterwards; kept, it
+        saves the network's work when the same photos are mined again, be it with another ``config``
+        or ``seed``.
+    resume
+        Go on with what ``spool`` holds, if anything.
     **options
         See `explgraph.extraction.ReadOptions`.
 
@@ -112,10 +149,50 @@ def mine(
     Raises
     ------
     ExplGraphError
-        As `extract`, and for fewer than two photos.
+        As `extract`, and for fewer than two photos; if ``spool`` holds something and ``resume`` is
+        not set, or holds what was made of other photos or with other settings.
     """
-    peaks = extract(net, images, background=background, layers=layers, **options)
-    return mine_peaks(peaks, config=config or MiningConfig(), seed=seed)
+    config = config or MiningConfig()
+    device = usable_device("auto" if net.device.type == "cuda" else "cpu")
+    if spool is None:
+        require(not resume, "resume goes on with a spool: give its folder as `spool` (--spool)")
+        peaks = extract(net, images, background=background, layers=layers, **options)
+        return mine_peaks(peaks, config=config, seed=seed, device=device)
+    spooled = _spool(net, images, background, layers, options, Path(spool), resume)
+    stages = Stages(spool, _stage_key(spooled, config, seed, device))
+    return mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
+
+
+def _spool(
+    net: Backbone,
+    images: object,
+    background: object | None,
+    layers: Layers,
+    options: ReadOptions,
+    folder: Path,
+    resume: bool,
+) -> SpooledPeaks:
+    """Do as `extract`, but into files."""
+    source = _open(images, options)
+    measure = partial(spool_statistics, folder=folder, resume=resume)
+    specs, statistics = _reference(
+        net, source if background is None else background, layers, options, measure
+    )
+    return spool_peaks(net, source, specs, statistics, options, folder, resume=resume)
+
+
+def _stage_key(
+    spooled: SpooledPeaks, config: MiningConfig, seed: int, device: str
+) -> dict[str, object]:
+    """Return what decides the results of mining."""
+    versions = {"explgraph": __version__, "numba": numba.__version__, "numpy": np.__version__}
+    return {
+        "config": config.to_json(),
+        "device": device,  # its rounding
+        "peaks": spooled.digest,
+        "seed": str(seed),
+        "versions": versions,
+    }
 
 
 def match(

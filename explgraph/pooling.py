@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from .structures import F8
+import numpy as np
+
+from ._jit import jit
+from .structures import F4, F8
 
 GRID = 4
-_POWER = 1.5
 
 
-def pool_peaks(
-    yx: NDArray[np.floating], weight: NDArray[np.floating], input_size: tuple[int, int]
-) -> F8:
+def pool_peaks(yx: F4, weight: F4, input_size: tuple[int, int]) -> F8:
     """Share out peaks among the cells of a coarse grid.
 
     Of grids from 2 to 13 cells wide, powers 1/2 to 3, and 1 to 8 peaks, a regression from these
@@ -31,17 +30,31 @@ def pool_peaks(
     (N, C * 16): the weights to the power 1.5, shared out linearly among the four nearest cells of a
     4 x 4 grid over the network's input.
     """
-    n, channels = weight.shape[:2]
-    place = yx / np.array(input_size, dtype=np.float64) * GRID - 0.5
-    place = np.clip(place, 0, GRID - 1)
-    corner = np.minimum(place.astype(np.intp), GRID - 2)
-    fraction = place - corner
-    row = np.arange(n * channels).reshape(n, channels, 1)
-    strength = weight.astype(np.float64) ** _POWER
-    pooled = np.zeros(n * channels * GRID**2)
-    for down in (0, 1):
-        for right in (0, 1):
-            share = np.abs(1 - down - fraction[..., 0]) * np.abs(1 - right - fraction[..., 1])
-            cell = (row * GRID + corner[..., 0] + down) * GRID + corner[..., 1] + right
-            pooled += np.bincount(cell.ravel(), (strength * share).ravel(), minlength=len(pooled))
+    n, channels, _ = weight.shape
+    pooled = np.zeros((n, channels, GRID, GRID))
+    # Copies: Numba would compile everything again for a read-only or a strided view.
+    place, strength = (np.array(a, dtype=np.float32, order="C") for a in (yx, weight))
+    _pool(place, strength, GRID / input_size[0], GRID / input_size[1], pooled)
     return pooled.reshape(n, channels * GRID**2)
+
+
+@jit
+def _pool(yx: F4, weight: F4, per_row: float, per_column: float, pooled: F8) -> None:
+    """Fill (N, C, 4, 4); a cell of the grid measures 1 / per_row by 1 / per_column pixels."""
+    n, channels, n_peaks = weight.shape
+    for i in range(n):
+        for c in range(channels):
+            for k in range(n_peaks):
+                f = float(weight[i, c, k])
+                if f <= 0.0:
+                    break
+                strength = f * math.sqrt(f)
+                y = min(max(yx[i, c, k, 0] * per_row - 0.5, 0.0), GRID - 1.0)
+                x = min(max(yx[i, c, k, 1] * per_column - 0.5, 0.0), GRID - 1.0)
+                top, left = min(int(y), GRID - 2), min(int(x), GRID - 2)
+                down, right = strength * (y - top), x - left
+                up = strength - down
+                pooled[i, c, top, left] += up * (1.0 - right)
+                pooled[i, c, top, left + 1] += up * right
+                pooled[i, c, top + 1, left] += down * (1.0 - right)
+                pooled[i, c, top + 1, left + 1] += down * right

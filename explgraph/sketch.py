@@ -7,7 +7,6 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 SKETCH_SIZE = 4096  # float32 values a photo: 16 kB
 _BLUR = 0.075  # standard deviation of the smoothing, share of the map's side
@@ -27,14 +26,19 @@ class MirrorSketch:
     ----------
     channels, grid
         C and (H, W) of the layer.
+    device
+        Where the responses are.
     """
 
-    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+    def __init__(
+        self, channels: int, grid: tuple[int, int], device: torch.device | str = "cpu"
+    ) -> None:
         rng = np.random.default_rng(_SEED)
         size = channels * grid[0] * grid[1]
-        self._bucket = torch.from_numpy(rng.integers(0, SKETCH_SIZE, size))
-        self._sign = torch.from_numpy(rng.choice(np.array([-1, 1], dtype=np.float32), size))
-        self._kernels = [_gaussian(_BLUR * side) for side in grid]
+        self._bucket = torch.from_numpy(rng.integers(0, SKETCH_SIZE, size)).to(device)
+        sign = rng.choice(np.array([-1, 1], dtype=np.float32), size)
+        self._sign = torch.from_numpy(sign).to(device)
+        self._rows, self._columns = (_smoothing(side).to(device) for side in grid)
 
     def __call__(self, responses: Tensor, mirrored: Tensor) -> Tensor:
         """Return (B, D) sketches of responses (B, C, H, W) of photos and of their mirror images."""
@@ -43,20 +47,29 @@ class MirrorSketch:
         even = length.clamp(min=torch.finfo(length.dtype).tiny).sqrt()
         size = (length / even).square().sum(dim=1, keepdim=True).sqrt()
         difference = (given - other) / even / size.clamp(min=torch.finfo(size.dtype).tiny)
-        sketch = torch.zeros(len(difference), SKETCH_SIZE)
-        return sketch.index_add_(1, self._bucket, difference.flatten(1) * self._sign)
+        # In float64, so that it does not show in which order a GPU adds up.
+        sketch = torch.zeros(
+            len(difference), SKETCH_SIZE, dtype=torch.float64, device=length.device
+        )
+        signed = (difference.flatten(1) * self._sign).double()
+        return sketch.index_add_(1, self._bucket, signed).float()
 
     def _smooth(self, maps: Tensor) -> Tensor:
-        batch, channels, height, width = maps.shape
-        rows, columns = self._kernels
-        flat = maps.reshape(batch * channels, 1, height, width)
-        flat = functional.conv2d(flat, rows.view(1, 1, -1, 1), padding=(len(rows) // 2, 0))
-        flat = functional.conv2d(flat, columns.view(1, 1, 1, -1), padding=(0, len(columns) // 2))
-        return flat.reshape(maps.shape)
+        return self._rows @ maps @ self._columns
 
 
-def _gaussian(sigma: float) -> Tensor:
-    """Return a normalised 1-D Gaussian that reaches to three standard deviations."""
+def _smoothing(side: int) -> Tensor:
+    """Return the symmetric (side, side) matrix that smooths along an axis; outside all is 0.
+
+    Its Gaussian reaches to three standard deviations and sums to 1.
+    """
+
+    def gaussian(distance: Tensor) -> Tensor:
+        return torch.exp(-distance.float().square() / (2 * sigma**2))
+
+    sigma = _BLUR * side
     reach = math.ceil(3 * sigma)
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
-    return kernel / kernel.sum()
+    cells = torch.arange(side)
+    away = (cells[:, None] - cells).abs()
+    whole = gaussian(torch.arange(-reach, reach + 1)).sum()
+    return gaussian(away).where(away <= reach, 0) / whole

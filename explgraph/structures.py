@@ -10,10 +10,10 @@ the photo as a person sees it, (1, 1) being the outer corner of its bottom-right
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -32,6 +32,8 @@ U1 = NDArray[np.uint8]
 NONE = -1
 FINE = 10
 """Cells along the shorter side of a layer that tells what places look like."""
+GROUP = 256
+"""Photos that are handled together where not all fit into memory."""
 
 
 def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -130,9 +132,34 @@ class Peaks:
     def __len__(self) -> int:
         return int(self.weight.shape[0])
 
-    def take(self, images: NDArray[Any]) -> Peaks:
-        """Select images by index or by boolean mask."""
+    def take(self, images: NDArray[Any] | slice) -> Peaks:
+        """Select images by index, by boolean mask, or, without a copy, by a slice."""
         return Peaks(self.layer, self.yx[images], self.weight[images])
+
+
+class PeakBlock(NamedTuple):
+    """Some filters of one layer in all N photos; filter c of the layer is column c - first.
+
+    All arrays are C-contiguous float32 and read-only, so that a kernel is compiled once.
+
+    Attributes
+    ----------
+    weight
+        (N, C', K) responses, as in `Peaks`.
+    yx
+        (N, C', K, 2) positions, network pixels.
+    mirrored_weight, mirrored_yx
+        The same for the mirrored photos, in their own pixels; the arrays above where there are no
+        mirrored peaks.
+    first
+        The layer's filter in column 0.
+    """
+
+    weight: F4
+    yx: F4
+    mirrored_weight: F4
+    mirrored_yx: F4
+    first: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -218,18 +245,29 @@ class PeakSet:
         """2 with the mirrored photos, else 1."""
         return 1 if self.mirrored is None else 2
 
-    def take(self, images: NDArray[Any]) -> PeakSet:
-        """Select images by index or by boolean mask."""
-        index = np.arange(len(self))[images]
+    def block(self, layer: int, first: int, last: int) -> PeakBlock:
+        """Return the peaks of filters ``first`` to ``last`` - 1 of a layer, and here of all."""
+        given = self.peaks[layer]
+        other = given if self.mirrored is None else self.mirrored[layer]
+        return PeakBlock(given.weight, given.yx, other.weight, other.yx, 0)
+
+    def groups(self) -> Iterator[PeakSet]:
+        """Yield all photos in order, `GROUP` at a time, as views."""
+        for start in range(0, len(self), GROUP):
+            yield self.take(slice(start, start + GROUP))
+
+    def take(self, images: NDArray[Any] | slice) -> PeakSet:
+        """Select images by index, by boolean mask, or, without a copy, by a slice."""
+        mirrored = None if self.mirrored is None else tuple(p.take(images) for p in self.mirrored)
         return replace(
             self,
-            images=tuple(self.images[i] for i in index),
-            frames=self.frames[index],
-            peaks=tuple(p.take(index) for p in self.peaks),
-            mirrored=None if self.mirrored is None else tuple(p.take(index) for p in self.mirrored),
-            sketch=None if self.sketch is None else self.sketch[index],
-            maps=None if self.maps is None else self.maps[index],
-            photo_size=None if self.photo_size is None else self.photo_size[index],
+            images=tuple(self.images[i] for i in np.arange(len(self))[images]),
+            frames=self.frames[images],
+            peaks=tuple(p.take(images) for p in self.peaks),
+            mirrored=mirrored,
+            sketch=None if self.sketch is None else self.sketch[images],
+            maps=None if self.maps is None else self.maps[images],
+            photo_size=None if self.photo_size is None else self.photo_size[images],
         )
 
     def save(self, path: PathLike) -> None:

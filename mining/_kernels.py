@@ -1,251 +1,362 @@
-"""CPU loops of the mixture: parallel over filters, each of which owns its rows of the output.
+"""CPU loops of the mixture: a filter's photos lie side by side, as lanes.
 
-Within a filter every sum runs over photos and peaks in order, in float64: the number of threads
-cannot change a bit. Arrays are those of one layer, filters first: peaks ``weight (C, N, K)``,
-``yx (C, N, K, 2)``; nodes of filter c are ``start[c]:start[c + 1]``; the prior of a node in a photo
-is ``shift (P, N, 2)``, ``var (P, N)``, ``kappa (P, N)``.
+Arrays are those of some filters. Peaks are ``weight (C, K, N)`` and ``yx (C, 2, K, N)``; nodes of
+filter c are ``start[c]:start[c + 1]``; the prior of a node in a photo is ``shift (P, 2, N)``,
+``half_precision (P,)``, ``kappa (P, N)``. Photos are gone through `GROUP` at a time, so that what
+a filter's nodes need of them stays in the processor's cache. Innermost loops run over photos, in
+float32 and each for itself, so that the compiler computes as many at once as the machine has lanes.
+Sums over photos are in float64 and in a fixed order: neither threads nor lanes change a bit.
 """
 # ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from explgraph._jit import jit
+from explgraph.structures import F4, F8, GROUP, I4
 
-from ._math import bump, height, log_normal_2d
+from ._lanes import (
+    add_explained,
+    add_gain,
+    add_joint,
+    add_moments,
+    add_scaled,
+    copy_to,
+    fill,
+    share,
+    shift_from,
+    take_better,
+    total,
+)
+from ._math import height, held_out
 
-_Y, _X, _HALF_PRECISION, _SHARE, _AMPLITUDE = range(5)
+TINY = 1e-12
+LEAST_NOISE = 1e-6  # a peak out of every node's reach keeps a finite likelihood
+MASS, DOWN, RIGHT, SQUARE, OFFER = range(5)
+
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+
+class Filter(NamedTuple):
+    """One filter's part of the arrays: peaks, its n nodes, their prior."""
+
+    peak_weight: F4
+    yx: F4
+    mu: F8
+    weight: F8
+    shift: F4
+    half_precision: F4
+    kappa: F4
+
+
+class Room(NamedTuple):
+    """Where one filter's photos are worked on, `GROUP` (G) lanes at a time.
+
+    Attributes
+    ----------
+    place
+        (n, 2, G) mu + nu.
+    amplitude
+        (n, G) pi_V / (2 pi S^2).
+    joint
+        (n, K, G) pi_V N(p; mu_V + nu_V, S_V^2 I).
+    density, scale
+        (K, G) P(p), and F / P(p).
+    normaliser
+        (G,) Z.
+    explained, gain
+        (G,) sums over a photo's peaks: F r of all nodes, and F log(P(p) area).
+    moments
+        (5, G) one node's sums over a photo's peaks: F r times 1, dy, dx and |d|^2; and its offer.
+    best
+        (4, G) one node's best peak in a photo: its score, number (-1: none), y and x.
+    tops, fraction
+        (G,) for intermediate values.
+    """
+
+    place: F4
+    amplitude: F4
+    joint: F4
+    density: F4
+    scale: F4
+    normaliser: F4
+    explained: F4
+    gain: F4
+    moments: F4
+    best: F4
+    tops: F4
+    fraction: I4
 
 
 @jit
-def _look_up(first, stop, image, mu, weight, noise, shift, var, kappa, nodes):
-    """Fill ``nodes (5, n)`` with what a photo's peaks need of a filter's n nodes; return Z.
+def gather(weight, yx, mirrored_weight, mirrored_yx, flip, first, out_weight, out_yx):
+    """Fill (C', K, N) and (C', 2, K, N) from filters ``first`` on of (N, C, K) and (N, C, K, 2).
 
-    Rows: predicted y and x (mu + nu), 1 / (2 S^2), the share pi_V / (1 - pi_0) (Eq. 4), and
-    pi_V / (2 pi S^2).
+    Photos with ``flip (N,)`` are taken as mirrored.
     """
-    total = 0.0
-    for v in range(first, stop):
-        i = v - first
-        nodes[_Y, i] = mu[v, 0] + shift[v, image, 0]
-        nodes[_X, i] = mu[v, 1] + shift[v, image, 1]
-        nodes[_HALF_PRECISION, i] = 0.5 / var[v, image]
-        nodes[_SHARE, i] = weight[v] * kappa[v, image]
-        total += nodes[_SHARE, i]
-    for i in range(stop - first):
-        if total > 0.0:
-            nodes[_SHARE, i] /= total
-        nodes[_AMPLITUDE, i] = (1.0 - noise) * nodes[_SHARE, i] * height(nodes[_HALF_PRECISION, i])
-    return total
-
-
-@jit
-def _joint_densities(y, x, nodes, joint):
-    """Fill pi_V N(p; mu_V + nu_V, S_V^2 I) of a filter's nodes at one place; return their sum."""
-    total = 0.0
-    for i in range(nodes.shape[1]):
-        dy, dx = y - nodes[_Y, i], x - nodes[_X, i]
-        joint[i] = nodes[_AMPLITUDE, i] * bump(dy, dx, nodes[_HALF_PRECISION, i])
-        total += joint[i]
-    return total
-
-
-@jit(parallel=True)
-def e_step(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, area):
-    """Sum the statistics of one EM step.
-
-    Returns
-    -------
-    objective (C,)
-        Peak-weighted log-likelihood of each filter, over that of uniform noise.
-    noise_mass (C,), total_mass (C,)
-        Response that noise explains, and all of it.
-    mass (P,), offer (P,)
-        Response R_V that a node explains; and sum_i R_i kappa_iV / Z_i, the minoriser's factor.
-    pull (P, 3)
-        sum F r (p - nu) / S^2 (y, x), and sum F r / S^2.
-    square (P,)
-        sum F r |p - mu - nu|^2.
-    """
-    channels, n, n_peaks = peak_weight.shape
-    n_nodes = mu.shape[0]
-    objective = np.zeros(channels)
-    noise_mass = np.zeros(channels)
-    total_mass = np.zeros(channels)
-    mass = np.zeros(n_nodes)
-    offer = np.zeros(n_nodes)
-    pull = np.zeros((n_nodes, 3))
-    square = np.zeros(n_nodes)
-    for c in prange(channels):
-        first, stop = start[c], start[c + 1]
-        nodes = np.zeros((5, stop - first))
-        joint = np.zeros(stop - first)
-        moments = np.zeros((4, stop - first))
-        for image in range(n):
-            if peak_weight[c, image, 0] <= 0.0:
-                continue
-            normaliser = _look_up(
-                first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes
-            )
-            explained = 0.0
-            moments[:] = 0.0
+    n_filters, n_peaks, n = out_weight.shape
+    for i in range(n):
+        for c in range(n_filters):
             for k in range(n_peaks):
-                f = float(peak_weight[c, image, k])
-                if f <= 0.0:
-                    break
-                y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                signal = _joint_densities(y, x, nodes, joint)
-                density = signal + noise[c] / area
-                objective[c] += f * math.log(density * area)
-                total_mass[c] += f
-                explained += f * signal / density
-                _add_moments(f / density, y, x, nodes, joint, moments)
-            noise_mass[c] -= explained
-            for v in range(first, stop):
-                i = v - first
-                precision = 2.0 * nodes[_HALF_PRECISION, i]
-                mass[v] += moments[0, i]
-                pull[v, 0] += precision * (moments[1, i] + moments[0, i] * mu[v, 0])
-                pull[v, 1] += precision * (moments[2, i] + moments[0, i] * mu[v, 1])
-                pull[v, 2] += precision * moments[0, i]
-                square[v] += moments[3, i]
-                if normaliser > 0.0:
-                    offer[v] += explained * kappa[v, image] / normaliser
-        noise_mass[c] += total_mass[c]
-    return objective, noise_mass, total_mass, mass, offer, pull, square
+                if flip[i]:
+                    out_weight[c, k, i] = mirrored_weight[i, first + c, k]
+                    out_yx[c, 0, k, i] = mirrored_yx[i, first + c, k, 0]
+                    out_yx[c, 1, k, i] = mirrored_yx[i, first + c, k, 1]
+                else:
+                    out_weight[c, k, i] = weight[i, first + c, k]
+                    out_yx[c, 0, k, i] = yx[i, first + c, k, 0]
+                    out_yx[c, 1, k, i] = yx[i, first + c, k, 1]
 
 
 @jit
-def _add_moments(scale, y, x, nodes, joint, moments):
-    """Add F r and its moments about the predicted place: sums of 1, dy, dx, |d|^2."""
-    for i in range(len(joint)):
-        resp = scale * joint[i]
-        dy, dx = y - nodes[_Y, i], x - nodes[_X, i]
-        moments[0, i] += resp
-        moments[1, i] += resp * dy
-        moments[2, i] += resp * dx
-        moments[3, i] += resp * (dy * dy + dx * dx)
+def fit(peaks, nodes, prior, area, max_iter, tol, closing, sums, response, trace):
+    """Run EM on every filter by itself; the nodes' mu, weight and noise change in place.
+
+    A filter stops when a step adds no more than ``tol`` times what all its steps have added.
+
+    Fills, for the mixture that results, or without ``closing`` for the one before the last step,
+
+    sums (P, 5)
+        Of each node: the response R_V that it explains; the sum of F r (p - mu - nu), y and x; of
+        F r |p - mu - nu|^2; and of R_iV kappa_iV / Z_i, the minoriser's factor.
+    response (C, 2)
+        Response that nodes explain, and all of it.
+    trace (C, max_iter + 1)
+        Objective before the first step and after each: peak-weighted log-likelihood over uniform
+        noise. After the last step, or the last but one without ``closing``, it stays.
+    """
+    start, _, _, noise = nodes
+    for c in range(len(noise)):
+        own = filter_of(peaks, nodes, prior, c)
+        rows = slice(start[c], start[c + 1])
+        room = _room(own)
+        for k in range(len(own.peak_weight)):
+            response[c, 1] += total(own.peak_weight[k])
+        trace[c, :] = _expect(own, noise[c], area, room, sums[rows], response[c])
+        for step in range(1, max_iter + 1):
+            noise[c] = maximise(own, noise[c], sums[rows], response[c])
+            if step == max_iter and not closing:
+                break
+            trace[c, step:] = _expect(own, noise[c], area, room, sums[rows], response[c])
+            if trace[c, step] - trace[c, step - 1] <= tol * (trace[c, step] - trace[c, 0]):
+                break
 
 
-@jit(parallel=True)
-def infer(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, area):
+@jit
+def filter_of(peaks, nodes, prior, c):
+    """Return what belongs to filter c: its peaks, its n nodes and their prior."""
+    (weight, yx), (start, mu, node_weight, _), (shift, half_precision, kappa) = peaks, nodes, prior
+    rows = slice(start[c], start[c + 1])
+    return Filter(
+        weight[c],
+        yx[c],
+        mu[rows],
+        node_weight[rows],
+        shift[rows],
+        half_precision[rows],
+        kappa[rows],
+    )
+
+
+@jit
+def _room(own):
+    """Return the arrays that a filter's photos are worked on in, a group at a time."""
+    n, k = len(own.mu), len(own.peak_weight)
+    return Room(
+        place=np.empty((n, 2, GROUP), dtype=np.float32),
+        amplitude=np.empty((n, GROUP), dtype=np.float32),
+        joint=np.empty((n, k, GROUP), dtype=np.float32),
+        density=np.empty((k, GROUP), dtype=np.float32),
+        scale=np.empty((k, GROUP), dtype=np.float32),
+        normaliser=np.empty(GROUP, dtype=np.float32),
+        explained=np.empty(GROUP, dtype=np.float32),
+        gain=np.empty(GROUP, dtype=np.float32),
+        moments=np.empty((5, GROUP), dtype=np.float32),
+        best=np.empty((4, GROUP), dtype=np.float32),
+        tops=np.empty(GROUP, dtype=np.float32),
+        fraction=np.empty(GROUP, dtype=np.int32),
+    )
+
+
+@jit
+def _expect(own, noise, area, room, sums, response):
+    """Fill a filter's ``sums (n, 5)`` and explained response; return its objective."""
+    objective = 0.0
+    sums[:] = 0.0
+    response[0] = 0.0
+    n = own.peak_weight.shape[1]
+    for first in range(0, n, GROUP):
+        last = min(first + GROUP, n)
+        lanes = last - first
+        _densities(own, noise, area, first, last, room)
+        _weigh(own, noise, area, first, last, room)
+        objective += total(room.gain[:lanes])
+        response[0] += total(room.explained[:lanes])
+        for v in range(len(own.mu)):
+            _moments(own, v, first, last, room)
+            offer = room.moments[4, :lanes]
+            share(own.kappa[v, first:last], room.normaliser, room.explained, offer)
+            for row in range(5):
+                sums[v, row] += total(room.moments[row, :lanes])
+    return objective
+
+
+@jit
+def _densities(own, noise, area, first, last, room):
+    """Fill Z, places, amplitudes and densities for the photos first..last - 1 (Eq. 4 and 5)."""
+    lanes = last - first
+    fill(room.normaliser[:lanes], _ZERO)
+    for v in range(len(own.mu)):
+        add_scaled(own.kappa[v, first:last], np.float32(own.weight[v]), room.normaliser)
+    for k in range(len(room.density)):
+        fill(room.density[k, :lanes], np.float32(noise / area))
+    for v in range(len(own.mu)):
+        top = np.float32(own.weight[v] * (1.0 - noise)) * height(own.half_precision[v])
+        fill(room.tops[:lanes], top)
+        share(own.kappa[v, first:last], room.normaliser, room.tops, room.amplitude[v, :lanes])
+        for axis in range(2):
+            shift_from(
+                own.shift[v, axis, first:last], np.float32(own.mu[v, axis]), room.place[v, axis]
+            )
+        for k in range(len(own.peak_weight)):
+            y, x = own.yx[0, k, first:last], own.yx[1, k, first:last]
+            add_joint(
+                y, x, room.place[v, 0], room.place[v, 1], own.half_precision[v], room.amplitude[v],
+                room.joint[v, k], room.density[k],
+            )  # fmt: skip
+
+
+@jit
+def _weigh(own, noise, area, first, last, room):
+    """Fill F / P(p), and sums over each photo's peaks: F r of all nodes, and F log(P(p) area)."""
+    uniform, log_area = np.float32(noise / area), np.float32(np.log(area))
+    bits = room.density.view(np.int32)
+    fill(room.explained[: last - first], _ZERO)
+    fill(room.gain[: last - first], _ZERO)
+    for k in range(len(own.peak_weight)):
+        weight = own.peak_weight[k, first:last]
+        add_gain(weight, bits[k], log_area, room.fraction, room.gain)
+        add_explained(weight, room.density[k], uniform, room.scale[k], room.explained)
+
+
+@jit
+def _moments(own, v, first, last, room):
+    """Fill, for a node, the sums over each photo's peaks of F r times 1, dy, dx and |d|^2."""
+    for row in range(4):
+        fill(room.moments[row, : last - first], _ZERO)
+    for k in range(len(own.peak_weight)):
+        y, x = own.yx[0, k, first:last], own.yx[1, k, first:last]
+        add_moments(
+            y, x, room.place[v, 0], room.place[v, 1], room.joint[v, k], room.scale[k], room.moments
+        )
+
+
+@jit
+def maximise(own, noise, sums, response):
+    """Take a filter's nodes to the parameters that maximise the minoriser; return its new noise.
+
+    mu and pi_0 are weighted means. The shares pi_V of a photo are normalised there by Z = sum w
+    kappa; bounding log Z by its tangent gives w_V = R_V / sum_i (R_i kappa_iV / Z_i), without an
+    inner loop. The objective cannot fall.
+    """
+    whole = 0.0
+    for v in range(len(own.mu)):
+        own.weight[v] = 0.0
+        if sums[v, MASS] > TINY and sums[v, OFFER] > 0.0:
+            own.weight[v] = sums[v, MASS] / sums[v, OFFER]
+            own.mu[v, 0] += sums[v, DOWN] / sums[v, MASS]
+            own.mu[v, 1] += sums[v, RIGHT] / sums[v, MASS]
+        whole += own.weight[v]
+    if whole > 0.0:
+        for v in range(len(own.mu)):
+            own.weight[v] /= whole
+    if response[1] > 0.0:
+        noise = min(max(1.0 - response[0] / response[1], LEAST_NOISE), 1.0 - LEAST_NOISE)
+    return noise
+
+
+@jit
+def infer(peaks, nodes, prior, area, peak, score, predicted, found, gain):
     """Find each node in each photo (model step 5, Eq. 6).
 
-    Returns
-    -------
+    Fills
+
     peak (P, N)
         The peak with the highest F(p) r(p), the strongest of equals; -1 where no peak of the filter
         lies within the node's reach.
     score (P, N)
         That value; 0 where there is none.
-    log_density (P, N)
-        Log of the node's normal density at that peak, or where it is predicted without one.
+    predicted, found (P, 2, N)
+        mu + nu; and that peak's place, or where the node is predicted without one.
     gain (C, N)
         sum F log(P(p) area) of each filter and photo: log-likelihood over uniform noise.
     """
-    channels, n, n_peaks = peak_weight.shape
-    n_nodes = mu.shape[0]
-    peak = np.full((n_nodes, n), -1, dtype=np.int8)
-    score = np.zeros((n_nodes, n), dtype=np.float32)
-    log_density = np.zeros((n_nodes, n), dtype=np.float32)
-    gain = np.zeros((channels, n))
-    for c in prange(channels):
-        first, stop = start[c], start[c + 1]
-        nodes = np.zeros((5, stop - first))
-        joint = np.zeros(stop - first)
-        for image in range(n):
-            _look_up(first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes)
-            for k in range(n_peaks):
-                f = float(peak_weight[c, image, k])
-                if f <= 0.0:
-                    break
-                y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                density = _joint_densities(y, x, nodes, joint) + noise[c] / area
-                gain[c, image] += f * math.log(density * area)
-                for v in range(first, stop):
-                    value = np.float32(f * joint[v - first] / density)
-                    if value > score[v, image]:
-                        score[v, image] = value
-                        peak[v, image] = k
-            for v in range(first, stop):
-                i, k = v - first, peak[v, image]
-                dy = float(peak_yx[c, image, k, 0]) - nodes[_Y, i] if k >= 0 else 0.0
-                dx = float(peak_yx[c, image, k, 1]) - nodes[_X, i] if k >= 0 else 0.0
-                log_density[v, image] = log_normal_2d(dy, dx, nodes[_HALF_PRECISION, i])
-    return peak, score, log_density, gain
-
-
-@jit(parallel=True)
-def places(peak_yx, start, mu, shift, peak, pull):
-    """Return (P, N, 2) where nodes are: between their prediction and their peak, if any (Eq. 7)."""
-    n_nodes, n = peak.shape
-    yx = np.zeros((n_nodes, n, 2), dtype=np.float32)
-    for c in prange(len(start) - 1):
-        for v in range(start[c], start[c + 1]):
-            for image in range(n):
-                k = peak[v, image]
+    start, _, _, noise = nodes
+    n = score.shape[1]
+    for c in range(len(noise)):
+        own = filter_of(peaks, nodes, prior, c)
+        room = _room(own)
+        for first in range(0, n, GROUP):
+            last = min(first + GROUP, n)
+            _densities(own, noise[c], area, first, last, room)
+            _weigh(own, noise[c], area, first, last, room)
+            copy_to(room.gain, gain[c, first:last])
+            for v in range(len(own.mu)):
+                row = start[c] + v
+                _best_peak(own, v, first, last, room)
+                copy_to(room.best[0], score[row, first:last])
+                copy_to(room.best[1], peak[row, first:last])
                 for axis in range(2):
-                    predicted = mu[v, axis] + shift[v, image, axis]
-                    stray = peak_yx[c, image, k, axis] - predicted if k >= 0 else 0.0
-                    yx[v, image, axis] = predicted + pull * stray
-    return yx
-
-
-@jit(parallel=True)
-def held_out_gain(peak_weight, peak_yx, start, mu, weight, noise, shift, var, kappa, area, pull):
-    """Return (P,) each node's gain in log-likelihood over noise, every photo held out in its turn.
-
-    The sum over peaks of F r log(pi_V N(p; mu_V + nu_V, S^2) area / pi_0), where mu_V leaves out
-    what the photo itself has added to it. ``pull`` is that of `e_step`.
-    """
-    channels, n, n_peaks = peak_weight.shape
-    result = np.zeros(mu.shape[0])
-    for c in prange(channels):
-        first, stop = start[c], start[c + 1]
-        nodes = np.zeros((5, stop - first))
-        joint = np.zeros(stop - first)
-        resp = np.zeros((stop - first, n_peaks))
-        for image in range(n):
-            _look_up(first, stop, image, mu, weight, noise[c], shift, var, kappa, nodes)
-            resp[:] = 0.0
-            for k in range(n_peaks):
-                f = float(peak_weight[c, image, k])
-                if f <= 0.0:
-                    break
-                y, x = float(peak_yx[c, image, k, 0]), float(peak_yx[c, image, k, 1])
-                density = _joint_densities(y, x, nodes, joint) + noise[c] / area
-                resp[:, k] = joint * (f / density)
-            for v in range(first, stop):
-                own, node = resp[v - first], nodes[:, v - first]
-                if own.sum() > 0.0:
-                    odds = node[_SHARE] * (1.0 - noise[c]) * area / noise[c]
-                    result[v] += _photo_gain(own, peak_yx[c, image], mu[v], node, pull[v], odds)
-    return result
+                    copy_to(room.place[v, axis], predicted[row, axis, first:last])
+                    copy_to(room.best[2 + axis], found[row, axis, first:last])
 
 
 @jit
-def _photo_gain(resp, places, mu, node, pull, odds):
-    """Sum F r log(odds N(p; mu + nu, S^2)) over one photo's peaks, mu being the others' mean.
+def _best_peak(own, v, first, last, room):
+    """Fill, for a node, score, number and place of its best peak in each photo."""
+    best = room.best
+    fill(best[0], _ZERO)
+    fill(best[1], -_ONE)
+    copy_to(room.place[v, 0], best[2])
+    copy_to(room.place[v, 1], best[3])
+    for k in range(len(own.peak_weight)):
+        y, x = own.yx[0, k, first:last], own.yx[1, k, first:last]
+        take_better(np.float32(k), room.joint[v, k], room.scale[k], y, x, best)
 
-    0 for a node that lives from this photo alone: it predicts nothing.
+
+@jit
+def held_out_gain(peaks, nodes, prior, area, sums, gain):
+    """Fill (P,) each node's gain in log-likelihood over noise, every photo held out in its turn.
+
+    The sum over peaks of F r log(pi_V N(p; mu_V + nu_V, S^2) area / pi_0), where mu_V leaves out
+    what the photo itself has added to it. ``sums`` is that of `fit`.
     """
-    precision = 2.0 * node[_HALF_PRECISION]
-    y_sum, x_sum, rest = pull[0], pull[1], pull[2]
-    for k in range(len(resp)):
-        y_sum -= resp[k] * precision * (places[k, 0] - node[_Y] + mu[0])
-        x_sum -= resp[k] * precision * (places[k, 1] - node[_X] + mu[1])
-        rest -= resp[k] * precision
+    start, _, _, noise = nodes
+    n = peaks[0].shape[2]
+    for c in range(len(noise)):
+        own = filter_of(peaks, nodes, prior, c)
+        room = _room(own)
+        for first in range(0, n, GROUP):
+            last = min(first + GROUP, n)
+            _densities(own, noise[c], area, first, last, room)
+            _weigh(own, noise[c], area, first, last, room)
+            for v in range(len(own.mu)):
+                _moments(own, v, first, last, room)
+                row, odds = start[c] + v, area / noise[c]
+                precision = own.half_precision[v]
+                amplitude = room.amplitude[v, : last - first]
+                gain[row] += _gain(room.moments, amplitude, odds, sums[row], precision)
+
+
+@jit
+def _gain(moments, amplitude, odds, sums, half_precision):
+    """Sum `held_out` over photos."""
     gain = 0.0
-    if rest <= 1e-6 * pull[2]:
-        return gain
-    for k in range(len(resp)):
-        if resp[k] > 0.0:
-            dy = places[k, 0] - node[_Y] + mu[0] - y_sum / rest
-            dx = places[k, 1] - node[_X] + mu[1] - x_sum / rest
-            gain += resp[k] * (math.log(odds) + log_normal_2d(dy, dx, node[_HALF_PRECISION]))
+    for i in range(len(amplitude)):
+        photo = moments[0, i], moments[1, i], moments[2, i], moments[3, i]
+        gain += held_out(photo, amplitude[i], odds, sums, half_precision)
     return gain

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
 from explgraph.errors import check_shape
-from explgraph.structures import F4, F8, Peaks, PeakSet
+from explgraph.peak_source import PeakSource
+from explgraph.structures import F4, F8, Peaks
+from explgraph.threads import one_blas_thread
+
+MOST_PHOTOS = 1000
+"""Photos that are compared with each other; the others are compared with what these agree on."""
 
 _POWER_STEPS = 200
 _SWEEPS = 100
+_BLOCK = 256
 
 
-def facing_signs(peaks: PeakSet) -> NDArray[np.int8]:
+def facing_signs(peaks: PeakSource) -> NDArray[np.int8]:
     """Choose an orientation for every photo: all face the same way, and that way is left.
 
     `mirror_signs` makes the photos agree and leaves open which way they face. Here the upper half
@@ -31,11 +37,18 @@ def facing_signs(peaks: PeakSet) -> NDArray[np.int8]:
     -------
     (N,) +1 as given, -1 to be mirrored. All +1 without mirrored peaks or a sketch.
     """
-    if peaks.mirrored is None or peaks.sketch is None:
+    if peaks.n_views == 1 or len(peaks) == 0:
         return np.ones(len(peaks), dtype=np.int8)
-    signs = mirror_signs(peaks.sketch)
-    given, other = (_upper_lean(p[-1], peaks.input_size) for p in (peaks.peaks, peaks.mirrored))
-    faces_right = np.sum(signs * (given - other)) > 0
+    sketches: list[F4] = []
+    turns: list[F8] = []  # how much further right the upper half lies as given than mirrored
+    for group in peaks.groups():
+        if group.mirrored is None or group.sketch is None:
+            return np.ones(len(peaks), dtype=np.int8)
+        given, other = (_upper_lean(p[-1], peaks.input_size) for p in (group.peaks, group.mirrored))
+        turns.append(given - other)
+        sketches.append(group.sketch)
+    signs = mirror_signs(sketches)
+    faces_right = np.sum(signs * np.concatenate(turns)) > 0
     return -signs if faces_right else signs
 
 
@@ -54,58 +67,75 @@ def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
     return lean
 
 
-def mirror_signs(sketch: F4) -> NDArray[np.int8]:
+def mirror_signs(sketches: Sequence[F4]) -> NDArray[np.int8]:
     """Choose orientations that make photos agree: z that maximises z' K z with K = sketch sketch'.
 
     The signs of the leading eigenvector of K, by power iteration, then sweeps z <- sign(K z), one
-    photo at a time, until nothing changes. Sums run in a fixed order.
+    photo at a time, until nothing changes. Of more than `MOST_PHOTOS`, as many are taken at even
+    distances; the others then get the sign by which they agree with the sum of these.
 
     Parameters
     ----------
-    sketch
-        (N, D) a random projection of what changes sign when a photo is mirrored.
+    sketches
+        (n, D) of each group of photos, N in all: a random projection of what changes sign when a
+        photo is mirrored.
 
     Returns
     -------
     (N,) +1 or -1. -z is as good as z; the first photo that is not symmetric has +1.
     """
-    check_shape("sketch", sketch, (None, None))
-    n = len(sketch)
+    for sketch in sketches:
+        check_shape("sketch", sketch, (None, sketches[0].shape[-1]))
+    n = sum(len(sketch) for sketch in sketches)
     if n == 0:
         return np.ones(0, dtype=np.int8)
-    gram = _gram(sketch)
-    signs = _sweep(gram, np.where(_leading(gram) < 0, -1, 1).astype(np.int8))
-    moved = np.flatnonzero(np.diagonal(gram) > 0)
+    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
+    with one_blas_thread():
+        chosen = _rows(sketches, sample)
+        gram = _gram(chosen)
+        agreed = _sweep(gram, np.where(_leading(gram) < 0, -1, 1).astype(np.int8))
+        if len(sample) < n:
+            common = agreed @ chosen
+            facing = np.concatenate([sketch @ common for sketch in sketches])
+            signs = np.where(facing < 0, -1, 1).astype(np.int8)
+            signs[sample] = agreed
+        else:
+            signs = agreed
+    moved = np.flatnonzero(np.concatenate([sketch.any(axis=1) for sketch in sketches]))
     return signs * signs[moved[0]] if len(moved) else signs
 
 
-@jit(parallel=True)
-def _gram(sketch: F4) -> F8:
-    n, size = sketch.shape
-    gram = np.zeros((n, n))
-    for i in prange(n):
-        for j in range(n):
-            total = 0.0
-            for d in range(size):
-                total += float(sketch[i, d]) * float(sketch[j, d])
-            gram[i, j] = total
+def _rows(sketches: Sequence[F4], photos: NDArray[np.int64]) -> F4:
+    """Return the sketches of some photos, given by rising index."""
+    first = np.cumsum([0, *(len(sketch) for sketch in sketches)])
+    return np.concatenate(
+        [
+            sketch[photos[(photos >= first[g]) & (photos < first[g + 1])] - first[g]]
+            for g, sketch in enumerate(sketches)
+        ]
+    )
+
+
+def _gram(rows: F4) -> F8:
+    """Return all inner products in float64, of some rows at a time: the others stay float32."""
+    blocks = [slice(first, first + _BLOCK) for first in range(0, len(rows), _BLOCK)]
+    gram = np.empty((len(rows), len(rows)))
+    for a in blocks:
+        own = rows[a].astype(np.float64)
+        for b in blocks:
+            gram[a, b] = own @ rows[b].astype(np.float64).T
     return gram
 
 
-@jit
 def _leading(gram: F8) -> F8:
     """Return the leading eigenvector, scaled to largest entry 1 (K has no negative eigenvalue)."""
-    n = len(gram)
     # An even start could be orthogonal to the answer; a fixed uneven one is not, in practice.
-    vector = np.array([1.0 + np.sin(12.9898 * (i + 1)) for i in range(n)])
+    vector: F8 = 1.0 + np.sin(12.9898 * np.arange(1, len(gram) + 1))
     for _ in range(_POWER_STEPS):
-        image = np.zeros(n)
-        for i in range(n):
-            for j in range(n):
-                image[i] += gram[i, j] * vector[j]
+        image: F8 = gram @ vector
         size = np.abs(image).max()
         if size == 0.0:
-            return vector
+            break
         image /= size
         if np.abs(image - vector).max() < 1e-12:
             return image
@@ -113,19 +143,14 @@ def _leading(gram: F8) -> F8:
     return vector
 
 
-@jit
 def _sweep(gram: F8, signs: NDArray[np.int8]) -> NDArray[np.int8]:
-    n = len(gram)
+    current = signs.astype(np.float64)
+    others = gram - np.diag(np.diagonal(gram))
     for _ in range(_SWEEPS):
-        changed = False
-        for i in range(n):
-            field = 0.0
-            for j in range(n):
-                if j != i:
-                    field += gram[i, j] * signs[j]
-            if field * signs[i] < 0.0:
-                signs[i] = -signs[i]
-                changed = True
-        if not changed:
+        before = current.copy()
+        for i, row in enumerate(others):
+            if (row @ current) * current[i] < 0.0:
+                current[i] = -current[i]
+        if np.array_equal(before, current):
             break
-    return signs
+    return current.astype(np.int8)

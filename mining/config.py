@@ -16,8 +16,8 @@ class MiningConfig:
     Attributes
     ----------
     density_top, density
-        Nodes per map cell of each filter, in the layers of the coarsest grid and in the others
-        (N_L,d of the paper: .1 and .05).
+        Nodes per map cell of each filter to begin with, in the layers of the coarsest grid and in
+        the others. Half of the paper's N_L,d: more come to lie together and are merged.
     pose_rank
         Q, how many numbers a photo's pose has. 0 mines without poses.
     pose_terms
@@ -31,7 +31,7 @@ class MiningConfig:
     n_candidates
         Upper nodes among which parents are looked for: those of highest score.
     parent_rounds
-        How often parents are chosen anew, at most: choices can cycle.
+        How often parents are chosen.
     spread_start, spread_top, spread
         s, the standard deviation of a node's position about its prediction: where nothing is known
         but its mean position, where the pose is, and where it has parents. Shares of the input's
@@ -48,21 +48,21 @@ class MiningConfig:
         A block ends when a step adds less than this share of what the block has added so far.
     """
 
-    density_top: float = 0.1
-    density: float = 0.05
+    density_top: float = 0.05
+    density: float = 0.025
     pose_rank: int = 4
     pose_terms: int = 20
     pose_penalty: float = 3.0
     pose_rounds: int = 2
     n_parents: int = 15
-    n_candidates: int = 1000
+    n_candidates: int = 600
     parent_rounds: int = 2
     spread_start: float = 0.25
     spread_top: float = 0.125
     spread: float = 0.1
     merge: float = 0.05
     pull: float = 0.25
-    max_iter: int = 8
+    max_iter: int = 6
     tol: float = 0.02
 
     def __post_init__(self) -> None:

@@ -1,49 +1,66 @@
-"""EM of one layer's mixtures under a fixed prior: steps, objective, stopping rule."""
+"""EM of some filters' mixtures under a fixed prior, and where their nodes are then."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import F4, F8, I4, Peaks
+from explgraph.structures import F4, F8, I1, I4, NONE, U1, PeakBlock, Peaks
 
 from . import _kernels
 from .parents import Prior
 
 I8 = NDArray[np.int64]
 
-_TINY = 1e-12
-_LEAST_NOISE = 1e-6  # a peak out of every node's reach keeps a finite likelihood
 _FIRST_NOISE = 0.1
 
 
 class PeakColumns(NamedTuple):
-    """One layer's peaks, filters first: ``weight (C, N, K)``, ``yx (C, N, K, 2)``."""
+    """Peaks of C filters, one photo beside the other: ``weight (C, K, N)``, ``yx (C, 2, K, N)``."""
 
     weight: F4
     yx: F4
 
     @classmethod
-    def of(cls, peaks: Peaks) -> PeakColumns:
-        """Put the filters of a layer's peaks first."""
-        # Always copies: Numba would compile everything again for a read-only view.
-        return cls(
-            np.array(np.swapaxes(peaks.weight, 0, 1), order="C"),
-            np.array(np.swapaxes(peaks.yx, 0, 1), order="C"),
+    def gather(cls, block: PeakBlock, first: int, last: int, mirrored: U1) -> Self:
+        """Take filters ``first`` to ``last`` - 1 of a layer; ``mirrored (N,)`` says which way."""
+        n, _, k = block.weight.shape
+        columns = cls(
+            np.empty((last - first, k, n), dtype=np.float32),
+            np.empty((last - first, 2, k, n), dtype=np.float32),
         )
+        _kernels.gather(*block[:4], mirrored, first - block.first, *columns)
+        return columns
+
+    @classmethod
+    def of(cls, peaks: Peaks) -> Self:
+        """Take all filters of a layer, photos as given."""
+        block = PeakBlock(peaks.weight, peaks.yx, peaks.weight, peaks.yx, 0)
+        as_given = np.zeros(len(peaks), dtype=np.uint8)
+        return cls.gather(block, 0, peaks.layer.channels, as_given)
 
     @property
     def n_images(self) -> int:
         """N."""
-        return int(self.weight.shape[1])
+        return int(self.weight.shape[2])
+
+
+class Nodes(NamedTuple):
+    """A `Mixture` as the kernels take it."""
+
+    start: I8
+    mu: F8
+    weight: F8
+    noise: F8
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mixture:
-    """The mixtures of all C filters of a layer (Eq. 5), P nodes in all.
+    """The mixtures of C filters of a layer (Eq. 5), P nodes in all.
 
     Attributes
     ----------
@@ -66,9 +83,9 @@ class Mixture:
         return len(self.mu)
 
     @property
-    def columns(self) -> tuple[I8, F8, F8, F8]:
-        """start, mu, weight, noise: as the kernels take them."""
-        return self.start, self.mu, self.weight, self.noise
+    def nodes(self) -> Nodes:
+        """The same arrays, as the kernels take them."""
+        return Nodes(self.start, self.mu, self.weight, self.noise)
 
     @property
     def channel(self) -> I4:
@@ -82,9 +99,37 @@ class Mixture:
         weight = _normalised(self.weight[order], start)
         return Mixture(start, self.mu[order], weight, self.noise)
 
+    def filters(self, first: int, last: int) -> Mixture:
+        """Return filters ``first`` to ``last`` - 1 alone, as copies."""
+        rows = self.rows(first, last)
+        return Mixture(
+            self.start[first : last + 1] - rows.start,
+            self.mu[rows].copy(),
+            self.weight[rows].copy(),
+            self.noise[first:last].copy(),
+        )
+
+    def rows(self, first: int, last: int) -> slice:
+        """Return which nodes are those of filters ``first`` to ``last`` - 1."""
+        return slice(int(self.start[first]), int(self.start[last]))
+
     def moved(self, shift: F8) -> Mixture:
         """Move mean positions by (P, 2)."""
         return Mixture(self.start, self.mu + shift, self.weight, self.noise)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the mixture of the `Nodes` given by name."""
+        return cls(*(np.array(arrays[name]) for name in Nodes._fields))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Mixture]) -> Mixture:
+        """Put runs of filters together again."""
+        counts = np.concatenate([np.diff(part.start) for part in parts])
+        return cls(
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            *(np.concatenate([p.nodes[field] for p in parts]) for field in (1, 2, 3)),
+        )
 
     @classmethod
     def at(cls, places: F8, n_channels: int) -> Mixture:
@@ -98,99 +143,105 @@ class Mixture:
         )
 
 
-class Statistics(NamedTuple):
-    """What `_kernels.e_step` sums; see there."""
+class Fit(NamedTuple):
+    """What `_kernels.fit` finds: a mixture, its ``sums``, ``response`` and ``trace``; see there."""
 
-    objective: F8
-    noise_mass: F8
-    total_mass: F8
-    mass: F8
-    offer: F8
-    pull: F8
-    square: F8
+    mixture: Mixture
+    sums: F8
+    response: F8
+    trace: F8
+
+    @classmethod
+    def joined(cls, parts: Sequence[Fit]) -> Fit:
+        """Put runs of filters together."""
+        return cls(
+            Mixture.joined([part.mixture for part in parts]),
+            *(np.concatenate([part[field] for part in parts]) for field in (1, 2, 3)),
+        )
+
+    @property
+    def mass(self) -> F8:
+        """(P,) response that each node explains."""
+        mass: F8 = self.sums[:, _kernels.MASS]
+        return mass
+
+    @property
+    def spread(self) -> F8:
+        """(P,) standard deviation per axis about the predicted position, network pixels."""
+        mass = np.maximum(self.mass, np.finfo(np.float64).tiny)
+        spread: F8 = np.sqrt(self.sums[:, _kernels.SQUARE] / (2 * mass))
+        return spread
 
 
 class Inference(NamedTuple):
     """What `_kernels.infer` finds; see there."""
 
-    peak: NDArray[np.int8]
+    peak: I1
     score: F4
-    log_density: F4
-    gain: F8
+    predicted: F4
+    found: F4
+    gain: F4
 
+    def places(self, pull: float) -> F4:
+        """Return (P, 2, N) where nodes are, network pixels.
 
-def e_step(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Statistics:
-    """Return the statistics of the peaks under the mixture; ``area`` in square network pixels."""
-    return Statistics(*_kernels.e_step(*peaks, *mixture.columns, *prior, area))
+        ``pull`` of the way from where they are predicted to their peak; as predicted without one.
+        """
+        return self.predicted + np.float32(pull) * (self.found - self.predicted)
 
-
-def m_step(mixture: Mixture, stats: Statistics) -> Mixture:
-    """Return the parameters that maximise the minoriser of the objective: it cannot fall.
-
-    mu and pi_0 are weighted means. The shares pi_V of a photo are normalised there by Z = sum w
-    kappa; bounding log Z by its tangent gives w_V = R_V / sum_i (R_i kappa_iV / Z_i), without an
-    inner loop.
-    """
-    alive = (stats.mass > _TINY) & (stats.offer > 0)
-    weight = np.divide(stats.mass, stats.offer, out=np.zeros_like(stats.mass), where=alive)
-    mu = mixture.mu.copy()
-    mu[alive] = stats.pull[alive, :2] / stats.pull[alive, 2:]
-    fired = stats.total_mass > 0
-    noise = np.divide(stats.noise_mass, stats.total_mass, out=mixture.noise.copy(), where=fired)
-    return Mixture(
-        mixture.start,
-        mu,
-        _normalised(weight, mixture.start),
-        np.clip(noise, _LEAST_NOISE, 1.0 - _LEAST_NOISE),
-    )
+    def log_density(self, prior: Prior) -> F4:
+        """Return (P, N) log N(p; mu + nu, S^2 I) at the peak, or where the node is predicted."""
+        square = np.square(self.found - self.predicted).sum(axis=1)
+        half_precision = prior.half_precision[:, None]
+        log_density: F4 = np.log(half_precision / np.float32(np.pi)) - square * half_precision
+        return log_density
 
 
 def fit(
-    peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, *, max_iter: int, tol: float
-) -> tuple[Mixture, Statistics, list[float]]:
-    """Run EM under a fixed prior.
+    peaks: PeakColumns,
+    mixture: Mixture,
+    prior: Prior,
+    area: float,
+    *,
+    max_iter: int,
+    tol: float,
+    closing: bool = True,
+) -> Fit:
+    """Run EM under a fixed prior, filter by filter.
 
-    Stops after ``max_iter`` steps, or when a step adds less than ``tol`` times what all have added.
-
-    Returns
-    -------
-    The mixture, its statistics, and the objective (peak-weighted log-likelihood over uniform noise)
-    before each step and after the last one.
+    A filter stops after ``max_iter`` steps, or when a step adds less than ``tol`` times what all
+    have added. ``area`` is the network input's, square pixels. Without ``closing``, the statistics
+    are those before the last step, whose gain nobody asks for.
     """
-    stats = e_step(peaks, mixture, prior, area)
-    objective = [float(stats.objective.sum())]
-    for _ in range(max_iter):
-        mixture = m_step(mixture, stats)
-        stats = e_step(peaks, mixture, prior, area)
-        objective.append(float(stats.objective.sum()))
-        if objective[-1] - objective[-2] <= tol * (objective[-1] - objective[0]):
-            break
-    return mixture, stats, objective
+    channels, n_nodes = len(mixture.noise), len(mixture)
+    result = Fit(
+        Mixture.of(mixture.nodes._asdict()),
+        np.zeros((n_nodes, 5)),
+        np.zeros((channels, 2)),
+        np.zeros((channels, max_iter + 1)),
+    )
+    _kernels.fit(peaks, result.mixture.nodes, prior, area, max_iter, tol, closing, *result[1:])
+    return result
 
 
 def infer(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Inference:
     """Find each node in each photo."""
-    return Inference(*_kernels.infer(*peaks, *mixture.columns, *prior, area))
-
-
-def places(
-    peaks: PeakColumns, mixture: Mixture, prior: Prior, inference: Inference, pull: float
-) -> F4:
-    """Return (P, N, 2) where nodes are, network pixels.
-
-    ``pull`` of the way from where they are predicted to their peak; as predicted without one.
-    """
-    yx: F4 = _kernels.places(
-        peaks.yx, mixture.start, mixture.mu, prior.shift, inference.peak, float(pull)
+    n_nodes, n = len(mixture), peaks.n_images
+    result = Inference(
+        np.full((n_nodes, n), NONE, dtype=np.int8),
+        np.zeros((n_nodes, n), dtype=np.float32),
+        np.zeros((n_nodes, 2, n), dtype=np.float32),
+        np.zeros((n_nodes, 2, n), dtype=np.float32),
+        np.zeros((len(mixture.noise), n), dtype=np.float32),
     )
-    return yx
+    _kernels.infer(peaks, mixture.nodes, prior, area, *result)
+    return result
 
 
-def held_out_gain(
-    peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, stats: Statistics
-) -> F8:
+def held_out_gain(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float, sums: F8) -> F8:
     """Return (P,) the nodes' gain in log-likelihood over noise per photo, each held out in turn."""
-    gain: F8 = _kernels.held_out_gain(*peaks, *mixture.columns, *prior, area, stats.pull)
+    gain = np.zeros(len(mixture))
+    _kernels.held_out_gain(peaks, mixture.nodes, prior, area, sums, gain)
     return gain / np.float64(peaks.n_images)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from explgraph._jit import jit
@@ -20,10 +19,10 @@ from explgraph.errors import check_shape, require
 from explgraph.firing import fires
 from explgraph.graph import ExplanatoryGraph
 from explgraph.halves import first_half
-from explgraph.structures import F4, F8, Peaks, PeakSet
+from explgraph.structures import F4, F8, I1, I8, Peaks, PeakSet
+from explgraph.threads import map_ranges
 
 from ._math import bump, height
-from .em import I8
 from .matching import LayerMatch, match_peaks, walk_layers
 from .mine import oriented_peaks
 
@@ -38,6 +37,7 @@ STRAY_LIMIT = math.sqrt(0.5)
 _STRONG = 0.5  # of the response of the node's own peak
 _LEAST_NOISE = 1e-6  # as in EM: a peak out of every node's reach keeps a finite likelihood
 _BISECTIONS = 40
+_FILTERS = 16  # that one thread works on
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,8 @@ def node_kinds(graph: ExplanatoryGraph, peaks: PeakSet) -> NodeKinds:
     stray, places = np.ones(len(graph)), np.zeros(len(graph))
     for found in walk_layers(graph, _oriented(graph, peaks)):
         columns, start, rows = found.columns, found.mixture.start, found.rows
-        stray[rows] = _stray(*columns, start, _predicted(found), found.prior.var)
+        predicted, half_precision = found.inference.predicted, found.prior.half_precision
+        stray[rows] = _stray(*columns, start, predicted, half_precision)
         score = found.inference.score
         weight = np.where(fires(score, graph.score[rows]), score, 0).astype(np.float64)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
@@ -228,7 +229,7 @@ def shuffled_filters(graph: ExplanatoryGraph, *, seed: int = 0) -> tuple[I8, ...
 
 
 class _PeakOdds(NamedTuple):
-    """Peaks of layer ``layer``: ``response (C, N, K)``, and ``odds (C, N, K, 2)``.
+    """Peaks of layer ``layer``: ``response (C, K, N)``, and ``odds (C, K, N, 2)``.
 
     The density of a peak's place under the part nodes and under the texture nodes of its filter,
     over that of uniform noise, before pi_0 is applied: they are sum pi_V N(p) area / (1 - pi_0).
@@ -250,8 +251,8 @@ def _peak_odds(
         density = _densities(
             yx,
             found.mixture.start,
-            _predicted(found),
-            found.prior.var,
+            found.inference.predicted,
+            found.prior.half_precision,
             _node_shares(found),
             texture[found.rows],
         )
@@ -260,12 +261,7 @@ def _peak_odds(
 
 def _oriented(graph: ExplanatoryGraph, peaks: PeakSet) -> tuple[Peaks, ...]:
     """Return each photo's peaks the way that the graph explains better."""
-    return oriented_peaks(peaks, match_peaks(graph, peaks).mirrored.astype(np.int32))
-
-
-def _predicted(found: LayerMatch) -> F8:
-    """Return (P, N, 2) mu + nu."""
-    return found.mixture.mu[:, None] + found.prior.shift
+    return oriented_peaks(peaks, match_peaks(graph, peaks).mirrored)
 
 
 def _node_shares(found: LayerMatch) -> F8:
@@ -322,54 +318,70 @@ def _check_filters(graph: ExplanatoryGraph, filters: Sequence[I8] | None) -> Non
         )
 
 
-# CPU loops, parallel over filters as in `_kernels`: within a filter every sum runs in order.
+def _densities(
+    yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, texture: Flags
+) -> F8:
+    """Return (C, K, N, 2) sum share_V N(p; mu_V + nu_V, S_V^2 I) of part and of texture nodes.
 
+    ``yx (C, 2, K, N)``; nodes' ``predicted (P, 2, N)`` and ``share (P, N)``.
+    """
+    channels, _, n_peaks, n = yx.shape
+    density = np.zeros((channels, n_peaks, n, 2))
 
-@jit(parallel=True)
-def _densities(yx: F4, start: I8, predicted: F8, var: F4, share: F8, texture: Flags) -> F8:
-    """Return (C, N, K, 2) sum share_V N(p; mu_V + nu_V, S_V^2 I) of part and of texture nodes."""
-    channels, n, n_peaks, _ = yx.shape
-    density = np.zeros((channels, n, n_peaks, 2))
-    for c in prange(channels):
-        for v in range(start[c], start[c + 1]):
-            kind = 1 if texture[v] else 0
-            for i in range(n):
-                half_precision = 0.5 / var[v, i]
-                amplitude = share[v, i] * height(half_precision)
-                for k in range(n_peaks):
-                    dy = yx[c, i, k, 0] - predicted[v, i, 0]
-                    dx = yx[c, i, k, 1] - predicted[v, i, 1]
-                    density[c, i, k, kind] += amplitude * bump(dy, dx, half_precision)
+    def some(first: int, last: int) -> None:
+        arrays = (predicted, half_precision, share, texture, density[first:last])
+        _add_densities(yx[first:last], start[first : last + 1], *arrays)
+
+    map_ranges(some, channels, _FILTERS)
     return density
 
 
-@jit(parallel=True)
-def _stray(weight: F4, yx: F4, start: I8, predicted: F8, var: F4) -> F8:
-    """Return (P,) the stray of each node; 1 where no peak is within reach. See `node_kinds`."""
-    channels, n, n_peaks = weight.shape
-    stray = np.ones(len(predicted))
-    for c in prange(channels):
+# CPU loops over some filters: within a filter every sum runs in order.
+
+
+@jit
+def _add_densities(
+    yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, texture: Flags, density: F8
+) -> None:
+    channels, _, n_peaks, n = yx.shape
+    for c in range(channels):
         for v in range(start[c], start[c + 1]):
-            total, square = 0.0, 0.0
+            kind = 1 if texture[v] else 0
+            precision = half_precision[v]
+            for k in range(n_peaks):
+                for i in range(n):
+                    dy = yx[c, 0, k, i] - predicted[v, 0, i]
+                    dx = yx[c, 1, k, i] - predicted[v, 1, i]
+                    bell = height(precision) * bump(dy, dx, precision)
+                    density[c, k, i, kind] += share[v, i] * bell
+
+
+@jit
+def _stray(weight: F4, yx: F4, start: I8, predicted: F4, half_precision: F4) -> F8:
+    """Return (P,) the stray of each node; 1 where no peak is within reach. See `node_kinds`."""
+    channels, n_peaks, n = weight.shape
+    stray = np.ones(len(predicted))
+    for c in range(channels):
+        for v in range(start[c], start[c + 1]):
+            total, square = np.float64(0.0), np.float64(0.0)
             for i in range(n):
-                half_precision = 0.5 / var[v, i]
                 for k in range(n_peaks):
-                    dy = yx[c, i, k, 0] - predicted[v, i, 0]
-                    dx = yx[c, i, k, 1] - predicted[v, i, 1]
-                    near = weight[c, i, k] * bump(dy, dx, half_precision)
+                    dy = yx[c, 0, k, i] - predicted[v, 0, i]
+                    dx = yx[c, 1, k, i] - predicted[v, 1, i]
+                    near = weight[c, k, i] * bump(dy, dx, half_precision[v])
                     total += near
-                    square += near * (dy * dy + dx * dx) * half_precision
+                    square += near * (dy * dy + dx * dx) * half_precision[v]
             if total > 0.0:
                 stray[v] = math.sqrt(square / total)
     return stray
 
 
-@jit(parallel=True)
-def _places(response: F4, start: I8, peak: NDArray[np.int8], weight: F8, stable: Flags) -> F8:
+@jit
+def _places(response: F4, start: I8, peak: I1, weight: F8, stable: Flags) -> F8:
     """Return (P,) the places of each node, its photos' weights (P, N) adding up to 1."""
-    channels, n, n_peaks = response.shape
+    channels, n_peaks, n = response.shape
     places = np.zeros(len(peak))
-    for c in prange(channels):
+    for c in range(channels):
         taken = np.zeros(n_peaks, dtype=np.bool_)  # by stable nodes that fire there
         for i in range(n):
             taken[:] = False
@@ -378,7 +390,8 @@ def _places(response: F4, start: I8, peak: NDArray[np.int8], weight: F8, stable:
                     taken[peak[v, i]] = True
             for v in range(start[c], start[c + 1]):
                 if weight[v, i] > 0.0:
-                    places[v] += weight[v, i] * _count_places(response[c, i], taken, peak[v, i])
+                    own = response[c, :, i]
+                    places[v] += weight[v, i] * _count_places(own, taken, peak[v, i])
     return places
 
 

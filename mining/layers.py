@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from explgraph.structures import F4, F8, I4, LayerSpec, Peaks
+from explgraph.peak_source import PeakSource
+from explgraph.structures import F4, F8, I4, I8, U1, LayerSpec
 
 from .config import MiningConfig
-from .em import I8, Mixture, PeakColumns, Statistics, fit, held_out_gain, infer, places
-from .merging import merge_nodes
-from .parents import Prior, choose_parents, flat_prior, plain_prior, predict, surest
-from .pose import Poses, pose_shift
+from .em import Mixture, PeakColumns
+from .engine import Engine, Kernels
+from .filters import Filters, by_gain
+from .guides import Arrays, Block, Guide, Placed
+from .parents import Companions, surest
+from .pose import PoseBasis, Poses, Regressions
+
+T = TypeVar("T")
 
 
 class MinedLayer(NamedTuple):
-    """A layer's P nodes and what is known of them in the N mining photos.
+    """A layer's P nodes and what is known of them.
 
     Attributes
     ----------
@@ -31,10 +37,10 @@ class MinedLayer(NamedTuple):
         (P,) held-out gain in log-likelihood over noise.
     spread
         (P,) standard deviation per axis about the predicted position, network pixels.
-    displacement, score
-        (P, N, 2) p_V - mu_V, network pixels, and (P, N), of the mining photos.
+    score
+        (P,) mean over the photos of response times responsibility.
     objective
-        Of each EM block, its value before the first step and after each one.
+        (B, T + 1) of each EM block, its value before the first step and after each one.
     """
 
     mixture: Mixture
@@ -42,31 +48,35 @@ class MinedLayer(NamedTuple):
     parent: I4
     gain: F8
     spread: F8
-    displacement: F4
-    score: F4
-    objective: list[list[float]]
+    score: F8
+    objective: F8
 
-    @property
-    def yx(self) -> F4:
-        """(P, N, 2) p_V, network pixels."""
-        return self.displacement + self.mixture.mu.astype(np.float32)[:, None]
+    def arrays(self) -> Arrays:
+        """Return all of it by name."""
+        return {**self.mixture.nodes._asdict(), **dict(zip(_MINED, self[1:], strict=True))}
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Self:
+        """Return what `arrays` was made of."""
+        return cls(Mixture.of(arrays), *(np.array(arrays[name]) for name in _MINED))
+
+    @classmethod
+    def joined(cls, parts: Sequence[MinedLayer]) -> Self:
+        """Put runs of filters together."""
+        return cls(
+            Mixture.joined([part.mixture for part in parts]),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in _MINED),
+        )
 
 
-class Block(NamedTuple):
-    """An EM block's outcome: nodes, what predicts them, and the statistics under it."""
-
-    mixture: Mixture
-    node_pose: F4
-    parent: I4
-    prior: Prior
-    stats: Statistics
+_MINED = MinedLayer._fields[1:]
 
 
-class Placed(NamedTuple):
-    """Where nodes are in the mining photos: ``displacement (P, N, 2)``, ``score (P, N)``."""
+class Above(NamedTuple):
+    """The nodes of the layer above among which parents are: their indices, and where they are."""
 
-    displacement: F4
-    score: F4
+    nodes: I8
+    placed: Placed
 
 
 def side_variance(share: float, input_size: tuple[int, int]) -> float:
@@ -78,81 +88,154 @@ def side_variance(share: float, input_size: tuple[int, int]) -> float:
 class LayerMiner:
     """Mines one layer in three steps: `start`, `follow` the poses, `finish` under the layer above.
 
-    The steps share the layer's peaks and record the objective.
+    Each step goes once through the filters, some at a time, and does with a filter
+    all that needs its own peaks alone. Nothing of the size of nodes times photos is kept but where
+    the surest nodes are, for the layer below.
+
+    Attributes
+    ----------
+    source, index
+        Peaks of N photos, and which of their layers this is.
+    mirrored
+        (N,) 1 for photos that are seen mirrored.
+    engine
+        What computes, for these photos.
+    objective
+        Of each EM block so far, as in `MinedLayer`.
     """
 
-    layer: LayerSpec
-    peaks: PeakColumns
-    input_size: tuple[int, int]
+    source: PeakSource
+    index: int
+    mirrored: U1
     config: MiningConfig
-    objective: list[list[float]] = field(default_factory=list)
+    engine: Engine
+    objective: list[F8] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, peaks: Peaks, input_size: tuple[int, int], config: MiningConfig) -> LayerMiner:
-        """Prepare to mine a layer."""
-        return cls(peaks.layer, PeakColumns.of(peaks), input_size, config)
+    @property
+    def layer(self) -> LayerSpec:
+        """The layer."""
+        return self.source.layers[self.index]
+
+    def columns(self, first: int, last: int) -> PeakColumns:
+        """Return the peaks of filters ``first`` to ``last`` - 1, all photos facing one way."""
+        block = self.source.block(self.index, first, last)
+        return PeakColumns.gather(block, first, last, self.mirrored)
+
+    def block(self, mixture: Mixture, node_pose: F4, pose: F4, spread: float) -> Block:
+        """Return nodes that the photos' ``pose (N, Q)`` predicts."""
+        parent = np.zeros((len(mixture), 0), dtype=np.int32)
+        return Block(mixture, Guide(self._variance(spread), pose, node_pose, parent))
 
     def start(self, density: float, rng: np.random.Generator) -> Block:
         """Fit nodes from random cells, knowing nothing of where they are in a photo."""
         mixture = Mixture.at(self._first_places(density, rng), self.layer.channels)
-        n = len(mixture)
-        variance = side_variance(self.config.spread_start, self.input_size)
-        return self._settle(
-            mixture,
-            np.zeros((n, 2, 0), dtype=np.float32),
-            np.zeros((n, 0), dtype=np.int32),
-            flat_prior(n, self.peaks.n_images, variance),
-        )
+        still = np.zeros((len(mixture), 2, 0), dtype=np.float32)
+        nowhere = np.zeros((len(self.source), 0), dtype=np.float32)
 
-    def follow(self, block: Block, poses: Poses, index: int, spread: float) -> Block:
-        """Fit nodes that move with the photos' pose; this is layer ``index`` of the poses."""
-        mixture = block.mixture.moved(poses.constant[index])
-        node_pose = poses.node[index]
-        prior = plain_prior(
-            pose_shift(poses.pose, node_pose), side_variance(spread, self.input_size)
-        )
-        return self._settle(mixture, node_pose, block.parent, prior)
+        block = self.block(mixture, still, nowhere, self.config.spread_start)
+        return Block.joined(self._by_filters(block, _fit_and_merge))
 
-    def finish(self, block: Block, above: MinedLayer | None) -> MinedLayer:
-        """Merge nodes, choose parents, drop what gains nothing over noise, order by gain.
+    def regress(self, block: Block, basis: PoseBasis) -> Regressions:
+        """Regress where nodes are found on what the photos look like."""
+        code = basis.code
+
+        def some(filters: Filters) -> Regressions:
+            return filters.regress(code)
+
+        return Regressions.joined(self._by_filters(block, some))
+
+    def follow(self, block: Block, poses: Poses, spread: float) -> Block:
+        """Fit nodes that move with the photos' pose."""
+        mixture = block.mixture.moved(poses.constant[self.index])
+
+        moved = self.block(mixture, poses.node[self.index], poses.pose, spread)
+        return Block.joined(self._by_filters(moved, _fit_and_merge))
+
+    def finish(self, block: Block, above: Above | None) -> MinedLayer:
+        """Choose parents, drop what gains nothing over noise, order by gain.
 
         The best node of a filter stays whatever it gains: a filter without nodes would be missing
         from all that the graph says of the network. Without parents in the configuration the layer
         above is not looked at.
         """
-        block = self._merge(block)
-        if above is not None and len(above.mixture) and self.config.n_parents > 0:
-            block = self._link(block, above)
-        gain = self._gain(block)
-        order = _by_gain(block.mixture, gain)
-        order = order[block.stats.mass[order] > 0]  # the others explain nothing at all
-        best = np.diff(block.mixture.channel[order], prepend=-1) > 0
-        block = self._keep(block, order[best | (gain[order] > 0)])
-        gain = self._gain(block)
-        placed = self.place(block, self.config.pull)
-        mass = np.maximum(block.stats.mass, np.finfo(np.float64).tiny)
-        order = _by_gain(block.mixture, gain)
-        return MinedLayer(
-            mixture=block.mixture.select(order),
-            node_pose=block.node_pose[order],
-            parent=block.parent[order],
-            gain=gain[order],
-            spread=np.sqrt(block.stats.square / (2 * mass))[order],
-            displacement=placed.displacement[order],
-            score=placed.score[order],
-            objective=self.objective,
-        )
+        if above is not None and (len(above.nodes) == 0 or self.config.n_parents == 0):
+            above = None
+        upper, variance = above and above.placed, self._variance(self.config.spread)
+        companions = upper and Companions.of(*upper)
 
-    def place(self, block: Block, pull: float) -> Placed:
-        """Find the nodes in the mining photos; ``pull`` as in `em.places`."""
-        found = infer(self.peaks, block.mixture, block.prior, self._area)
-        yx = places(self.peaks, block.mixture, block.prior, found, pull)
-        yx -= block.mixture.mu.astype(np.float32)[:, None]
-        return Placed(yx, found.score)
+        def some(filters: Filters) -> MinedLayer:
+            if upper is None or companions is None:
+                fitted = filters.settle()
+            else:
+                for left in reversed(range(self.config.parent_rounds)):
+                    filters.link(upper, companions, variance)
+                    fitted = filters.settle(closing=left == 0)
+            filters.prune(fitted)
+            fitted = filters.settle()
+            gain = filters.gain(fitted)
+            mixture, guide = filters.block
+            order = by_gain(mixture, gain)
+            return MinedLayer(
+                mixture=mixture.select(order),
+                node_pose=guide.node_pose[order],
+                parent=guide.parent[order],
+                gain=gain[order],
+                spread=fitted.spread[order],
+                score=filters.score()[order],
+                objective=np.zeros((0, 0)),
+            )
 
-    @property
-    def _area(self) -> float:
-        return float(self.input_size[0] * self.input_size[1])
+        mined = MinedLayer.joined(self._by_filters(block, some))
+        parent = mined.parent if above is None else above.nodes[mined.parent].astype(np.int32)
+        return mined._replace(parent=parent, objective=np.stack(self.objective))
+
+    def above(self, mined: MinedLayer, poses: F4, above: Above | None) -> Above:
+        """Return what the layer below needs of this one, once it is mined.
+
+        ``poses (N, Q)`` of the photos, and the ``above`` that this layer was finished with.
+        """
+        nodes = surest(mined.score, self.config.n_candidates)
+        chosen = np.zeros(len(mined.mixture), dtype=np.bool_)
+        chosen[nodes] = True
+        block = Block(mined.mixture, self._guide(mined, poses, above))
+
+        def some(filters: Filters) -> Placed:
+            return filters.place(np.flatnonzero(chosen[filters.rows]))
+
+        return Above(nodes, Placed.joined(self._by_filters(block, some)))
+
+    def _guide(self, mined: MinedLayer, poses: F4, above: Above | None) -> Guide:
+        """Return what predicts the nodes of the finished layer."""
+        config = self.config
+        spread = config.spread_top if poses.shape[1] > 0 else config.spread_start
+        if above is None or mined.parent.shape[1] == 0:
+            return Guide(self._variance(spread), poses, mined.node_pose, mined.parent)
+        parent = np.searchsorted(above.nodes, mined.parent).astype(np.int32)
+        return Guide(self._variance(config.spread), poses, mined.node_pose, parent, above.placed)
+
+    def _by_filters(self, block: Block, task: Callable[[Filters], T]) -> list[T]:
+        """Run a task on some filters at a time."""
+        objectives: dict[int, list[F8]] = {}
+
+        def some(first: int, last: int, kernels: Kernels) -> T:
+            filters = Filters(
+                kernels,
+                block.filters(first, last),
+                block.mixture.rows(first, last),
+                self.source.input_size,
+                self.config,
+            )
+            result = task(filters)
+            objectives[first] = filters.objective
+            return result
+
+        results = self.engine.by_filters(self.index, block.mixture, some)
+        parts = [objectives[first] for first in sorted(objectives)]
+        self.objective += [np.sum(traces, axis=0) for traces in zip(*parts, strict=True)]
+        return results
+
+    def _variance(self, spread: float) -> float:
+        return side_variance(spread, self.source.input_size)
 
     def _first_places(self, density: float, rng: np.random.Generator) -> F8:
         """Return (C * n, 2) centres of distinct random cells, n in each filter."""
@@ -165,57 +248,8 @@ class LayerMiner:
         places: F8 = np.array(self.layer.offset) + np.array(self.layer.stride) * grid
         return places
 
-    def _settle(self, mixture: Mixture, node_pose: F4, parent: I4, prior: Prior) -> Block:
-        """Run an EM block under a prior."""
-        mixture, stats, objective = fit(
-            self.peaks,
-            mixture,
-            prior,
-            self._area,
-            max_iter=self.config.max_iter,
-            tol=self.config.tol,
-        )
-        self.objective.append(objective)
-        return Block(mixture, node_pose, parent, prior, stats)
 
-    def _merge(self, block: Block) -> Block:
-        """Make nodes of a filter that have come to lie together one."""
-        radius = self.config.merge * min(self.input_size)
-        mixture, keep = merge_nodes(block.mixture, radius)
-        return self._keep(block, keep, mixture) if len(keep) < len(block.mixture) else block
-
-    def _keep(self, block: Block, nodes: I8, mixture: Mixture | None = None) -> Block:
-        """Fit some of the nodes again without the others."""
-        return self._settle(
-            block.mixture.select(nodes) if mixture is None else mixture,
-            block.node_pose[nodes],
-            block.parent[nodes],
-            block.prior.take(nodes),
-        )
-
-    def _link(self, block: Block, above: MinedLayer) -> Block:
-        """Choose parents and run a block under them, until the choice stays or rounds run out."""
-        candidates = surest(above.score, self.config.n_candidates)
-        upper = Placed(above.displacement[candidates], above.score[candidates])
-        variance = side_variance(self.config.spread, self.input_size)
-        for _ in range(self.config.parent_rounds):
-            choice = choose_parents(
-                *self.place(block, self.config.pull), *upper, self.config.n_parents
-            )
-            parent = candidates[choice].astype(np.int32)
-            if np.array_equal(parent, block.parent):
-                break
-            start = np.arange(len(parent) + 1, dtype=np.int64) * parent.shape[1]
-            prior = predict(
-                start, parent.ravel(), above.displacement, np.full(len(above.score), variance)
-            )
-            block = self._settle(block.mixture, block.node_pose, parent, prior)
-        return block
-
-    def _gain(self, block: Block) -> F8:
-        return held_out_gain(self.peaks, block.mixture, block.prior, self._area, block.stats)
-
-
-def _by_gain(mixture: Mixture, gain: F8) -> I8:
-    """Return node indices by filter, then falling gain."""
-    return np.lexsort((np.arange(len(gain)), -gain, mixture.channel))
+def _fit_and_merge(filters: Filters) -> Block:
+    filters.settle(closing=False)
+    filters.merge()
+    return filters.block

@@ -6,24 +6,38 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explgraph.errors import ExplGraphError, require
 from explgraph.graph import ExplanatoryGraph, graph_hash
 from explgraph.matches import Matches, Views
-from explgraph.structures import F4, F8, I1, I4, NONE, Peaks, PeakSet, look_layer
+from explgraph.structures import (
+    F4,
+    F8,
+    I1,
+    I4,
+    I8,
+    NONE,
+    U1,
+    PeakBlock,
+    Peaks,
+    PeakSet,
+    look_layer,
+)
+from explgraph.threads import map_ranges
 
 from .config import MiningConfig
-from .em import I8, Inference, Mixture, PeakColumns, infer, places
+from .em import Inference, Mixture, PeakColumns, infer
 from .layers import side_variance
 from .parents import Prior, plain_prior, predict
 from .pose import PoseMap, pose_shift
+
+_FILTERS = 16  # that one thread works on
 
 
 class Found(NamedTuple):
     """All P nodes in N photos of one orientation.
 
-    ``yx (P, N, 2)`` network pixels, between prediction and peak, and ``peak_yx`` likewise, on the
+    ``yx (P, 2, N)`` network pixels, between prediction and peak, and ``peak_yx`` likewise, on the
     peak; ``score``, ``log_density``, ``peak (P, N)``; ``gain (N,)`` the log-likelihood of each
     photo's peaks over uniform noise, per unit of response.
     """
@@ -35,12 +49,17 @@ class Found(NamedTuple):
     peak: I1
     gain: F8
 
+    @classmethod
+    def joined(cls, parts: Sequence[Found]) -> Found:
+        """Put groups of photos together."""
+        return cls(*(np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)))
+
 
 class LayerMatch(NamedTuple):
     """The P_l nodes of one layer in N photos, and the mixture in which they were found.
 
     ``layer`` its index; ``rows (P_l,)`` its nodes in the graph; ``columns`` its peaks;
-    ``mixture`` and ``prior`` of its nodes; ``inference`` their peaks and scores; ``yx (P_l, N, 2)``
+    ``mixture`` and ``prior`` of its nodes; ``inference`` their peaks and scores; ``yx (P_l, 2, N)``
     where they are, network pixels.
     """
 
@@ -83,11 +102,12 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
         f"the peaks are of layers {[p.layer.name for p in peaks.peaks]} at {peaks.input_size}, the "
         f"graph has {[layer.name for layer in graph.layers]} at {graph.input_size}",
     )
-    chosen = find_nodes(graph, peaks.peaks)
+    groups = list(peaks.groups()) or [peaks]
+    chosen = find_nodes(graph, [group.peaks for group in groups])
     seen = [chosen]
     mirrored = np.zeros(len(peaks), dtype=np.uint8)
     if peaks.mirrored is not None:
-        other = find_nodes(graph, peaks.mirrored)
+        other = find_nodes(graph, [group.mirrored or group.peaks for group in groups])
         seen.append(other)
         mirrored = (other.gain > chosen.gain).astype(np.uint8)
         chosen = _choose(chosen, other, mirrored)
@@ -117,29 +137,41 @@ def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
         layer=peaks.layers[look_layer(peaks.layers)],
         input_size=peaks.input_size,
         frames=peaks.frames,
-        yx=np.stack([np.swapaxes(found.peak_yx, 0, 1) for found in seen], axis=1),
+        yx=np.stack([found.peak_yx.transpose(2, 0, 1) for found in seen], axis=1),
         score=np.stack([found.score.T for found in seen], axis=1),
         gain=np.stack([found.gain for found in seen], axis=1),
         maps=peaks.maps,
     )
 
 
-def find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
-    """Infer all nodes, layer by layer from the top down, in photos of one orientation."""
+def find_nodes(graph: ExplanatoryGraph, groups: Sequence[tuple[Peaks, ...]]) -> Found:
+    """Infer all nodes, layer by layer from the top down, in groups of photos of one orientation."""
+    return Found.joined([_find_nodes(graph, peaks) for peaks in groups])
+
+
+def find_places(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> tuple[F4, F4]:
+    """Return (P, 2, N) where nodes are, network pixels, and (P, N) their scores."""
+    found = sorted(walk_layers(graph, peaks), key=lambda layer: layer.layer)
+    return (
+        np.concatenate([layer.yx for layer in found]),
+        np.concatenate([layer.inference.score for layer in found]),
+    )
+
+
+def _find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
     n = len(peaks[0])
     shape = (len(graph), n)
-    yx, peak_yx = (np.zeros((*shape, 2), dtype=np.float32) for _ in range(2))
+    yx, peak_yx = (np.zeros((len(graph), 2, n), dtype=np.float32) for _ in range(2))
     score, log_density = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     peak = np.full(shape, NONE, dtype=np.int8)
     gain, response = np.zeros(n), np.zeros(n)
     for found in walk_layers(graph, peaks):
-        yx[found.rows] = found.yx
-        peak_yx[found.rows] = places(*found[2:6], pull=1.0)
-        score[found.rows] = found.inference.score
-        log_density[found.rows] = found.inference.log_density
-        peak[found.rows] = found.inference.peak
-        gain += found.inference.gain.sum(axis=0)
-        response += found.columns.weight.sum(axis=(0, 2), dtype=np.float64)
+        inference = found.inference
+        yx[found.rows], peak_yx[found.rows] = found.yx, inference.found
+        score[found.rows], peak[found.rows] = inference.score, inference.peak
+        log_density[found.rows] = inference.log_density(found.prior)
+        gain += inference.gain.sum(axis=0, dtype=np.float64)
+        response += found.columns.weight.sum(axis=(0, 1), dtype=np.float64)
     gain /= np.maximum(response, np.finfo(np.float64).tiny)
     return Found(yx, peak_yx, score, log_density, peak, gain)
 
@@ -158,21 +190,41 @@ def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[L
     ------
     Each layer, once the nodes above have said where its own are to be looked for.
     """
-    yx = np.zeros((len(graph), len(peaks[0]), 2), dtype=np.float32)
-    area = float(graph.input_size[0] * graph.input_size[1])
+    displacement = np.zeros((len(graph), 2, len(peaks[0])), dtype=np.float32)
     config = MiningConfig.from_json(graph.header.get("config", {}))
     pose = PoseMap(graph.pose_weight, graph.pose_offset)(peaks[-1], graph.input_size)
     for index in reversed(range(len(graph.layers))):
-        columns = PeakColumns.of(peaks[index])
         rows = np.flatnonzero(graph.node_layer == index)
         mixture = _mixture(graph, index, rows)
-        prior = _prior(graph, config, rows, pose, yx)
-        found = infer(columns, mixture, prior, area)
-        yx[rows] = places(columns, mixture, prior, found, config.pull)
-        yield LayerMatch(index, rows, columns, mixture, prior, found, yx[rows])
+        prior = _prior(graph, config, rows, pose, displacement)
+        columns, found = _infer(graph, peaks[index], mixture, prior)
+        yx = found.places(config.pull)
+        displacement[rows] = yx - graph.mu[rows, :, None]
+        yield LayerMatch(index, rows, columns, mixture, prior, found, yx)
 
 
-def _mixture(graph: ExplanatoryGraph, index: int, rows: NDArray[np.int64]) -> Mixture:
+def _infer(
+    graph: ExplanatoryGraph, peaks: Peaks, mixture: Mixture, prior: Prior
+) -> tuple[PeakColumns, Inference]:
+    """Find a layer's nodes, some filters in each thread."""
+    area = float(graph.input_size[0] * graph.input_size[1])
+    block = PeakBlock(peaks.weight, peaks.yx, peaks.weight, peaks.yx, 0)
+    as_given = np.zeros(len(peaks), dtype=np.uint8)
+
+    def some(first: int, last: int) -> tuple[PeakColumns, Inference]:
+        columns = PeakColumns.gather(block, first, last, as_given)
+        rows = slice(int(mixture.start[first]), int(mixture.start[last]))
+        own = Prior(*(array[rows] for array in prior))
+        return columns, infer(columns, mixture.filters(first, last), own, area)
+
+    columns, found = zip(*map_ranges(some, peaks.layer.channels, _FILTERS), strict=True)
+    return (
+        PeakColumns(*(np.concatenate(arrays) for arrays in zip(*columns, strict=True))),
+        Inference(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))),
+    )
+
+
+def _mixture(graph: ExplanatoryGraph, index: int, rows: I8) -> Mixture:
     counts = np.bincount(graph.node_channel[rows], minlength=graph.layers[index].channels)
     return Mixture(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -182,46 +234,39 @@ def _mixture(graph: ExplanatoryGraph, index: int, rows: NDArray[np.int64]) -> Mi
     )
 
 
-def _prior(graph: ExplanatoryGraph, config: MiningConfig, rows: I8, pose: F4, yx: F4) -> Prior:
+def _prior(
+    graph: ExplanatoryGraph, config: MiningConfig, rows: I8, pose: F4, displacement: F4
+) -> Prior:
     """Return the prior of a layer's nodes: from their parents, or else from the photos' pose.
 
-    ``pose (N, Q)``; ``yx (P, N, 2)`` all nodes, of which those above are found.
+    ``pose (N, Q)``; ``displacement (P, 2, N)`` of all nodes, of which those above are found.
     """
     first = int(rows[0]) if len(rows) else 0
     start = np.searchsorted(graph.edge_child, np.arange(first, first + len(rows) + 1))
     parent: I4 = graph.edge_parent[start[0] : start[-1]].copy()  # writable, as in mining
     spread = config.spread_top if pose.shape[1] > 0 else config.spread_start
     alone = plain_prior(
-        pose_shift(pose, graph.node_pose[rows]), side_variance(spread, graph.input_size)
+        pose_shift(pose, graph.node_pose[rows].copy()), side_variance(spread, graph.input_size)
     )
     if len(parent) == 0:
         return alone
-    displacement = yx - graph.mu[:, None]
     variance = side_variance(config.spread, graph.input_size)
-    prior = predict(start - start[0], parent, displacement, np.full(len(graph), variance))
-    orphan = (np.diff(start) == 0)[:, None]  # a subgraph may have lost a node's parents
-    return Prior(
-        np.where(orphan[..., None], alone.shift, prior.shift),
-        np.where(orphan, alone.var, prior.var),
-        np.where(orphan, alone.kappa, prior.kappa),
-    )
+    prior = predict(start - start[0], parent, displacement, variance)
+    orphan = np.diff(start) == 0  # a subgraph may have lost a node's parents
+    prior.shift[orphan] = alone.shift[orphan]
+    prior.half_precision[orphan] = alone.half_precision[orphan]
+    return prior
 
 
-def _choose(given: Found, other: Found, mirrored: NDArray[np.uint8]) -> Found:
+def _choose(given: Found, other: Found, mirrored: U1) -> Found:
+    """Take each photo the way that is explained better; photos are the last axis of all arrays."""
     flip = mirrored.astype(bool)
-    return Found(
-        np.where(flip[None, :, None], other.yx, given.yx),
-        np.where(flip[None, :, None], other.peak_yx, given.peak_yx),
-        np.where(flip[None], other.score, given.score),
-        np.where(flip[None], other.log_density, given.log_density),
-        np.where(flip[None], other.peak, given.peak),
-        np.where(flip, other.gain, given.gain),
-    )
+    return Found(*(np.where(flip, b, a) for a, b in zip(given, other, strict=True)))  # type: ignore[call-overload]
 
 
-def _in_photo(yx: F4, mirrored: NDArray[np.uint8], peaks: PeakSet) -> F4:
-    """Take (P, N, 2) network pixels of the chosen orientation to (N, P, 2) units of the photo."""
-    pixels = np.swapaxes(yx, 0, 1).astype(np.float64)
+def _in_photo(yx: F4, mirrored: U1, peaks: PeakSet) -> F4:
+    """Take (P, 2, N) network pixels of the chosen orientation to (N, P, 2) units of the photo."""
+    pixels = yx.transpose(2, 0, 1).astype(np.float64)
     flip = mirrored.astype(bool)
     pixels[flip, :, 1] = peaks.input_size[1] - pixels[flip, :, 1]
     frames = peaks.frames[:, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from explgraph._jit import jit
@@ -12,12 +11,12 @@ from explgraph.structures import F8
 from .em import I8, Mixture
 
 
-@jit(parallel=True)
+@jit
 def _absorb(start: I8, mu: F8, weight: F8, rank: I8, square: float) -> tuple[NDArray[np.bool_], F8]:
     """Go through each filter's nodes in the order of ``rank``; see `merge_nodes`."""
     kept = np.zeros(len(mu), dtype=np.bool_)
     total = weight.copy()
-    for c in prange(len(start) - 1):
+    for c in range(len(start) - 1):
         for i in range(start[c], start[c + 1]):
             v = rank[i]
             nearest, best = -1, square

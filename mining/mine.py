@@ -4,51 +4,66 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from explgraph import __version__
 from explgraph.errors import require
-from explgraph.firing import fires
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import I4, LayerSpec, Peaks, PeakSet
+from explgraph.peak_source import PeakSource
+from explgraph.stages import Stages
+from explgraph.structures import F4, I4, I8, U1, LayerSpec, Peaks, PeakSet
 
 from .align import facing_signs
 from .config import MiningConfig
-from .edges import edge_columns
-from .layers import Block, LayerMiner, MinedLayer
-from .pose import PoseMap, fit_poses, pose_basis
+from .described import described
+from .em import Mixture
+from .engine import Device, engine_for
+from .guides import Arrays, Block
+from .layers import Above, LayerMiner, MinedLayer
+from .pose import PoseBasis, PoseMap, Poses, fit_poses, pose_basis
 
 _log = logging.getLogger("explgraph")
 
 
 def mine_peaks(
-    peaks: PeakSet, *, config: MiningConfig | None = None, seed: int = 0
+    peaks: PeakSource,
+    *,
+    config: MiningConfig | None = None,
+    seed: int = 0,
+    stages: Stages | None = None,
+    device: Device = "cpu",
 ) -> ExplanatoryGraph:
     """Mine the explanatory graph of the photos whose peaks are given.
 
     Parameters
     ----------
     peaks
-        Of N >= 2 photos of one category. With mirrored peaks, all photos are first brought to one
-        orientation.
+        Of N >= 2 photos of one category: a `PeakSet`, or a spool. With mirrored peaks, all photos
+        are first brought to one orientation.
     config
         Hyper-parameters; None takes the defaults.
     seed
         Of the nodes' first positions.
+    stages
+        Where finished steps are kept, so that an interrupted run goes on from them.
+    device
+        "cpu", "cuda" (a GPU, with ``explgraph[cuda]``), or "auto": "cuda" where that works.
 
     Returns
     -------
-    The graph, L layers. Equal input gives equal bytes in its file, for any number of threads.
+    The graph, L layers. On the CPU equal input gives equal bytes in its file, for any number of
+    threads; a GPU gives the same up to rounding.
 
     Raises
     ------
     ExplGraphError
-        If there are fewer than two photos, the seed is negative, or no filter fires often enough
-        to gain anything.
+        If there are fewer than two photos, the seed is negative, the device cannot be used, or no
+        filter fires often enough to gain anything.
     """
     config = config or MiningConfig()
     require(
@@ -61,7 +76,7 @@ def mine_peaks(
         "what stays the same",
     )
     mirrored = orientation(peaks)
-    mined = mine_layers(oriented_peaks(peaks, mirrored), peaks.input_size, config, seed)
+    mined = mine_layers(peaks, mirrored, config, seed, stages, device)
     counts = [len(layer.mixture) for layer in mined.layers]
     require(
         sum(counts) > 0,
@@ -69,15 +84,24 @@ def mine_peaks(
     )
     for spec, count in zip(peaks.layers, counts, strict=True):
         _log.info("layer %s: %d nodes", spec.name, count)
-    return _assemble(peaks, mined, config, seed)
+    graph = _assemble(peaks, mined, config, seed)
+    return described(graph, oriented_groups(peaks, mirrored))
 
 
-def orientation(peaks: PeakSet) -> I4:
+def orientation(peaks: PeakSource) -> U1:
     """Return (N,) 1 for the photos to mirror so that all face the same way, 0 for the others."""
-    return (facing_signs(peaks) < 0).astype(np.int32)
+    return (facing_signs(peaks) < 0).astype(np.uint8)
 
 
-def oriented_peaks(peaks: PeakSet, mirrored: I4) -> tuple[Peaks, ...]:
+def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ...]]:
+    """Yield each group of photos' peaks, the way that ``mirrored (N,)`` says."""
+    first = 0
+    for group in peaks.groups():
+        yield oriented_peaks(group, mirrored[first : first + len(group)])
+        first += len(group)
+
+
+def oriented_peaks(peaks: PeakSet, mirrored: U1) -> tuple[Peaks, ...]:
     """Return each layer's peaks in the orientation that ``mirrored (N,)`` says."""
     if peaks.mirrored is None or not mirrored.any():
         return peaks.peaks
@@ -100,56 +124,115 @@ class Mined(NamedTuple):
 
 
 def mine_layers(
-    peaks: Sequence[Peaks], input_size: tuple[int, int], config: MiningConfig, seed: int
+    peaks: PeakSource,
+    mirrored: U1,
+    config: MiningConfig,
+    seed: int,
+    stages: Stages | None = None,
+    device: Device = "cpu",
 ) -> Mined:
-    """Mine L layers of oriented peaks: nodes, then poses, then parents from the top down."""
-    miners = [LayerMiner.of(p, input_size, config) for p in peaks]
-    coarsest = min(_cells(p.layer) for p in peaks)
-    blocks = [
-        miner.start(
-            config.density_top if _cells(miner.layer) == coarsest else config.density,
-            np.random.default_rng([seed, index]),
-        )
-        for index, miner in enumerate(miners)
-    ]
-    blocks, pose_map = _follow_poses(miners, blocks, peaks[-1], config)
-    mined: list[MinedLayer] = []
-    for miner, block in zip(reversed(miners), reversed(blocks), strict=True):
-        mined.append(miner.finish(block, mined[-1] if mined else None))
-    return Mined(tuple(mined[::-1]), pose_map)
+    """Mine L layers of photos that face one way: nodes, then poses, then parents, top down."""
+    engine = engine_for(device, peaks, mirrored)
+    miners = [LayerMiner(peaks, i, mirrored, config, engine) for i in range(len(peaks.layers))]
+    run = _Run(miners, len(peaks), config, seed, stages)
+    blocks, pose_map = run.blocks()
+    return Mined(run.layers(blocks), pose_map)
 
 
-def _follow_poses(
-    miners: Sequence[LayerMiner], blocks: Sequence[Block], top: Peaks, config: MiningConfig
-) -> tuple[list[Block], PoseMap]:
-    """Fit poses and the nodes under them, in turn, while the spread narrows."""
-    basis = pose_basis(top, miners[-1].input_size, config) if config.pose_rank > 0 else None
-    current = list(blocks)
-    if basis is None:
-        return current, PoseMap.none()
-    narrowing = config.spread_top / config.spread_start
-    for step in range(1, config.pose_rounds + 1):
-        placed = [miner.place(block, pull=1) for miner, block in zip(miners, current, strict=True)]
-        poses = fit_poses(
-            basis, [p.displacement for p in placed], [p.score for p in placed], config
-        )
-        spread = config.spread_start * narrowing ** (step / config.pose_rounds)
-        current = [
-            miner.follow(block, poses, index, spread)
-            for index, (miner, block) in enumerate(zip(miners, current, strict=True))
+class _Run:
+    """Mining step by step; steps that ``stages`` holds are not computed again."""
+
+    def __init__(
+        self,
+        miners: Sequence[LayerMiner],
+        n: int,
+        config: MiningConfig,
+        seed: int,
+        stages: Stages | None,
+    ) -> None:
+        self.miners, self.n = miners, n
+        self.config, self.seed, self.stages = config, seed, stages
+
+    def blocks(self) -> tuple[list[Block], PoseMap]:
+        """Return each layer's nodes and the map to poses, as they are before edges."""
+        still = np.zeros((self.n, 0), dtype=np.float32)
+        spread = self.config.spread_start
+        blocks = [
+            self._block(f"start.{miner.index}", miner, still, spread, partial(self._start, miner))
+            for miner in self.miners
         ]
-    return current, poses.map
+        basis = self._basis()
+        if basis is None:
+            return blocks, PoseMap.none()
+        narrowing = self.config.spread_top / self.config.spread_start
+        for step in range(1, self.config.pose_rounds + 1):
+            poses = self._poses(f"poses.{step}", blocks, basis)
+            spread = self.config.spread_start * narrowing ** (step / self.config.pose_rounds)
+            for i, miner in enumerate(self.miners):
+                follow = partial(miner.follow, blocks[i], poses, spread)
+                blocks[i] = self._block(f"follow.{step}.{i}", miner, poses.pose, spread, follow)
+        return blocks, poses.map
+
+    def layers(self, blocks: Sequence[Block]) -> tuple[MinedLayer, ...]:
+        """Return the finished layers, lowest first, from the top down."""
+        mined: list[MinedLayer] = []
+        above: Above | None = None
+        for miner, block in zip(reversed(self.miners), reversed(blocks), strict=True):
+            mined.append(self._finished(miner, block, above))
+            if miner.index > 0:
+                above = miner.above(mined[-1], block.guide.pose, above)
+        return tuple(mined[::-1])
+
+    def _stage(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        found = None if self.stages is None else self.stages.load(name)
+        if found is not None:
+            return found
+        arrays = compute()
+        if self.stages is not None:
+            self.stages.save(name, arrays)
+        return arrays
+
+    def _block(
+        self, name: str, miner: LayerMiner, pose: F4, spread: float, compute: Callable[[], Block]
+    ) -> Block:
+        arrays = self._stage(name, lambda: compute().arrays())
+        return miner.block(Mixture.of(arrays), np.array(arrays["node_pose"]), pose, spread)
+
+    def _finished(self, miner: LayerMiner, block: Block, above: Above | None) -> MinedLayer:
+        def compute() -> Arrays:
+            return miner.finish(block, above).arrays()
+
+        return MinedLayer.of(self._stage(f"mined.{miner.index}", compute))
+
+    def _start(self, miner: LayerMiner) -> Block:
+        coarsest = min(_cells(m.layer) for m in self.miners)
+        top = _cells(miner.layer) == coarsest
+        density = self.config.density_top if top else self.config.density
+        return miner.start(density, np.random.default_rng([self.seed, miner.index]))
+
+    def _basis(self) -> PoseBasis | None:
+        if self.config.pose_rank == 0:
+            return None
+        top = self.miners[-1]
+        return pose_basis(top.columns, top.layer, self.n, top.source.input_size, self.config)
+
+    def _poses(self, name: str, blocks: Sequence[Block], basis: PoseBasis) -> Poses:
+        def compute() -> Arrays:
+            pairs = zip(self.miners, blocks, strict=True)
+            moves = [miner.regress(block, basis) for miner, block in pairs]
+            return fit_poses(basis, moves, self.config).arrays()
+
+        return Poses.of(self._stage(name, compute))
 
 
 def _cells(layer: LayerSpec) -> int:
     return layer.grid[0] * layer.grid[1]
 
 
-def _assemble(peaks: PeakSet, found: Mined, config: MiningConfig, seed: int) -> ExplanatoryGraph:
+def _assemble(peaks: PeakSource, found: Mined, config: MiningConfig, seed: int) -> ExplanatoryGraph:
+    """Return the graph, but for what `described` fills in."""
     mined, pose_map = found
     offsets = np.cumsum([0, *(len(layer.mixture) for layer in mined)])
-    score = np.concatenate([layer.score for layer in mined])
-    mean_score = score.mean(axis=1)
     return ExplanatoryGraph(
         layers=peaks.layers,
         input_size=peaks.input_size,
@@ -162,13 +245,13 @@ def _assemble(peaks: PeakSet, found: Mined, config: MiningConfig, seed: int) -> 
         mu=np.concatenate([layer.mixture.mu for layer in mined]),
         spread=np.concatenate([layer.spread for layer in mined]),
         weight=np.concatenate([layer.mixture.weight for layer in mined]),
-        score=mean_score,
-        support=fires(score, mean_score).mean(axis=1),
+        score=np.concatenate([layer.score for layer in mined]),
+        support=np.zeros(offsets[-1], dtype=np.float32),
         gain=np.concatenate([layer.gain for layer in mined]),
         pose_weight=pose_map.weight,
         pose_offset=pose_map.offset,
         node_pose=np.concatenate([layer.node_pose for layer in mined]),
-        **edge_columns(mined, offsets),
+        **_edges(mined, offsets),
         header={
             **peaks.header,
             "config": config.to_json(),
@@ -188,3 +271,24 @@ def _part_numbers(layer: MinedLayer) -> I4:
     """Return each node's number in its filter, from 0 in their order (falling gain)."""
     mixture = layer.mixture
     return (np.arange(len(mixture)) - mixture.start[mixture.channel]).astype(np.int32)
+
+
+def _edges(mined: Sequence[MinedLayer], offsets: I8) -> dict[str, Any]:
+    """Return the edge arrays of the graph, of which only the ends are known yet."""
+    child = np.concatenate(
+        [
+            np.repeat(np.arange(len(layer.mixture)), layer.parent.shape[1]) + offsets[i]
+            for i, layer in enumerate(mined)
+        ]
+    )
+    parent = np.concatenate(
+        [layer.parent.ravel().astype(np.int64) + offsets[i + 1] for i, layer in enumerate(mined)]
+    )
+    unknown = np.zeros(len(child), dtype=np.float32)
+    return {
+        "edge_child": child,
+        "edge_parent": parent,
+        "edge_displacement": np.zeros((len(child), 2), dtype=np.float32),
+        "edge_spread": unknown,
+        "edge_coactivation": unknown,
+    }

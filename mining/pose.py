@@ -8,27 +8,32 @@ whole photo looks like predicts the part of its movement that it shares with the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numba import get_num_threads, prange
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 
 from explgraph._jit import jit
 from explgraph.errors import check_shape
 from explgraph.pooling import GRID, pool_peaks
-from explgraph.structures import F4, F8, Peaks
+from explgraph.structures import F4, F8, GROUP, LayerSpec, Peaks
+from explgraph.threads import map_ranges, one_blas_thread
 
 from .config import MiningConfig
+from .em import PeakColumns
+
+MOST_PHOTOS = 1000
+"""Photos whose components are looked for; the others are seen by what these have shown."""
+
+MOST_WEIGHT = 3.0
+"""Of a photo in a node's regression, where the mean is 1."""
 
 _CHANNELS = 64  # pooled at a time: bounds the memory
-_NODES = 2048  # regressions that one thread solves alone
+_PHOTOS = 32  # projected by one thread
 _PHOTOS_PER_TERM = 5
 _LEAST_VARIANCE = 1e-9  # of a component, per photo: below, photos differ by rounding
-_MOST_WEIGHT = 3.0  # of a photo in a node's regression, where the mean is 1
 _CONSTANT_PENALTY = 1e-2  # a node that is seen nowhere stays where it is
 _TINY = np.finfo(np.float64).tiny
 
@@ -73,7 +78,8 @@ class PoseMap:
         first = 0
         for pooled in _pooled(peaks, input_size):
             last = first + pooled.shape[1]
-            _project(pooled, self.weight[first:last].astype(np.float64), product, square)
+            weight = self.weight[first:last].astype(np.float64)
+            _project_all(pooled, weight, product, square)
             first = last
         pose = product / np.sqrt(np.maximum(square, _TINY))[:, None] - self.offset
         return np.where(square[:, None] > 0, pose, 0).astype(np.float32)
@@ -92,6 +98,31 @@ class PoseBasis(NamedTuple):
     weight: F8
     offset: F8
 
+    @property
+    def code(self) -> F8:
+        """(N, R) components in units of the photos' own variation.
+
+        A component that photos hardly differ in has to move a node far to be believed.
+        """
+        return self.values * self.scale
+
+
+class Regressions(NamedTuple):
+    """What photos' components say of where P nodes are.
+
+    ``move (P, R, 2)`` pixels for one unit of each component of the code; ``constant (P, 2)``;
+    ``share (P,)`` the nodes' mean score: how much each counts among the others.
+    """
+
+    move: F8
+    constant: F8
+    share: F8
+
+    @classmethod
+    def joined(cls, parts: Sequence[Regressions]) -> Regressions:
+        """Put those of several runs of filters together."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
 
 class Poses(NamedTuple):
     """Poses of N photos and the nodes' displacement by them.
@@ -106,14 +137,44 @@ class Poses(NamedTuple):
     node: tuple[F4, ...]
     constant: tuple[F8, ...]
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it by name."""
+        arrays: dict[str, NDArray[Any]] = {"pose": self.pose}
+        arrays |= {"weight": self.map.weight, "offset": self.map.offset}
+        for i, (node, constant) in enumerate(zip(self.node, self.constant, strict=True)):
+            arrays |= {f"node.{i}": node, f"constant.{i}": constant}
+        return arrays
 
-def pose_basis(peaks: Peaks, input_size: tuple[int, int], config: MiningConfig) -> PoseBasis | None:
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return what `arrays` was made of."""
+        layers = range(sum(name.startswith("node.") for name in arrays))
+        return cls(
+            np.array(arrays["pose"]),
+            PoseMap(np.array(arrays["weight"]), np.array(arrays["offset"])),
+            tuple(np.array(arrays[f"node.{i}"]) for i in layers),
+            tuple(np.array(arrays[f"constant.{i}"]) for i in layers),
+        )
+
+
+def pose_basis(
+    columns: Callable[[int, int], PeakColumns],
+    layer: LayerSpec,
+    n: int,
+    input_size: tuple[int, int],
+    config: MiningConfig,
+) -> PoseBasis | None:
     """Find the principal components of the top layer's pooled peaks.
 
     Parameters
     ----------
-    peaks
-        Top layer, N photos that face one way. Those without peaks are left out, their values are 0.
+    columns
+        Gives the peaks of the top layer's filters first..last - 1 in the photos, facing one way.
+    layer
+        The top layer.
+    n
+        N photos. Those without peaks are left out, their values are 0. Of more than `MOST_PHOTOS`,
+        as many are taken at even distances; they show what there is to see.
     input_size
         (H_in, W_in), pixels.
     config
@@ -123,102 +184,197 @@ def pose_basis(peaks: Peaks, input_size: tuple[int, int], config: MiningConfig) 
     -------
     None where there are too few photos, or all look alike.
     """
-    with threadpool_limits(1):  # the same bytes for any number of threads
-        products = sum(
-            (pooled @ pooled.T for pooled in _pooled(peaks, input_size)),
-            start=np.zeros((len(peaks), len(peaks))),
-        )
-        length = np.sqrt(np.diagonal(products))
-        seen = np.flatnonzero(length > 0)
-        similarity = products[np.ix_(seen, seen)] / np.outer(length[seen], length[seen])
-        vectors, variances = _components(similarity, config.pose_terms)
-        if len(variances) == 0:
-            return None
-        vectors *= np.sqrt(len(peaks))  # orthonormal over the photos -> variance 1
-        # From photos to features: the components are sums of the photos' own rows.
-        rows = vectors / variances
-        scaled = np.zeros((len(peaks), len(variances)))
-        scaled[seen] = rows / length[seen, None]
-        weight = np.concatenate([pooled.T @ scaled for pooled in _pooled(peaks, input_size)])
-        values = np.zeros_like(scaled)
-        values[seen] = vectors
-        offset = (similarity @ rows).mean(axis=0)
+    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
+
+    def blocks() -> Iterator[PeakColumns]:
+        for first in range(0, layer.channels, _CHANNELS):
+            yield columns(first, min(first + _CHANNELS, layer.channels))
+
+    def pool(own: PeakColumns, photos: NDArray[np.int64]) -> F8:
+        yx, weight = own.yx[..., photos], own.weight[..., photos]
+        return pool_peaks(yx.transpose(3, 0, 2, 1), weight.transpose(2, 0, 1), input_size)
+
+    with one_blas_thread():
+        basis = _basis(lambda: (pool(own, sample) for own in blocks()), len(sample), config)
+        if basis is None or len(sample) == n:
+            return basis
+        product, square, row = np.zeros((n, len(basis.scale))), np.zeros(n), 0
+        for own in blocks():
+            weight = basis.weight[row : row + len(own.weight) * GRID**2]
+            for first in range(0, n, GROUP):
+                photos = np.arange(first, min(first + GROUP, n))
+                pooled = pool(own, photos)
+                product[photos] += pooled @ weight
+                square[photos] += np.square(pooled).sum(axis=1)
+            row += len(weight)
+    values = product / np.sqrt(np.maximum(square, _TINY))[:, None] - basis.offset
+    return basis._replace(values=np.where(square[:, None] > 0, values, 0))
+
+
+def _basis(pooled: Callable[[], Iterator[F8]], n: int, config: MiningConfig) -> PoseBasis | None:
+    """Return the basis of n photos, pooled as often as asked, some filters at a time."""
+    products = sum((block @ block.T for block in pooled()), start=np.zeros((n, n)))
+    length = np.sqrt(np.diagonal(products))
+    seen = np.flatnonzero(length > 0)
+    similarity = products[np.ix_(seen, seen)] / np.outer(length[seen], length[seen])
+    vectors, variances = _components(similarity, config.pose_terms)
+    if len(variances) == 0:
+        return None
+    vectors *= np.sqrt(n)  # orthonormal over the photos -> variance 1
+    # From photos to features: the components are sums of the photos' own rows.
+    rows = vectors / variances
+    scaled = np.zeros((n, len(variances)))
+    scaled[seen] = rows / length[seen, None]
+    weight = np.concatenate([block.T @ scaled for block in pooled()])
+    values = np.zeros_like(scaled)
+    values[seen] = vectors
+    offset = (similarity @ rows).mean(axis=0)
     return PoseBasis(values, np.sqrt(variances / variances.sum()), weight, offset)
 
 
-def fit_poses(
-    basis: PoseBasis,
-    displacement: Sequence[F4],
-    score: Sequence[F4],
-    config: MiningConfig,
-) -> Poses:
-    """Regress every node's displacement on the photos' components; keep what nodes have in common.
+class Ridge(NamedTuple):
+    """What all nodes' regressions on N photos' components have in common.
 
-    A ridge regression for each node, photos weighted by its score; then the Q directions in the
-    space of photos that carry most of what all regressions predict (reduced-rank regression).
+    ``design (N, T)`` the components and 1; ``outer (N, T (T + 1) / 2)`` products of its columns,
+    the lower triangle row by row; ``penalty (T (T + 1) / 2,)`` what is added to their sums.
+    """
+
+    design: F8
+    outer: F8
+    penalty: F8
+
+    @classmethod
+    def of(cls, code: F8, penalty: float) -> Self:
+        """Return those of a code (N, T - 1) whose squared coefficients get a penalty."""
+        n, terms = code.shape
+        design = np.concatenate([code, np.ones((n, 1))], axis=1)
+        low = np.tril_indices(terms + 1)
+        diagonal = np.diag([*[penalty] * terms, _CONSTANT_PENALTY])
+        return cls(design, design[:, low[0]] * design[:, low[1]], diagonal[low])
+
+
+def regress(code: F8, displacement: F4, score: F4, penalty: float) -> Regressions:
+    """Regress every node's displacement on the photos' components, with weights and a penalty.
+
+    Parameters
+    ----------
+    code
+        (N, R) of `PoseBasis`.
+    displacement, score
+        (P, 2, N) p_V - mu_V, and (P, N), the photos' weights.
+    penalty
+        Of the squared coefficients, against photos of weight 1.
+    """
+    ridge = Ridge.of(code, penalty)
+    share = score.mean(axis=1, dtype=np.float64)
+    weight = np.minimum(score / np.maximum(share, _TINY)[:, None], MOST_WEIGHT)
+    normal = weight @ ridge.outer + ridge.penalty
+    fitted = np.stack([(weight * displacement[:, axis]) @ ridge.design for axis in (0, 1)], axis=-1)
+    _solve(normal, fitted)
+    return Regressions(fitted[:, :-1], fitted[:, -1], share)
+
+
+def fit_poses(basis: PoseBasis, layers: Sequence[Regressions], config: MiningConfig) -> Poses:
+    """Keep what the nodes' movements have in common.
+
+    The Q directions in the space of photos that carry most of what all regressions predict
+    (reduced-rank regression).
 
     Parameters
     ----------
     basis
         Of N photos.
-    displacement, score
-        By layer, (P, N, 2) p_V - mu_V and (P, N).
+    layers
+        Each layer's regressions on ``basis.code``.
     config
-        ``pose_rank`` is Q, at most R; ``pose_penalty``.
+        ``pose_rank`` is Q, at most R.
     """
     terms = len(basis.scale)
-    # Components in units of the photos' own variation: a component that photos hardly differ in
-    # has to move a node far to be believed.
-    code = basis.values * basis.scale
-    moved, constants = [], []
+    moves = [r.move * basis.scale[:, None] for r in layers]  # for one unit of each component
     carried = np.zeros((terms, terms))
-    with threadpool_limits(1):  # the same bytes for any number of threads
-        for layer_displacement, layer_score in zip(displacement, score, strict=True):
-            fitted = _ridge(code, layer_displacement, layer_score, config.pose_penalty)
-            move = fitted[:, :-1] * basis.scale[:, None]  # for one unit of each component
-            share = layer_score.mean(axis=1, dtype=np.float64)
-            carried += np.einsum("p,pra,psa->rs", share, move, move)
-            moved.append(move)
-            constants.append(fitted[:, -1])
+    with one_blas_thread():
+        for move, regressions in zip(moves, layers, strict=True):
+            flat = move.transpose(0, 2, 1).reshape(-1, terms)
+            carried += (flat * np.repeat(regressions.share, 2)[:, None]).T @ flat
         axes = _upright(np.linalg.eigh(carried)[1][:, ::-1][:, : config.pose_rank])
         weight, offset = basis.weight @ axes, basis.offset @ axes
         return Poses(
             pose=(basis.values @ axes).astype(np.float32),
             map=PoseMap(weight.astype(np.float32), offset.astype(np.float32)),
             node=tuple(
-                np.einsum("pra,rq->paq", m, axes).astype(np.float32, order="C") for m in moved
+                np.ascontiguousarray(m.transpose(0, 2, 1) @ axes, dtype=np.float32) for m in moves
             ),
-            constant=tuple(constants),
+            constant=tuple(r.constant for r in layers),
         )
 
 
-@jit(parallel=True)
 def pose_shift(pose: F4, node: F4) -> F4:
-    """Return (P, N, 2) the displacement of nodes (P, 2, Q) in photos of pose (N, Q), pixels."""
-    shift = np.zeros((len(node), len(pose), 2), dtype=np.float32)
-    for v in prange(len(node)):
-        for i in range(len(pose)):
-            for axis in range(2):
-                total = 0.0
-                for q in range(pose.shape[1]):
-                    total += float(node[v, axis, q]) * float(pose[i, q])
-                shift[v, i, axis] = total
+    """Return (P, 2, N) the displacement of nodes (P, 2, Q) in photos of pose (N, Q), pixels."""
+    shift = np.zeros((len(node), 2, len(pose)), dtype=np.float32)
+    _shift(np.ascontiguousarray(pose.T), node, shift)
     return shift
 
 
-@jit(parallel=True)
+@jit
+def _shift(pose: F4, node: F4, shift: F4) -> None:
+    """Fill (P, 2, N) from poses (Q, N); a photo by itself, whatever lies beside it."""
+    for v in range(len(node)):
+        for axis in range(2):
+            own = shift[v, axis]
+            for q in range(len(pose)):
+                for i in range(len(own)):
+                    own[i] += node[v, axis, q] * pose[q, i]
+
+
+def _project_all(pooled: F8, weight: F8, product: F8, square: F8) -> None:
+    """Run `_project` on all photos, in threads."""
+
+    def some(first: int, last: int) -> None:
+        photos = slice(first, last)
+        _project(pooled[photos], weight, product[photos], square[photos])
+
+    map_ranges(some, len(pooled), _PHOTOS)
+
+
+@jit
 def _project(pooled: F8, weight: F8, product: F8, square: F8) -> None:
     """Add ``pooled @ weight`` to ``product (N, Q)``, and the rows' squares to ``square (N,)``.
 
     A matrix product of the library would round a photo differently with others beside it.
     """
-    for i in prange(len(pooled)):
+    for i in range(len(pooled)):
         for d in range(pooled.shape[1]):
             value = pooled[i, d]
             if value > 0.0:
                 square[i] += value * value
                 for q in range(weight.shape[1]):
                     product[i, q] += value * weight[d, q]
+
+
+@jit
+def _solve(normal: F8, target: F8) -> None:
+    """Solve P positive definite equations of T unknowns with two right sides, in place.
+
+    ``normal (P, T (T + 1) / 2)`` holds the lower triangles row by row; Cholesky's factors.
+    """
+    for own, x in zip(normal, target):  # noqa: B905  Numba knows no strict
+        for a in range(len(x)):
+            row = a * (a + 1) // 2
+            for b in range(a + 1):
+                other = b * (b + 1) // 2
+                value = own[row + b]
+                for k in range(b):
+                    value -= own[row + k] * own[other + k]
+                own[row + b] = value / own[other + b] if b < a else np.sqrt(value)
+            for axis in range(2):
+                for k in range(a):
+                    x[a, axis] -= own[row + k] * x[k, axis]
+                x[a, axis] /= own[row + a]
+        for a in range(len(x) - 1, -1, -1):
+            for axis in range(2):
+                for k in range(a + 1, len(x)):
+                    x[a, axis] -= own[k * (k + 1) // 2 + a] * x[k, axis]
+                x[a, axis] /= own[a * (a + 1) // 2 + a]
 
 
 def _components(similarity: F8, terms: int) -> tuple[F8, F8]:
@@ -233,31 +389,6 @@ def _components(similarity: F8, terms: int) -> tuple[F8, F8]:
     order = np.arange(n)[::-1][:terms]
     order = order[variances[order] > _LEAST_VARIANCE * n]
     return _upright(vectors[:, order]), variances[order]
-
-
-def _ridge(code: F8, displacement: F4, score: F4, penalty: float) -> F8:
-    """Return (P, R + 1, 2) weighted ridge regressions on (N, R) codes, the constant last.
-
-    Blocks of fixed size, each on one BLAS thread if the caller sees to it: the same bytes for any
-    number of threads.
-    """
-    n, terms = code.shape
-    design = np.concatenate([code, np.ones((n, 1))], axis=1)
-    outer = (design[:, :, None] * design[:, None, :]).reshape(n, -1)
-    ridge = np.diag([*[penalty] * terms, _CONSTANT_PENALTY])
-    result = np.empty((len(score), terms + 1, 2))
-
-    def block(first: int) -> None:
-        rows = slice(first, first + _NODES)
-        own = score[rows].astype(np.float64)
-        weight = np.minimum(own / np.maximum(own.mean(axis=1, keepdims=True), _TINY), _MOST_WEIGHT)
-        normal = (weight @ outer).reshape(-1, terms + 1, terms + 1) + ridge
-        target = np.stack([(weight * displacement[rows, :, a]) @ design for a in (0, 1)], axis=-1)
-        result[rows] = np.linalg.solve(normal, target)
-
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        list(pool.map(block, range(0, len(score), _NODES)))
-    return result
 
 
 def _pooled(peaks: Peaks, input_size: tuple[int, int]) -> Iterator[F8]:

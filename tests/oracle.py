@@ -2,7 +2,8 @@
 
 Names are the library's; equations those of docs/method.md. Peaks come as in `Peaks`: photos first,
 ``weight (N, C, K)`` and ``yx (N, C, K, 2)``. A mixture is anything with ``start``, ``mu``,
-``weight``, ``noise``; a prior anything with ``shift``, ``var``, ``kappa``.
+``weight``, ``noise``; a prior anything with ``shift (P, 2, N)``, ``half_precision (P,)``,
+``kappa (P, N)``. What is found in photos has them last, too.
 """
 
 import itertools
@@ -51,18 +52,31 @@ def normal_2d(dy, dx, var):
     return math.exp(-(dy**2) / (2 * var) - dx**2 / (2 * var)) / (2 * math.pi * var)
 
 
-def predict(start, parent, displacement, var):
-    """Eq. 2 and 3: ``shift (P, N, 2), var (P, N), kappa (P, N)``."""
-    n_nodes, n = len(start) - 1, displacement.shape[1]
-    shift, out, kappa = np.zeros((n_nodes, n, 2)), np.zeros((n_nodes, n)), np.zeros((n_nodes, n))
-    for v, i in itertools.product(range(n_nodes), range(n)):
+def predict(start, parent, displacement, variance):
+    """Eq. 2 and 3 as they stand, each s_U^2 being the variance: ``shift``, ``half_precision (P,)``,
+    ``kappa``.
+    """
+    n_nodes, n = len(start) - 1, displacement.shape[2]
+    shift, kappa = np.zeros((n_nodes, 2, n)), np.zeros((n_nodes, n))
+    half_precision = np.zeros(n_nodes)
+    var = [float(variance)] * len(displacement)
+    moved = displacement.astype(float)
+    for v in range(n_nodes):
         ups = parent[start[v] : start[v + 1]]
-        out[v, i] = 1 / np.mean([1 / var[u] for u in ups])
-        shift[v, i] = out[v, i] * np.mean([displacement[u, i] / var[u] for u in ups], axis=0)
-        apart = np.mean([np.sum((shift[v, i] - displacement[u, i]) ** 2) / var[u] for u in ups])
-        geometric = math.prod(float(var[u]) for u in ups) ** (1 / len(ups))
-        kappa[v, i] = out[v, i] / geometric * math.exp(-apart / 2)
-    return shift, out, kappa
+        whole = 1 / np.mean([1 / var[u] for u in ups])
+        geometric = math.prod(var[u] ** (1 / len(ups)) for u in ups)
+        half_precision[v] = 1 / (2 * whole)
+        for i in range(n):
+            nu = whole * np.mean([moved[u, :, i] / var[u] for u in ups], axis=0)
+            apart = np.mean([np.sum((nu - moved[u, :, i]) ** 2) / var[u] for u in ups])
+            shift[v, :, i] = nu
+            kappa[v, i] = whole / geometric * math.exp(-apart / 2)
+    return shift, half_precision, kappa
+
+
+def variance_of(prior, node):
+    """S^2 of a node, square pixels."""
+    return 1 / (2 * float(prior.half_precision[node]))
 
 
 def shares(mixture, prior, channel, image):
@@ -78,8 +92,8 @@ def terms(mixture, prior, channel, image, place):
     """{node: pi_V N(p; mu_V + nu_V, S_V^2)} of Eq. 5."""
     result = {}
     for v, share in shares(mixture, prior, channel, image).items():
-        dy, dx = place - (mixture.mu[v] + prior.shift[v, image])
-        result[v] = share * normal_2d(dy, dx, float(prior.var[v, image]))
+        dy, dx = place - (mixture.mu[v] + prior.shift[v, :, image])
+        result[v] = share * normal_2d(dy, dx, variance_of(prior, v))
     return result
 
 
@@ -115,14 +129,13 @@ def m_step(peaks, mixture, prior, area):
     """One step: {"mu", "weight", "noise"}. Weights maximise the minoriser of docs/method.md."""
     resp, _ = responsibilities(peaks, mixture, prior, area)
     n_nodes, (n, channels, _) = len(mixture.mu), peaks.weight.shape
-    top, bottom, mass = np.zeros((n_nodes, 2)), np.zeros(n_nodes), np.zeros(n_nodes)
+    top, mass = np.zeros((n_nodes, 2)), np.zeros(n_nodes)
     signal, total = np.zeros((channels, n)), np.zeros(channels)
     for c, i, k, f, place in every_peak(peaks):
         total[c] += f
         for v in range(mixture.start[c], mixture.start[c + 1]):
             share = f * resp[v, i, k]
-            top[v] += share * (place - prior.shift[v, i]) / prior.var[v, i]
-            bottom[v] += share / prior.var[v, i]
+            top[v] += share * (place - prior.shift[v, :, i])
             mass[v] += share
             signal[c, i] += share
     weight, mu, noise = np.zeros(n_nodes), mixture.mu.copy(), mixture.noise.copy()
@@ -134,7 +147,7 @@ def m_step(peaks, mixture, prior, area):
                 z = sum(mixture.weight[u] * float(prior.kappa[u, i]) for u in nodes)
                 offer += signal[c, i] * float(prior.kappa[v, i]) / z if z > 0 else 0.0
             weight[v] = mass[v] / offer if mass[v] > 0 else 0.0
-            mu[v] = top[v] / bottom[v] if mass[v] > 0 else mu[v]
+            mu[v] = top[v] / mass[v] if mass[v] > 0 else mu[v]
         here = slice(mixture.start[c], mixture.start[c + 1])
         weight[here] = weight[here] / weight[here].sum() if weight[here].sum() > 0 else 0.0
         noise[c] = 1 - signal[c].sum() / total[c] if total[c] > 0 else noise[c]
@@ -144,25 +157,23 @@ def m_step(peaks, mixture, prior, area):
 def held_out_gain(peaks, mixture, prior, area):
     """(P,) per photo: sum F r log(pi_V N(p; mu of the other photos + nu) A / pi_0)."""
     resp, _ = responsibilities(peaks, mixture, prior, area)
-    n, channels, n_peaks = peaks.weight.shape
+    n, channels, _ = peaks.weight.shape
     channel = np.repeat(np.arange(channels), np.diff(mixture.start))
     gain = np.zeros(len(mixture.mu))
     for v, c in enumerate(channel):
         own = peaks.weight[:, c].astype(float) * resp[v]  # (N, K)
+        moved = peaks.yx[:, c].astype(float) - prior.shift[v].T[:, None]  # (N, K, 2) p - nu
+        log_normal = math.log(1 / (2 * math.pi * variance_of(prior, v)))
         for i in range(n):
-            top, bottom = np.zeros(2), 0.0
-            for j, k in itertools.product(range(n), range(n_peaks)):
-                if j != i:
-                    pull = own[j, k] / prior.var[v, j]
-                    top = top + pull * (peaks.yx[j, c, k].astype(float) - prior.shift[v, j])
-                    bottom += pull
+            others = np.arange(n) != i
+            rest = own[others].sum()
+            if rest == 0 or not own[i].any():
+                continue
+            mean = np.einsum("nk,nka->a", own[others], moved[others]) / rest
             odds = shares(mixture, prior, c, i)[v] * area / mixture.noise[c]
-            for k in range(n_peaks):
-                if own[i, k] > 0 and bottom > 0:
-                    dy, dx = peaks.yx[i, c, k].astype(float) - top / bottom - prior.shift[v, i]
-                    log_normal = math.log(1 / (2 * math.pi * prior.var[v, i]))
-                    log_normal -= (dy**2 + dx**2) / (2 * prior.var[v, i])
-                    gain[v] += own[i, k] * (math.log(odds) + log_normal)
+            for k in np.flatnonzero(own[i]):
+                apart = np.sum((moved[i, k] - mean) ** 2) / (2 * variance_of(prior, v))
+                gain[v] += own[i, k] * (math.log(odds) + log_normal - apart)
     return gain / n
 
 
@@ -170,22 +181,20 @@ def held_out_gain(peaks, mixture, prior, area):
 
 
 def infer(peaks, mixture, prior, area):
-    """Eq. 6: ``yx (P, N, 2), score (P, N), log_density (P, N), gain (C, N)``."""
+    """Eq. 6: ``yx (P, 2, N), score (P, N), log_density (P, N), gain (C, N)``."""
     resp, log = responsibilities(peaks, mixture, prior, area)
     n, channels, n_peaks = peaks.weight.shape
     channel = np.repeat(np.arange(channels), np.diff(mixture.start))
-    shape = (len(mixture.mu), n)
-    yx, score, log_density = np.zeros((*shape, 2)), np.zeros(shape), np.zeros(shape)
+    p = len(mixture.mu)
+    yx, score, log_density = np.zeros((p, 2, n)), np.zeros((p, n)), np.zeros((p, n))
     for (v, c), i in itertools.product(enumerate(channel), range(n)):
-        centre = mixture.mu[v] + prior.shift[v, i]
+        centre = mixture.mu[v] + prior.shift[v, :, i]
         value = [float(peaks.weight[i, c, k]) * resp[v, i, k] for k in range(n_peaks)]
         best = max(range(n_peaks), key=value.__getitem__)
         score[v, i] = value[best]
-        yx[v, i] = peaks.yx[i, c, best] if score[v, i] > 0 else centre
-        off = yx[v, i] - centre
-        log_density[v, i] = -math.log(2 * math.pi * prior.var[v, i]) - (off @ off) / (
-            2 * prior.var[v, i]
-        )
+        yx[v, :, i] = peaks.yx[i, c, best] if score[v, i] > 0 else centre
+        off, var = yx[v, :, i] - centre, variance_of(prior, v)
+        log_density[v, i] = -math.log(2 * math.pi * var) - (off @ off) / (2 * var)
     gain = (peaks.weight.transpose(1, 0, 2) * log).sum(axis=2)
     return yx, score, log_density, gain
 
@@ -198,29 +207,30 @@ class Rows:
 
 
 def find_nodes(graph, layers, alone, spread, pull):
-    """All nodes of a graph in photos: ``yx (P, N, 2), score (P, N), gain (N,), peak (P, N, 2)``.
+    """All nodes of a graph in photos: ``yx (P, 2, N), score (P, N), gain (N,), peak (P, 2, N)``.
 
     ``alone`` and ``spread`` are the standard deviations, pixels, of nodes without and with parents;
     ``peak`` is the place of the peak, or where the node is predicted.
     """
     n, area = len(layers[0].weight), graph.input_size[0] * graph.input_size[1]
-    yx, score = np.zeros((len(graph.mu), n, 2)), np.zeros((len(graph.mu), n))
+    yx, score = np.zeros((len(graph.mu), 2, n)), np.zeros((len(graph.mu), n))
     gain, response, peak = np.zeros(n), np.zeros(n), yx.copy()
     pose = poses(graph, layers[-1])
     for index in range(len(graph.layers) - 1, -1, -1):
         nodes = [v for v in range(len(graph.mu)) if graph.node_layer[v] == index]
         channels = layers[index].weight.shape[1]
-        shift = np.array([[graph.node_pose[v] @ p for p in pose] for v in nodes])
-        shift = shift.reshape(len(nodes), n, 2)
-        var, kappa = np.full((len(nodes), n), alone**2), np.ones((len(nodes), n))
+        shift = np.zeros((len(nodes), 2, n))
+        half_precision, kappa = np.full(len(nodes), 0.5 / alone**2), np.ones((len(nodes), n))
         for row, v in enumerate(nodes):
             ups = [
                 int(u) for c, u in zip(graph.edge_child, graph.edge_parent, strict=True) if c == v
             ]
+            for i, own in enumerate(pose):
+                shift[row, :, i] = graph.node_pose[v] @ own
             if ups:
-                moved = yx[ups] - graph.mu[ups][:, None]
-                one = predict([0, len(ups)], range(len(ups)), moved, [spread**2] * len(ups))
-                shift[row], var[row], kappa[row] = one[0][0], one[1][0], one[2][0]
+                moved = yx[ups] - graph.mu[ups][..., None]
+                one = predict([0, len(ups)], range(len(ups)), moved, spread**2)
+                shift[row], half_precision[row], kappa[row] = (part[0] for part in one)
         mixture = Rows(
             start=np.array(
                 [sum(graph.node_channel[v] < c for v in nodes) for c in range(channels + 1)]
@@ -229,9 +239,9 @@ def find_nodes(graph, layers, alone, spread, pull):
             weight=graph.weight[nodes].astype(float),
             noise=graph.noise[index].astype(float),
         )
-        prior = Rows(shift=shift, var=var, kappa=kappa)
+        prior = Rows(shift=shift, half_precision=half_precision, kappa=kappa)
         peak[nodes], score[nodes], _, filters = infer(layers[index], mixture, prior, area)
-        expected = mixture.mu[:, None] + shift
+        expected = mixture.mu[..., None] + shift
         yx[nodes] = (1 - pull) * expected + pull * peak[nodes]
         gain += filters.sum(axis=0)
         response += layers[index].weight.sum(axis=(1, 2))
@@ -285,10 +295,12 @@ def principal(pooled, terms):
 def ridge(code, displacement, score, penalty):
     """(R + 1, 2) of one node: least squares on rows for photos and one more row for each penalty.
 
+    ``displacement (2, N)``, ``score (N,)``.
+
     A photo weighs its score over the mean score, at most 3; the constant's penalty is .01.
     """
     design, targets = [], []
-    for row, moved, own in zip(code, displacement, score, strict=True):
+    for row, moved, own in zip(code, displacement.T, score, strict=True):
         root = math.sqrt(min(own / score.mean(), 3))
         design.append([root * v for v in (*row, 1)])
         targets.append(root * moved)
@@ -322,7 +334,7 @@ def disagreement(displacement, score, upper_displacement, upper_score):
     for v, u in np.ndindex(*result.shape):
         weight = score[v].astype(float) * upper_score[u].astype(float)
         if weight.sum() > 0:
-            apart = np.sum((displacement[v] - upper_displacement[u]).astype(float) ** 2, axis=1)
+            apart = np.sum((displacement[v] - upper_displacement[u]).astype(float) ** 2, axis=0)
             result[v, u] = (weight * apart).sum() / weight.sum()
     return result
 
@@ -335,9 +347,13 @@ def mirror_signs(sketch):
 
 
 def relation(child_yx, parent_yx, child_score, parent_score):
-    """Mean displacement and its deviation per axis over photos, weighted by both scores."""
+    """Mean displacement and its deviation per axis over photos, weighted by both scores.
+
+    Places are (2, N). If the two never meet, all photos count alike.
+    """
     weight = child_score.astype(float) * parent_score.astype(float)
-    offset = child_yx.astype(float) - parent_yx.astype(float)
+    offset = (child_yx.astype(float) - parent_yx.astype(float)).T
+    weight = weight if weight.any() else np.ones(len(weight))
     mean = np.average(offset, axis=0, weights=weight)
     return mean, math.sqrt(np.average(np.sum((offset - mean) ** 2, axis=1), weights=weight) / 2)
 
@@ -346,4 +362,5 @@ def coactivation(child_score, parent_score):
     """How often both score half of their mean at least, over chance."""
     first = (child_score > 0) & (child_score >= 0.5 * child_score.mean())
     second = (parent_score > 0) & (parent_score >= 0.5 * parent_score.mean())
-    return np.mean(first & second) / (np.mean(first) * np.mean(second))
+    chance = np.mean(first) * np.mean(second)
+    return np.mean(first & second) / chance if chance > 0 else 0.0

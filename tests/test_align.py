@@ -9,10 +9,12 @@ import torch
 import explgraph as eg
 from explgraph.errors import ExplGraphError
 from explgraph.sketch import SKETCH_SIZE, MirrorSketch
-from explgraph.structures import Peaks
+from explgraph.structures import GROUP, Peaks
+from mining import align
 from mining.align import facing_signs, mirror_signs
 from tests import oracle
 from tests.planted_peaks import layer_spec, mirror_image, peak_set
+from tests.spooling import spool_by_hand
 
 
 def agreeing(rng, n=12, size=40, noise=0.6):
@@ -26,7 +28,7 @@ def agreeing(rng, n=12, size=40, noise=0.6):
 @pytest.mark.parametrize("seed", range(8))
 def test_signs__are_the_best_of_all_choices(seed):
     sketch, facing = agreeing(np.random.default_rng(seed), noise=1.0)
-    found = mirror_signs(sketch)
+    found = mirror_signs([sketch])
     assert np.array_equal(found, oracle.mirror_signs(sketch))
     assert np.array_equal(found, facing * facing[0])
 
@@ -34,7 +36,7 @@ def test_signs__are_the_best_of_all_choices(seed):
 @pytest.mark.parametrize("seed", range(8))
 def test_signs__of_noise_cannot_be_improved_by_turning_one_photo(seed):
     sketch = np.random.default_rng(seed).normal(0, 1, (15, 10)).astype(np.float32)
-    signs = mirror_signs(sketch).astype(float)
+    signs = mirror_signs([sketch]).astype(float)
     assert set(signs) <= {-1, 1}
     gram = sketch.astype(float) @ sketch.T.astype(float)
     value = signs @ gram @ signs
@@ -46,31 +48,83 @@ def test_signs__of_noise_cannot_be_improved_by_turning_one_photo(seed):
 
 def test_signs__turn_with_the_photos(rng):
     sketch, _ = agreeing(rng)
-    signs = mirror_signs(sketch)
+    signs = mirror_signs([sketch])
     turn = np.array([1, -1, -1, 1, 1, -1, 1, -1, 1, 1, -1, -1])
-    assert np.array_equal(mirror_signs(sketch * turn[:, None].astype(np.float32)), signs * turn)
+    turned = mirror_signs([sketch * turn[:, None].astype(np.float32)])
+    assert np.array_equal(turned, signs * turn)
 
 
 def test_signs__the_first_photo_that_is_not_symmetric_stays_as_given(rng):
     sketch, facing = agreeing(rng)
     sketch[0] = 0
-    signs = mirror_signs(-sketch)
+    signs = mirror_signs([-sketch])
     assert signs[1] == 1
     assert np.array_equal(signs[1:], (facing * facing[1])[1:])
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_signs__of_few_photos(n):
-    assert mirror_signs(np.ones((n, 5), dtype=np.float32)).tolist() == [1] * n
+    assert mirror_signs([np.ones((n, 5), dtype=np.float32)]).tolist() == [1] * n
 
 
 def test_signs__of_symmetric_photos_mirror_none():
-    assert mirror_signs(np.zeros((4, 5), dtype=np.float32)).tolist() == [1, 1, 1, 1]
+    assert mirror_signs([np.zeros((4, 5), dtype=np.float32)]).tolist() == [1, 1, 1, 1]
 
 
-def test_signs__sketch_must_be_a_matrix():
+@pytest.mark.parametrize("bad", [np.zeros(4), np.zeros((4, 6))])
+def test_signs__sketches_must_be_matrices_of_one_width(bad):
+    with pytest.raises(ExplGraphError, match=r"sketch must have shape \(any, 5\)"):
+        mirror_signs([np.zeros((4, 5), dtype=np.float32), bad.astype(np.float32)])
+
+
+def test_signs__the_first_sketch_must_be_a_matrix():
     with pytest.raises(ExplGraphError, match="sketch must have shape"):
-        mirror_signs(np.zeros(4, dtype=np.float32))
+        mirror_signs([np.zeros(4, dtype=np.float32)])
+
+
+def test_signs__of_no_groups():
+    assert mirror_signs([]).tolist() == []
+
+
+@pytest.mark.parametrize("cuts", [[6], [1, 2, 11], [4, 4]])
+def test_signs__do_not_depend_on_the_groups(rng, cuts):
+    sketch, _ = agreeing(rng)
+    assert np.array_equal(mirror_signs(np.split(sketch, cuts)), mirror_signs([sketch]))
+
+
+# -- more photos than are compared with each other -------------------------------------------------
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """Seven of 20 photos, at even distances, are compared with each other."""
+    monkeypatch.setattr(align, "MOST_PHOTOS", 7)
+    return np.array([0, 3, 6, 9, 12, 15, 19])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sample__agrees_as_if_alone_and_the_others_follow(compared, seed):
+    sketch, _ = agreeing(np.random.default_rng(seed), n=20, noise=2.0)
+    signs = mirror_signs(np.split(sketch, [5, 5, 14]))
+    expected = oracle.mirror_signs(sketch[compared])
+    assert np.array_equal(signs[compared], expected)
+    common = expected @ sketch[compared].astype(float)
+    others = np.setdiff1d(np.arange(20), compared)
+    assert np.array_equal(signs[others], np.sign(sketch[others] @ common))
+
+
+def test_sample__finds_which_way_all_photos_face(compared, rng):
+    sketch, facing = agreeing(rng, n=20)
+    assert np.array_equal(mirror_signs([sketch]), facing * facing[0])
+
+
+def test_sample__the_first_photo_that_is_not_symmetric_stays_as_given(compared, rng):
+    sketch, facing = agreeing(rng, n=20)
+    sketch[[0, 3]] = 0  # two of those that are compared
+    signs = mirror_signs([sketch])
+    assert signs[1] == 1
+    moved = np.setdiff1d(np.arange(20), [0, 3])
+    assert np.array_equal(signs[moved], (facing * facing[1])[moved])
 
 
 # -- which side is left ----------------------------------------------------------------------------
@@ -160,6 +214,24 @@ def test_facing__without_mirror_images_is_as_given():
     peaks = animals(LEFT)
     for missing in ({"mirrored": None}, {"sketch": None}):
         assert facing_signs(dataclasses.replace(peaks, **missing)).tolist() == [1] * 7
+
+
+def test_facing__more_photos_than_one_group(rng):
+    faces_left = rng.random(GROUP + 44) < 0.5
+    found = facing_signs(animals(faces_left))
+    assert np.array_equal(found, np.where(faces_left, 1, -1))
+
+
+def test_facing__of_no_photos():
+    assert facing_signs(animals(LEFT).take(np.zeros(0, dtype=int))).tolist() == []
+
+
+def test_facing__from_a_spool_is_as_from_memory(tmp_path):
+    peaks = animals(LEFT)
+    spooled = spool_by_hand(peaks, tmp_path / "spool", [3, 4])
+    assert np.array_equal(facing_signs(spooled), facing_signs(peaks))
+    alone = dataclasses.replace(peaks, mirrored=None, sketch=None)
+    assert facing_signs(spool_by_hand(alone, tmp_path / "alone", [7])).tolist() == [1] * 7
 
 
 def test_facing__photos_without_peaks_stay_as_given():

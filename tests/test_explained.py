@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from explgraph.errors import ExplGraphError
 from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import Peaks
+from explgraph.structures import GROUP, Peaks
 from mining import MiningConfig, mine_peaks
 from mining.explained import (
     PLACES_LIMIT,
@@ -25,7 +25,10 @@ from tests import oracle
 from tests.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
 
 AREA = float(SIDE * SIDE)
-CONFIG = MiningConfig(n_parents=3, density_top=0.05, density=0.015, spread_top=0.2, spread=0.08)
+# The first spread is narrow enough for a planted filter's parts to stay apart.
+CONFIG = MiningConfig(
+    n_parents=3, density_top=0.1, density=0.03, spread_start=0.2, spread_top=0.2, spread=0.08
+)
 SPREAD = 16.0  # S of the graphs built by hand, pixels
 MIDDLE = (64.0, 64.0)
 FAR = (64.0, 127.0)  # 63 px from the middle: what a node sees there is less than a thousandth
@@ -261,6 +264,21 @@ def test_share__photos_are_taken_as_the_graph_sees_them(graph, unseen):
     ]
     assert shares[0] == shares[1]
     assert shares[2].explained < shares[0].explained - 0.1
+
+
+def test_share_and_kinds__of_more_photos_than_one_group(graph, unseen):
+    """Twenty times the same photos say the same, if each photo's copies lie in one half."""
+    both = dataclasses.replace(unseen, mirrored=tuple(mirror_image(p) for p in unseen.peaks))
+    many = both.take(np.tile(np.arange(16), 20))
+    assert len(many) > GROUP
+    once, often = node_kinds(graph, both), node_kinds(graph, many)
+    np.testing.assert_allclose(often.stray, once.stray, rtol=1e-9)
+    np.testing.assert_allclose(often.places, once.places, rtol=1e-9)
+    shares = [
+        explained_share(graph, peaks, texture=once.texture, groups=peaks.images).overall
+        for peaks in (both, many)
+    ]
+    np.testing.assert_allclose(*map(dataclasses.astuple, shares), rtol=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

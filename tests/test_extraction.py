@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explgraph import extract
+from explgraph import extract, extraction, torch_peaks
 from explgraph.backbones import Backbone
 from explgraph.errors import ExplGraphError
-from explgraph.extraction import N_PEAKS, channel_statistics
+from explgraph.extraction import N_PEAKS, channel_statistics, peak_batches
+from explgraph.images import open_images
 from explgraph.sketch import MirrorSketch
 from tests import oracle
 
@@ -43,6 +45,17 @@ def photos():
     rng = np.random.default_rng(0)
     coarse = rng.uniform(0, 255, (7, 6, 6, 3)).astype(np.uint8)
     return np.stack([np.asarray(Image.fromarray(c).resize((50, 44), 3)) for c in coarse])
+
+
+@pytest.fixture
+def folder(photos, tmp_path):
+    """Seven photos, two of which cannot be read."""
+    for i, photo in enumerate(photos):
+        Image.fromarray(photo).save(tmp_path / f"{i}.png")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    whole = (tmp_path / "5.png").read_bytes()
+    (tmp_path / "5.png").write_bytes(whole[: len(whole) // 3])
+    return tmp_path
 
 
 def look(net, photos, **options):
@@ -217,18 +230,139 @@ def test_threads__are_given_back_after_an_error(net, photos):
         torch.set_num_threads(threads)
 
 
+def stream(net, photos, **options):
+    """Batches of the peaks that `look` collects."""
+    layers, source = net.select(["3", "5"]), open_images(photos)
+    options = {"progress": False, **options}
+    statistics = channel_statistics(net, source, layers, options)
+    return peak_batches(net, source, layers, statistics, options)
+
+
+def test_stream__gives_the_rows_of_the_whole_in_order(net, photos):
+    whole, seen = look(net, photos, batch_size=3, maps=True), []
+    with stream(net, photos, batch_size=3, maps=True) as batches:
+        for batch in batches:
+            rows = slice(len(seen), len(seen) + len(batch.indices))
+            seen += batch.indices
+            for name in ("frames", "photo_size", "sketch", "maps"):
+                assert np.array_equal(getattr(batch, name), getattr(whole, name)[rows])
+            for name in ("peaks", "mirrored"):
+                for ours, theirs in zip(getattr(batch, name), getattr(whole, name), strict=True):
+                    assert ours.layer == theirs.layer
+                    assert np.array_equal(ours.yx, theirs.yx[rows])
+                    assert np.array_equal(ours.weight, theirs.weight[rows])
+        assert not batches.skipped
+    assert seen == list(range(7))
+
+
+def test_stream__leaves_out_what_is_not_asked_for(net, photos):
+    with stream(net, photos, mirror=False) as batches:
+        batch = next(batches)
+    assert (batch.mirrored, batch.sketch, batch.maps) == (None, None, None)
+
+
+def test_stream__counts_what_it_skips(net, folder):
+    with stream(net, folder, batch_size=2) as batches:
+        indices = [batch.indices for batch in batches]
+        assert batches.skipped.names == ["2.png", "5.png"]
+    assert indices == [[0, 1], [3, 4], [6]]
+
+
+def test_stream__may_be_left_early(net, photos):
+    before = threading.active_count()
+    with stream(net, photos, batch_size=1, workers=3) as batches:
+        next(batches)
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_rows__are_allocated_once_for_all_photos(net, folder):
+    """Memory is the peaks once: views of arrays that have room for photos that were skipped."""
+    found = look(net, folder, batch_size=2)
+    for peaks in (*found.peaks, *found.mirrored):
+        for array in (peaks.yx, peaks.weight):
+            assert len(array) == 5
+            assert owner(array).shape == (7, *array.shape[1:])
+
+
+def owner(array):
+    return array if array.base is None else owner(array.base)
+
+
+# -- precision -------------------------------------------------------------------------------------
+
+
+def test_precision__half_is_near_single_and_recorded(net, photos):
+    single, half = look(net, photos), look(net, photos, precision="bfloat16")
+    assert "precision" not in single.header
+    assert "precision" not in look(net, photos, precision="float32").header
+    assert half.header["precision"] == "bfloat16"
+    for ours, theirs in zip(half.peaks, single.peaks, strict=True):
+        assert ours.weight.dtype == np.float32
+        strongest = ours.weight[..., 0], theirs.weight[..., 0]
+        assert not np.array_equal(*strongest)
+        np.testing.assert_allclose(*strongest, rtol=0.05, atol=0.05)
+    scales = zip(half.channel_scale, single.channel_scale, strict=True)
+    assert any(not np.array_equal(*scale) for scale in scales)
+
+
+def test_precision__of_half_that_overflows_is_refused(photos):
+    net = make_net()
+    with torch.no_grad():
+        net.module[2].weight.mul_(1e6)
+    assert np.isfinite(look(net, photos).peaks[0].weight).all()
+    with pytest.raises(ExplGraphError, match=r"layer 3 gave .* in float16.*: use .*bfloat16"):
+        look(net, photos, precision="float16")
+
+
+def test_precision__unknown_is_refused(net, photos):
+    with pytest.raises(ExplGraphError, match="one of float32, bfloat16, float16, got 'half'"):
+        look(net, photos, precision="half")
+
+
+# -- where maps go ---------------------------------------------------------------------------------
+
+
+def test_dense_maps__stay_where_the_network_runs(photos, monkeypatch):
+    """What goes to the host on the way that GPUs take: sums of channels, peaks, sketches."""
+    module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
+    net = Backbone(module, input_size=(SIDE, SIDE), device="cpu")
+    expected = extract(net, photos, layers=["1"], progress=False)
+    sent = []
+
+    def note(method):
+        def call(tensor, *arguments):
+            sent.append(tuple(tensor.shape))
+            return method(tensor, *arguments)
+
+        return call
+
+    def find_peaks(maps, *arguments):
+        return torch_peaks.find_peaks(maps, *arguments, N_PEAKS)
+
+    monkeypatch.setattr(extraction, "_find_peaks", find_peaks)
+    for name in ("cpu", "numpy", "tolist", "item", "__array__"):
+        monkeypatch.setattr(torch.Tensor, name, note(getattr(torch.Tensor, name)))
+    found = extract(net, photos, layers=["1"], progress=False, workers=1)
+    pixels = (3, SIDE, SIDE)  # preprocessing, on the host
+    results = {pixels, (16,), (7,), (7, 16, N_PEAKS, 3), (7, 4096)}
+    assert set(sent) == results
+    assert_close(found, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_gpu__finds_the_same_peaks(photos):
+    on_gpu = make_net()
+    on_gpu = Backbone(on_gpu.module, input_size=(SIDE, SIDE), device="cuda")
+    found = look(on_gpu, photos, maps=True)
+    expected = look(make_net(), photos, maps=True)
+    assert_close(found, expected)
+    np.testing.assert_allclose(found.maps, expected.maps, rtol=0.01, atol=0.01)
+
+
 # -- bad input -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(photos, tmp_path):
-    """Seven photos, two of which cannot be read."""
-    for i, photo in enumerate(photos):
-        Image.fromarray(photo).save(tmp_path / f"{i}.png")
-    (tmp_path / "2.png").write_bytes(b"no picture")
-    whole = (tmp_path / "5.png").read_bytes()
-    (tmp_path / "5.png").write_bytes(whole[: len(whole) // 3])
-    return tmp_path
 
 
 def test_unreadable_photos__are_skipped_and_named(net, photos, folder, caplog):

@@ -84,10 +84,10 @@ def test_version__is_stated_once_more_in_the_project():
     assert f"## [{explgraph.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_extras__all_has_every_one_but_those_for_developers():
+def test_extras__all_has_every_one_but_those_for_developers_and_for_a_gpu():
     extras = PROJECT["optional-dependencies"]
     named = re.findall(r"\[(.*)\]", extras["all"][0])[0].split(",")
-    assert set(named) == set(extras) - {"all", "docs", "test", "dev"}
+    assert set(named) == set(extras) - {"all", "cuda", "docs", "test", "dev"}
 
 
 def test_dependencies__cover_every_import():

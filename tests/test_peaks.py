@@ -38,6 +38,45 @@ def test_peaks__equal_the_loops(rng, grid, n_peaks):
         np.testing.assert_allclose(here, np.reshape(expected[i][c], (count, 3)), rtol=1e-6)
 
 
+def test_peaks__of_wide_maps_equal_the_loops(rng):
+    """Several times as many cells as a processor looks at side by side, and many peaks."""
+    layer = make_layer(2, (27, 35))
+    maps = np.maximum(rng.normal(0, 1, (2, 2, 27, 35)), 0).astype(np.float32)
+    found = find_peaks(maps, layer, np.zeros(2), np.ones(2))
+    expected = oracle.find_peaks(maps, layer, np.zeros(2), np.ones(2))
+    for i, c in np.ndindex(2, 2):
+        here = np.column_stack([found.yx[i, c], found.weight[i, c]])
+        np.testing.assert_allclose(here, expected[i][c], rtol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_peaks__are_the_same_for_any_number_of_threads(rng, threads, monkeypatch):
+    maps = rng.normal(0, 1, (5, 4, 6, 9)).astype(np.float32)
+    monkeypatch.setattr("explgraph.threads.get_num_threads", lambda: 1)
+    alone = unit_peaks(maps)
+    monkeypatch.setattr("explgraph.threads.get_num_threads", lambda: threads)
+    together = unit_peaks(maps)
+    assert alone.yx.tobytes() == together.yx.tobytes()
+    assert alone.weight.tobytes() == together.weight.tobytes()
+
+
+@pytest.mark.parametrize("offset", [1e-9, -1e-9])
+def test_mean__counts_in_double_precision(offset):
+    """The cell is .1 in single precision: larger than .1, and smaller than .1 + 2e-9."""
+    cell = float(np.float32(0.1))
+    layer = make_layer(1, (1, 1))
+    maps = np.full((1, 1, 1, 1), cell, dtype=np.float32)
+    found = find_peaks(maps, layer, np.array([cell + offset]), np.ones(1))
+    np.testing.assert_allclose(found.weight[0, 0, 0], max(-offset, 0), rtol=1e-6)
+
+
+def test_response_that_rounds_to_nothing__is_no_peak():
+    maps = np.full((1, 1, 3, 3), 1e-30, dtype=np.float32)
+    found = find_peaks(maps, make_layer(1, (3, 3)), np.zeros(1), np.full(1, 1e30))
+    assert not found.weight.any()
+    assert not found.yx.any()
+
+
 def test_plateau__is_one_peak_at_its_first_cell():
     maps = np.zeros((1, 1, 5, 5), dtype=np.float32)
     maps[0, 0, 2, 1:4] = 2

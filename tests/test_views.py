@@ -206,7 +206,7 @@ def test_match_peaks__views_equal_the_loops_in_both_orientations(graph, new_phot
         np.testing.assert_allclose(seen.gain[:, v], gain, rtol=1e-4, atol=1e-6)
         sure = score.T > 1e-6
         assert sure.mean() > 0.3
-        np.testing.assert_allclose(seen.yx[:, v][sure], np.swapaxes(peak, 0, 1)[sure], atol=1e-3)
+        np.testing.assert_allclose(seen.yx[:, v][sure], peak.transpose(2, 0, 1)[sure], atol=1e-3)
 
 
 def test_match_peaks__nodes_are_on_peaks_of_their_filters(graph, new_photos):

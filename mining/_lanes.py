@@ -1,0 +1,126 @@
+"""Loops over photos that lie side by side: the lanes of the CPU kernels.
+
+Each is a function of rows, so that the compiler sees that the photos can be computed side by side;
+within a larger function it does not. All are in float32 but for `total`.
+"""
+# ruff: noqa: ANN001, ANN202
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import numpy as np
+
+from explgraph._jit import jit
+
+from ._math import bump, log_of, part_of
+
+_ZERO = np.float32(0.0)
+_FRACTION, _UNIT = np.int32(0x007FFFFF), np.int32(0x3F800000)  # parts of a float32's bits
+_EXPONENT, _BIAS = np.int32(23), np.int32(127)
+
+
+@jit
+def fill(out, value):
+    """Put a value into every lane."""
+    for i in range(len(out)):
+        out[i] = value
+
+
+@jit
+def shift_from(values, start, out):
+    """Fill start + values."""
+    for i in range(len(values)):
+        out[i] = start + values[i]
+
+
+@jit
+def copy_to(values, out):
+    """Fill as many lanes as ``out`` has."""
+    for i in range(len(out)):
+        out[i] = values[i]
+
+
+@jit
+def add_scaled(values, factor, total):
+    """Add factor * values."""
+    for i in range(len(values)):
+        total[i] += factor * values[i]
+
+
+@jit
+def share(kappa, normaliser, whole, share):
+    """Fill whole kappa / Z; 0 where no node has any weight."""
+    for i in range(len(share)):
+        share[i] = part_of(whole[i], kappa[i], normaliser[i])
+
+
+@jit
+def add_joint(y, x, place_y, place_x, half_precision, amplitude, joint, density):
+    """Fill pi_V N(p; mu_V + nu_V, S_V^2 I) of a node at one peak of each photo; add it to P(p)."""
+    for i in range(len(y)):
+        joint[i] = amplitude[i] * bump(y[i] - place_y[i], x[i] - place_x[i], half_precision)
+        density[i] += joint[i]
+
+
+@jit
+def add_gain(weight, bits, log_area, fraction, gain):
+    """Add F log(P(p) area); the logarithm is taken from the density's bits."""
+    mantissa = fraction.view(np.float32)
+    for i in range(len(weight)):
+        fraction[i] = (bits[i] & _FRACTION) | _UNIT
+    for i in range(len(weight)):
+        exponent = np.float32((bits[i] >> _EXPONENT) - _BIAS)
+        gain[i] += weight[i] * (log_of(exponent, mantissa[i]) + log_area)
+
+
+@jit
+def add_explained(weight, density, uniform, scale, explained):
+    """Fill F / P(p), and add the response that nodes explain at one peak of each photo."""
+    for i in range(len(weight)):
+        scale[i] = weight[i] / density[i]
+        explained[i] += weight[i] - scale[i] * uniform
+
+
+@jit
+def add_moments(y, x, place_y, place_x, joint, scale, moments):
+    """Add F r times 1, dy, dx and |d|^2 of a node at one peak of each photo."""
+    mass, down, right, square = moments[0], moments[1], moments[2], moments[3]
+    for i in range(len(y)):
+        share = joint[i] * scale[i]
+        dy, dx = y[i] - place_y[i], x[i] - place_x[i]
+        mass[i] += share
+        down[i] += share * dy
+        right[i] += share * dx
+        square[i] += share * (dy * dy + dx * dx)
+
+
+@jit
+def total(values):
+    """Add up in float64: eight sums side by side, then those."""
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    whole = len(values) - len(values) % 8
+    for i in range(0, whole, 8):
+        a += values[i]
+        b += values[i + 1]
+        c += values[i + 2]
+        d += values[i + 3]
+        e += values[i + 4]
+        f += values[i + 5]
+        g += values[i + 6]
+        h += values[i + 7]
+    for i in range(whole, len(values)):
+        a += values[i]
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+@jit
+def take_better(k, joint, scale, y, x, best):
+    """Put score, number and place of peak k where it scores higher than the best so far."""
+    score, peak, found_y, found_x = best[0], best[1], best[2], best[3]
+    for i in range(len(y)):
+        value = joint[i] * scale[i]
+        better = value > score[i]
+        score[i] = value if better else score[i]
+        peak[i] = k if better else peak[i]
+        found_y[i] = y[i] if better else found_y[i]
+        found_x[i] = x[i] if better else found_x[i]

@@ -1,0 +1,150 @@
+"""Figures of processes that have done nothing before: start-up, compiling, peak memory.
+
+``python -m tests.bench.fresh TASK ...`` is such a process; it prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .rounds import F8
+
+if TYPE_CHECKING:
+    from explgraph.structures import PeakSet
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_MODULE = "tests.bench.fresh"
+_DRAWINGS = 8  # that are looked at again and again
+
+
+def import_seconds(rounds: int) -> F8:
+    """Return (rounds,) how much longer Python starts when it imports explgraph as well."""
+
+    def start(code: str) -> float:
+        before = perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+        return perf_counter() - before
+
+    codes = ("pass", "import explgraph")
+    for code in codes:  # the first time, files are read from the disk
+        start(code)
+    return np.array([-start(codes[0]) + start(codes[1]) for _ in range(rounds)])
+
+
+def measure(task: str, *arguments: object) -> dict[str, Any]:
+    """Run one of `TASKS` in a process of its own and return what it has found."""
+    command = [sys.executable, "-m", _MODULE, task, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def compile_path() -> dict[str, Any]:
+    """Find peaks, mine and match twice, of next to nothing: the first time is spent compiling."""
+    from numba.core import event
+
+    from explgraph.peaks import find_peaks
+    from mining import match_peaks, mine_peaks
+    from tests.planted_peaks import planted_peaks
+
+    peaks = planted_peaks(n_images=24, channels=4).peaks  # type: ignore[no-untyped-call]
+    layer, ones = peaks.layers[0], np.ones(peaks.layers[0].channels)
+    maps = np.random.default_rng(0).random((1, layer.channels, *layer.grid), dtype=np.float32)
+
+    def path() -> float:
+        start = perf_counter()
+        find_peaks(maps, layer, 0 * ones, ones)
+        match_peaks(mine_peaks(peaks), peaks)
+        return perf_counter() - start
+
+    with event.install_recorder("numba:compile") as recorder:
+        seconds = path() - path()
+    functions = sum(entry.is_start for _, entry in recorder.buffer)
+    return {"seconds": seconds, "functions": functions}
+
+
+def mine_in_memory(base: str, photos: str) -> dict[str, Any]:
+    """Mine the peaks of so many photos; they resemble those of a file."""
+    from explgraph.structures import PeakSet
+    from mining import mine_peaks
+
+    from .repeats import repeated
+
+    mine_peaks(repeated(PeakSet.load(base), int(photos)))
+    return {"bytes": peak_bytes()}
+
+
+def mine_spooled(folder: str) -> dict[str, Any]:
+    """Mine the peaks in a spool folder."""
+    from explgraph.spooled import open_spool
+    from explgraph.stages import Stages
+    from mining import mine_peaks
+
+    mine_peaks(open_spool(folder), stages=Stages(folder, {}))
+    return {"bytes": peak_bytes()}
+
+
+def extract_drawings(photos: str, folder: str | None = None) -> dict[str, Any]:
+    """Extract the peaks of so many drawings with the demo network, into memory or a folder."""
+    from PIL import Image
+
+    from explgraph.backbones import load_backbone
+    from explgraph.demo import MODEL
+    from explgraph.extraction import ChannelStatistics, ReadOptions, extract_peaks
+    from explgraph.images import ImageItem, ImageSource
+    from explgraph.pipeline import extract
+    from explgraph.spool import spool_peaks
+
+    from .workload import draw
+
+    net, few = load_backbone(MODEL, device="cpu"), draw(_DRAWINGS)
+    reference = extract(net, few, progress=False)
+    pictures = [Image.fromarray(picture) for picture in few]
+    items = [ImageItem(f"{i:06d}", i) for i in range(int(photos))]
+    source = ImageSource(items, lambda i: pictures[i % _DRAWINGS])
+    statistics = ChannelStatistics(reference.channel_mean, reference.channel_scale)
+    options: ReadOptions = {"progress": False}
+    if folder is None:
+        extract_peaks(net, source, reference.layers, statistics, options)
+    else:
+        spool_peaks(net, source, reference.layers, statistics, options, folder)
+    return {"bytes": peak_bytes(), "floor": photo_bytes(reference)}
+
+
+def photo_bytes(peaks: PeakSet) -> dict[str, int]:
+    """Return the bytes that a photo's peaks, all views, and its mirror sketch take."""
+    layers = (*peaks.peaks, *(peaks.mirrored or ()))
+    total = sum(array.nbytes for layer in layers for array in (layer.yx, layer.weight))
+    sketch = 0 if peaks.sketch is None else peaks.sketch.nbytes
+    return {"peaks": total // len(peaks), "sketch": sketch // len(peaks)}
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held at once.
+
+    Linux starts ``ru_maxrss`` of a new program at what its parent held; its status does not.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        values = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(values["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on macOS
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    task.__name__: task for task in (compile_path, mine_in_memory, mine_spooled, extract_drawings)
+}
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    print(json.dumps(TASKS[name](*arguments)))

@@ -1,0 +1,221 @@
+"""The ratios of speed and memory that explgraph promises, as a table and as JSON.
+
+    python -m tests.bench.ratios --out out/bench.json
+
+Every figure is a median of several rounds of one run, after one that compiles. The targets are
+those of squeezenet1_0 on 200 photos, which `tests.bench.workload` takes where they are at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from explgraph import __version__
+from explgraph.storage import write_bytes
+from mining import mine_peaks
+
+from .figures import (
+    FULL,
+    QUICK,
+    Figures,
+    Sizes,
+    growth,
+    memory,
+    over_forward,
+    start_up,
+    thread_speedup,
+)
+from .rounds import Figure
+from .workload import demo_workload, reference_workload
+
+FLAT = 0.1
+"""Memory is flat when it grows by no more than this share of what the peaks would take."""
+
+
+class Target(NamedTuple):
+    """What a figure should be at most, or ``at_least``; one ``of_network`` was set for one only."""
+
+    limit: float
+    at_least: bool = False
+    of_network: bool = False
+
+    def met_by(self, value: float) -> bool:
+        """Tell whether a figure is good enough."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+TARGETS = {
+    "mining_over_forward": Target(0.25, of_network=True),
+    "extraction_over_two_forwards": Target(1.15, of_network=True),
+    "match_over_forward": Target(1.3, of_network=True),
+    "match_over_forward_no_mirror": Target(1.3, of_network=True),
+    "thread_speedup": Target(2.8, at_least=True, of_network=True),
+    "import_seconds": Target(0.3),
+    "jit_seconds": Target(15),
+}
+WHAT = {
+    "mining_over_forward": "mining / bare forward",
+    "extraction_over_two_forwards": "extraction / two bare forwards",
+    "feeding_over_forward": "  of it resizing, / bare forward",
+    "match_over_forward": "matching / two bare forwards",
+    "match_over_forward_no_mirror": "matching, mirror=False / bare forward",
+    "thread_speedup": "mining, 1 thread / several",
+    "bytes_per_photo": "peak memory, bytes a photo: mining",
+    "bytes_per_photo_spool": "  with spool",
+    "extraction_bytes_per_photo": "  extraction (demo network)",
+    "extraction_bytes_per_photo_spool": "  with spool",
+    "mining_growth_exponent": "time of mining ~ photos to the power of",
+    "import_seconds": "import explgraph, s",
+    "jit_seconds": "compiling, s",
+}
+
+
+def measure(sizes: Sizes, *, demo: bool) -> Figures:
+    """Measure everything; see `figures`."""
+    _say("start-up")
+    found = start_up(sizes.starts, sizes.compiles)
+    _say("photos")
+    work = (demo_workload if demo else reference_workload)(sizes.photos)
+    graph = mine_peaks(work.peaks)
+    _say("forward, mining, extraction, matching")
+    found |= over_forward(work, graph, sizes.rounds)
+    _say("threads")
+    found |= thread_speedup(work.peaks, sizes.rounds)
+    _say("growth")
+    found |= growth(work.peaks, sizes.growth, sizes.rounds)
+    _say("memory")
+    found |= memory(work.peaks, len(graph), sizes.mined, sizes.extracted)
+    return {
+        **found,
+        "data": work.data,
+        "is_reference": work.is_reference,
+        "photos": len(work.peaks),
+        "layers": [layer.name for layer in work.peaks.layers],
+        "nodes": len(graph),
+        "rounds": sizes.rounds,
+    }
+
+
+def _say(step: str) -> None:
+    Console(stderr=True).print(f"{datetime.now():%H:%M:%S} {step} ...", highlight=False)
+
+
+def targets(found: Figures) -> dict[str, Target]:
+    """Return the targets for what was measured: of memory, what has to be kept of a photo."""
+    own = found["is_reference"]
+    result = {name: target for name, target in TARGETS.items() if own or not target.of_network}
+    if found["thread_speedup_threads"] < 4:
+        result.pop("thread_speedup", None)
+    for kind in ("bytes_per_photo", "extraction_bytes_per_photo"):
+        floor = sum(found[f"{kind}_floor"].values())
+        result[kind], result[f"{kind}_spool"] = Target(floor), Target(FLAT * floor)
+    return result
+
+
+def report(found: Figures) -> Figures:
+    """Add how far the rounds lay apart, the targets, and what it was measured on."""
+    return {
+        **found,
+        "ranges": {k: [v.least, v.most] for k, v in found.items() if isinstance(v, Figure)},
+        "targets": {
+            name: {
+                "limit": target.limit,
+                "at_least": target.at_least,
+                "met": target.met_by(found[name]),
+            }
+            for name, target in targets(found).items()
+        },
+        "threads": {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()},
+        "machine": machine(),
+        "versions": {
+            "explgraph": __version__,
+            "numba": numba.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+        },
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what this machine is."""
+    return {
+        "processor": _processor(),
+        "cores": _cores(),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    """Return the processor's name; Python itself does not know it on Linux."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def table(found: Figures) -> Table:
+    """Return a report as a table."""
+    threads = found["threads"]
+    result = Table(
+        title=f"{found['data']}: {found['photos']} photos, {found['machine']['cores']} cores, "
+        f"{threads['numba']} threads (torch {threads['torch']})",
+        caption="Medians and ranges of rounds. Targets are for squeezenet1_0 on 4 quiet cores.",
+    )
+    for column in ("", "figure", "range", "target", ""):
+        result.add_column(column, justify="left" if column == "" else "right")
+    for name, what in WHAT.items():
+        between = " to ".join(map(_short, found["ranges"].get(name, ())))
+        limit, verdict = "", ""
+        if name in found["targets"]:
+            target = found["targets"][name]
+            limit = f"{'>=' if target['at_least'] else '<='} {_short(target['limit'])}"
+            verdict = "met" if target["met"] else "missed"
+        result.add_row(what, _short(found[name]), between, limit, verdict)
+    return result
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table and write the file."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.ratios", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/bench.json"), help="JSON to write")
+    parser.add_argument("--quick", action="store_true", help="a few drawings: does it run at all?")
+    chosen = parser.parse_args(arguments)
+    sizes = QUICK if chosen.quick else FULL
+    found = report(measure(sizes, demo=chosen.quick))
+    write_bytes(chosen.out, (json.dumps(found, indent=1) + "\n").encode())
+    console = Console(width=120)
+    console.print(table(found))
+    console.print(f"written to {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the benchmark runs on: a network, photos in memory, their peaks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explgraph.backbones import Backbone, load_backbone
+from explgraph.demo import MODEL
+from explgraph.drawings import SEEDS, draw_animal, draw_background
+from explgraph.hooks import evaluation
+from explgraph.images import open_images
+from explgraph.pipeline import extract
+from explgraph.structures import U1, PeakSet
+
+BATCH = 32  # as by default
+_BESIDE = Path(__file__).resolve().parents[3] / "shared"
+_CATEGORY, _SPECIES = "bird", "fish"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Workload:
+    """A network, N photos that lie decoded in memory, and what is known of them.
+
+    Attributes
+    ----------
+    data
+        What they are, in words.
+    is_reference
+        Whether they are those that the targets were set for.
+    net
+        On the CPU.
+    photos
+        (N, H, W, 3).
+    inputs
+        (N, 3, H_in, W_in) what the network is shown of them.
+    peaks
+        Of the automatic layers, normalised by photos of other things.
+    """
+
+    data: str
+    is_reference: bool
+    net: Backbone
+    photos: U1
+    inputs: Tensor
+    peaks: PeakSet
+
+    def bare_forward(self) -> None:
+        """Run the whole network to its logits over all photos, one way round."""
+        with evaluation(self.net.module), torch.inference_mode():
+            for first in range(0, len(self.inputs), BATCH):
+                self.net.module(self.inputs[first : first + BATCH])
+
+
+def reference_workload(n: int) -> Workload:
+    """Return squeezenet1_0 and photos of birds, where they are beside the checkout.
+
+    Elsewhere it is the `demo_workload`.
+    """
+    shared = Path(os.environ.get("EXPLGRAPH_SHARED", _BESIDE))
+    if not (shared / "models").is_dir():
+        return demo_workload(n)
+    weights = shared / "models" / "squeezenet1_0.safetensors"
+    net = load_backbone("squeezenet1_0", weights, device="cpu")
+    photos, background = (_decoded(shared / "animalpart" / s, n) for s in (_CATEGORY, "background"))
+    inputs, peaks = _seen(net, photos, background)
+    return Workload(f"squeezenet1_0, photos of {_CATEGORY}", True, net, photos, inputs, peaks)
+
+
+def demo_workload(n: int) -> Workload:
+    """Return the built-in network and drawings."""
+    net, photos = load_backbone(MODEL, device="cpu"), draw(n)
+    background = np.stack([draw_background(seed) for seed in SEEDS["mine"][:n]])
+    inputs, peaks = _seen(net, photos, background)
+    return Workload(f"demo network, drawings of {_SPECIES}", False, net, photos, inputs, peaks)
+
+
+def draw(n: int) -> U1:
+    """Return n drawings, (n, 128, 128, 3)."""
+    return np.stack([draw_animal(_SPECIES, seed).image for seed in SEEDS["mine"][:n]])
+
+
+def _decoded(folder: Path, n: int) -> U1:
+    source = open_images(folder)
+    return np.stack([np.asarray(source.load(i).image) for i in range(min(n, len(source)))])
+
+
+def _seen(net: Backbone, photos: U1, background: U1) -> tuple[Tensor, PeakSet]:
+    source = open_images(photos)
+    inputs = torch.stack([net.preprocess(source.load(i).image)[0] for i in range(len(photos))])
+    return inputs, extract(net, photos, background=background, progress=False)
