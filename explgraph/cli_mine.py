@@ -108,7 +108,7 @@ def mine(
     """Mine the explanatory graph of one category from photos of it.
 
     Peaks of some thousand photos fit into memory. For more, or where a run may be interrupted, give
-    --spool DIR: memory stays the same for any number of photos, and the same command with --resume
+    --spool DIR: memory grows by a sixth of what peaks take, and the same command with --resume
     goes on where the last one was stopped.
     """
     from . import pipeline

@@ -207,6 +207,6 @@ def test_command__without_a_spool_is_as_before(command, mined, tmp_path):
 def test_help__says_what_a_spool_is_for(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = " ".join(CliRunner().invoke(app, ["mine", "--help"]).stdout.split())
-    assert "memory stays the same for any number of photos" in text
+    assert "memory grows by a sixth of what peaks take" in text
     assert "--spool" in text
     assert "--resume" in text
