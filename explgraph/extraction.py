@@ -365,11 +365,16 @@ def _capture(
     return [maps[layer.name] for layer in layers]
 
 
+def batch_size(options: ReadOptions) -> int:
+    """Return how many photos the network sees at once."""
+    return 1 if options.get("deterministic", False) else options.get("batch_size", 32)
+
+
 def _batches(net: Backbone, source: ImageSource, options: ReadOptions) -> Batches:
     return iterate_batches(
         source,
         net.preprocess,
-        batch_size=1 if options.get("deterministic", False) else options.get("batch_size", 32),
+        batch_size=batch_size(options),
         workers=options.get("workers"),
         strict=options.get("strict", False),
         progress=options.get("progress", True),

@@ -25,13 +25,14 @@ from .extraction import (
     ChannelStatistics,
     PeakBatch,
     ReadOptions,
+    batch_size,
     channel_statistics,
     peak_batches,
 )
 from .images import ImageSource, open_images
 from .source_view import SourceView
 from .spool_folder import MANIFEST, SHARD, STATISTICS, Shard, sha256_of
-from .spool_key import batch_size, begin, check_resume, check_same, digest_of, run_key
+from .spool_key import begin, check_resume, check_same, digest_of, run_key
 from .spooled import SpooledPeaks, assembled
 from .storage import PathLike, read_arrays, whole_file, write_arrays
 from .structures import GROUP, LayerSpec

@@ -14,7 +14,7 @@ import torch
 from . import __version__
 from .backbones import Backbone
 from .errors import require
-from .extraction import ReadOptions, peak_header
+from .extraction import ReadOptions, batch_size, peak_header
 from .images import ImageSource
 from .loading import Skipped
 from .spool_folder import MANIFEST, SHARD, STATISTICS, Manifest
@@ -50,11 +50,6 @@ def run_key(
         "network": network,
         "versions": {"explgraph": __version__, "torch": str(torch.__version__)},
     }
-
-
-def batch_size(options: ReadOptions) -> int:
-    """Return how many photos the network sees at once."""
-    return 1 if options.get("deterministic", False) else options.get("batch_size", 32)
 
 
 def digest_of(parts: Iterable[bytes]) -> str:

@@ -192,8 +192,7 @@ def _expect(own, noise, area, room, sums, response):
     for first in range(0, n, GROUP):
         last = min(first + GROUP, n)
         lanes = last - first
-        _densities(own, noise, area, first, last, room)
-        _weigh(own, noise, area, first, last, room)
+        _explain(own, noise, area, first, last, room)
         objective += total(room.gain[:lanes])
         response[0] += total(room.explained[:lanes])
         for v in range(len(own.mu)):
@@ -203,6 +202,13 @@ def _expect(own, noise, area, room, sums, response):
             for row in range(5):
                 sums[v, row] += total(room.moments[row, :lanes])
     return objective
+
+
+@jit
+def _explain(own, noise, area, first, last, room):
+    """Fill ``room`` but for moments and best peaks, for the photos first..last - 1."""
+    _densities(own, noise, area, first, last, room)
+    _weigh(own, noise, area, first, last, room)
 
 
 @jit
@@ -302,8 +308,7 @@ def infer(peaks, nodes, prior, area, peak, score, predicted, found, gain):
         room = _room(own)
         for first in range(0, n, GROUP):
             last = min(first + GROUP, n)
-            _densities(own, noise[c], area, first, last, room)
-            _weigh(own, noise[c], area, first, last, room)
+            _explain(own, noise[c], area, first, last, room)
             copy_to(room.gain, gain[c, first:last])
             for v in range(len(own.mu)):
                 row = start[c] + v
@@ -342,8 +347,7 @@ def held_out_gain(peaks, nodes, prior, area, sums, gain):
         room = _room(own)
         for first in range(0, n, GROUP):
             last = min(first + GROUP, n)
-            _densities(own, noise[c], area, first, last, room)
-            _weigh(own, noise[c], area, first, last, room)
+            _explain(own, noise[c], area, first, last, room)
             for v in range(len(own.mu)):
                 _moments(own, v, first, last, room)
                 row, odds = start[c] + v, area / noise[c]
