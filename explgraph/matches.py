@@ -112,6 +112,9 @@ class Matches:
         What the file records: model, weight hash, graph hash.
     photo_size
         (N, 2) height and width of the whole upright photos, pixels; or None where unknown.
+    frames
+        (N, 2, 2) from network pixels to the photo's unit square, as in `PeakSet`; or None where
+        unknown. In photos seen mirrored they are the pixels of the photo as given.
     views
         The photos seen both ways, or None: see `Views`.
     """
@@ -125,6 +128,7 @@ class Matches:
     node_layer: I4
     header: Mapping[str, Any] = field(default_factory=dict)
     photo_size: I4 | None = None
+    frames: F8 | None = None
     views: Views | None = None
 
     def __post_init__(self) -> None:
@@ -141,6 +145,9 @@ class Matches:
         if self.photo_size is not None:
             check_shape("Matches.photo_size", self.photo_size, (n, 2))
             object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
+        if self.frames is not None:
+            check_shape("Matches.frames", self.frames, (n, 2, 2))
+            object.__setattr__(self, "frames", frozen(self.frames, np.float64))
         if self.views is not None:
             check_shape("Views.score of Matches", self.views.score, (n, None, p))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
@@ -189,6 +196,7 @@ class Matches:
             node_layer=self.node_layer[cols],
             header=self.header,
             photo_size=None if self.photo_size is None else self.photo_size[rows],
+            frames=None if self.frames is None else self.frames[rows],
             views=None if self.views is None else self.views.take(rows, chosen),
         )
 
@@ -196,8 +204,8 @@ class Matches:
         """Write the matches to a safetensors file; equal matches give equal bytes."""
         arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
         header = {**self.header, "images": list(self.images)}
-        if self.photo_size is not None:
-            arrays["photo_size"] = self.photo_size
+        known = {"photo_size": self.photo_size, "frames": self.frames}
+        arrays |= {name: array for name, array in known.items() if array is not None}
         if self.views is not None:
             arrays |= {f"views.{name}": getattr(self.views, name) for name in _VIEW_ARRAYS}
             header["views"] = {

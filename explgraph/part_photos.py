@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +13,13 @@ from aog.parsing import Parse
 from aog.regions import confidence_region, region_share
 from aog.structures import Localizations
 
-from .dot import printable
 from .drawing import COLORS
-from .errors import ExplGraphError, require, unknown_name
+from .errors import ExplGraphError, require
 from .images import ImageSource, LoadedImage, open_images
 from .overlay import Overlay
-from .storage import PathLike, write_bytes
+from .pictures import fitted, save_picture
+from .storage import PathLike
 from .structures import F8
-
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-_QUALITY = 88  # of JPEG
 
 LEVEL = 0.9
 """Probability of the regions drawn."""
@@ -69,7 +64,7 @@ def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
     picture = Image.new("RGB", (overlay.size[1] + _PANEL + 3 * _MARGIN, height), _PAPER)
     picture.paste(overlay.finish(), (_MARGIN, _MARGIN))
     _Panel(picture, overlay.size[1] + 2 * _MARGIN).write(parse)
-    _save(picture, path)
+    save_picture(picture, path)
 
 
 def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns: int = 6) -> None:
@@ -108,7 +103,7 @@ def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns:
         overlay = Overlay(_load(source, name), _TILE)
         _mark_answers(overlay, where, mine, regions, colors)
         sheet.add(overlay.finish(), name, where.take(np.array(mine)))
-    _save(sheet.image, path)
+    save_picture(sheet.image, path)
 
 
 def _load(source: ImageSource, name: str) -> LoadedImage:
@@ -118,15 +113,6 @@ def _load(source: ImageSource, name: str) -> LoadedImage:
             "the images that the parts were located in"
         )
     return source.load(source.names.index(name))
-
-
-def _save(picture: Image.Image, path: PathLike) -> None:
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        raise unknown_name("picture format", suffix, _FORMATS, f"Valid: {', '.join(_FORMATS)}")
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, _FORMATS[suffix], quality=_QUALITY)
-    write_bytes(path, buffer.getvalue())
 
 
 def _cell_edges(where: Localizations) -> F8:
@@ -189,8 +175,8 @@ class _Panel:
         answer = parse.answer
         sure = f"{float(answer.confidence[0]):.0%} sure"
         seen = sure if answer.visible[0] else f"not visible; if it were, {sure}"
-        self._line(_fitted(answer.parts[0], 24, _PANEL), 24, _INK, 36)
-        self._line(_fitted(answer.images[0], 13, _PANEL), 13, _FAINT, 24)
+        self._line(fitted(answer.parts[0], 24, _PANEL), 24, _INK, 36)
+        self._line(fitted(answer.images[0], 13, _PANEL), 13, _FAINT, 24)
         self._line(seen, 15, _INK, 22)
         view = ", photo seen mirrored" if answer.mirrored[0] else ""
         area = float(region_share(answer, LEVEL)[0])
@@ -216,7 +202,7 @@ class _Panel:
         color = _color(parse, i)
         box = (left, middle - _DOT, left + 2 * _DOT, middle + _DOT)
         self._draw.rectangle(box, fill=color)
-        name = _fitted(parse.ids[i], 12, _PANEL - _BAR - 30)
+        name = fitted(parse.ids[i], 12, _PANEL - _BAR - 30)
         self._draw.text((left + 18, middle), name, _INK, ImageFont.load_default(12), "lm")
         start = left + _PANEL - _BAR
         self._draw.rectangle((start, middle - 4, start + _BAR, middle + 4), _RULE)
@@ -260,7 +246,7 @@ class _Sheet:
         corner = (left + (_TILE - photo.width) // 2, top + _TILE - photo.height)
         self.image.paste(photo, corner)
         y = top + _TILE + 4
-        self._text((left, y), _fitted(name, 12, _TILE), 12, _FAINT)
+        self._text((left, y), fitted(name, 12, _TILE), 12, _FAINT)
         for i, part in enumerate(answers.parts):
             y += _LINE
             visible = bool(answers.visible[i])
@@ -268,7 +254,7 @@ class _Sheet:
             self._key((left, y + 8), self._colors[part] if visible else _RULE)
             room = _TILE - 22 - round(ImageFont.load_default(12).getlength(said))
             self._text(
-                (left + 15, y), f"{_fitted(part, 12, room)} {said}", 12, _INK if visible else _FAINT
+                (left + 15, y), f"{fitted(part, 12, room)} {said}", 12, _INK if visible else _FAINT
             )
 
     def _key(self, place: tuple[int, int], color: str) -> None:
@@ -277,13 +263,3 @@ class _Sheet:
 
     def _text(self, place: tuple[int, int], text: str, size: int, color: str) -> None:
         self._draw.text(place, text, fill=color, font=ImageFont.load_default(size))
-
-
-def _fitted(text: str, size: int, room: int) -> str:
-    """Cut the beginning of text that is wider than the room for it."""
-    font = ImageFont.load_default(size)
-    shown = " ".join(printable(text).split())
-    if font.getlength(shown) <= room:
-        return shown
-    ends = (f"…{shown[i:]}" for i in range(1, len(shown) + 1))
-    return next(text for text in ends if font.getlength(text) <= room)

@@ -126,6 +126,7 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
             "skipped": peaks.header.get("skipped", []),
         },
         photo_size=peaks.photo_size,
+        frames=peaks.frames,
         views=_views(peaks, seen) if views else None,
     )
 

@@ -13,7 +13,8 @@ from explgraph.boxes import Box
 from explgraph.drawing import COLORS
 from explgraph.errors import ExplGraphError
 from explgraph.images import ImageItem, ImageSource
-from explgraph.part_photos import _save, draw_parse, part_sheet
+from explgraph.part_photos import draw_parse, part_sheet
+from explgraph.pictures import save_picture
 from tests.parts_by_hand import GRID, answers
 
 GREY, MARGIN, ROOM, TILE, GAP = 100, 24, 640, 168, 14
@@ -250,10 +251,10 @@ def test_pictures__name_what_is_wrong(tmp_path):
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".jpg", b"\xff\xd8")])
 def test_save__the_suffix_says_how(suffix, magic, tmp_path):
     path = tmp_path / f"sheet{suffix}"
-    _save(Image.new("RGB", (4, 4)), path)
+    save_picture(Image.new("RGB", (4, 4)), path)
     assert path.read_bytes().startswith(magic)
 
 
 def test_save__unknown_formats_are_refused(tmp_path):
     with pytest.raises(ExplGraphError, match=r"unknown picture format '\.gif'"):
-        _save(Image.new("RGB", (4, 4)), tmp_path / "sheet.gif")
+        save_picture(Image.new("RGB", (4, 4)), tmp_path / "sheet.gif")
