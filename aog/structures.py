@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from explgraph import markup
 from explgraph.errors import check_finite, check_shape, require, unknown_name
 from explgraph.graph import ExplanatoryGraph
 from explgraph.storage import PathLike, read_arrays, whole_file, write_arrays
@@ -170,6 +171,15 @@ class Parts:
     def __len__(self) -> int:
         return len(self.aogs)
 
+    def __repr__(self) -> str:
+        return f"<Parts {', '.join(self.names)}>"
+
+    def _repr_html_(self) -> str:
+        head = ("part", "templates", "clicks", "patterns")
+        rows = [(aog.part, len(aog), int(aog.clicks.sum()), len(aog.node)) for aog in self.aogs]
+        about = f"upon a graph of {len(self.graph):,} nodes"
+        return markup.shown("And-Or graphs of parts", about, markup.table(head, rows))
+
     def __getitem__(self, part: str) -> AndOrGraph:
         """Return the And-Or graph of a part, by its name."""
         for aog in self.aogs:
@@ -291,6 +301,20 @@ class Localizations:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(dict.fromkeys(self.parts))
+        return f"<Localizations of {parts or 'nothing'} in {len(set(self.images))} photos>"
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(self.parts))
+        rows = []
+        for part in names:
+            mine = self.of(part)
+            sure = float(mine.confidence.mean())
+            rows.append((part, len(mine), f"{mine.visible.mean():.0%}", f"{sure:.0%}"))
+        head = ("part", "photos", "visible", "mean confidence")
+        return markup.shown("Where parts are", "", markup.table(head, rows))
 
     def of(self, part: str) -> Localizations:
         """Select the answers for one part, one for each photo.

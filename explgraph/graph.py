@@ -18,6 +18,8 @@ from .structures import F4, I4, LayerSpec, frozen
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .nodes import Node
+
 _BORDER = 0.1  # share of the side
 _NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
 _NODE_INTS = ("node_layer", "node_channel", "node_part")
@@ -169,6 +171,11 @@ class ExplanatoryGraph:
         )
         return f"<ExplanatoryGraph {len(self)} nodes ({per_layer}), {len(self.edge_child)} edges>"
 
+    def _repr_html_(self) -> str:
+        from .notebook import graph_html
+
+        return graph_html(self)
+
     def __copy__(self) -> ExplanatoryGraph:
         return self  # nothing in it can change
 
@@ -183,6 +190,19 @@ class ExplanatoryGraph:
         """Return a node's name that stays readable: layer/filter/part."""
         layer = self.layers[self.node_layer[node]].name
         return f"{layer}/{self.node_channel[node]}/{self.node_part[node]}"
+
+    def node(self, node: str | int) -> Node:
+        """Return one node as an object, by index, id ``layer/filter/part`` or user's name.
+
+        Raises
+        ------
+        ExplGraphError
+            If there is none, naming the nearest ones.
+        """
+        from .export import find_node
+        from .nodes import Node
+
+        return Node(self, find_node(self, node))
 
     def parents(self, node: int) -> NDArray[np.int32]:
         """Return the indices of a node's parents."""

@@ -155,6 +155,14 @@ class Matches:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        return f"<Matches of {len(self.node_layer)} nodes in {len(self)} photos>"
+
+    def _repr_html_(self) -> str:
+        from .notebook import matches_html
+
+        return matches_html(self)
+
     @property
     def photo_sizes(self) -> dict[str, tuple[int, int]]:
         """Height and width of the whole photos, pixels, by name.

@@ -235,6 +235,15 @@ class PeakSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        names = ", ".join(layer.name for layer in self.layers)
+        return f"<PeakSet of {len(self)} photos, layers {names}>"
+
+    def _repr_html_(self) -> str:
+        from .notebook import peaks_html
+
+        return peaks_html(self)
+
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The L layers, lowest first."""

@@ -42,6 +42,7 @@ FOUNDATION = {
     "explgraph.firing",
     "explgraph.graph",
     "explgraph.halves",
+    "explgraph.markup",
     "explgraph.matches",
     "explgraph.peak_source",
     "explgraph.pooling",
