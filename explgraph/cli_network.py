@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
+from typing import NamedTuple, Unpack, cast
 
 from .backbones import Backbone, load_backbone
 from .errors import ExplGraphError
+from .extraction import ReadOptions
 from .graph import ExplanatoryGraph
+from .images import ImageSource
+from .matches import Matches
 from .preprocess import Fit, Preprocess
+from .structures import PeakSet
 from .weights import SUFFIXES
 from .zoo import DEFAULT
 
@@ -62,3 +66,39 @@ def _recorded(graph: ExplanatoryGraph) -> str:
             "never run because a file names it: give the network with --model (and --weights)"
         )
     return str(name)
+
+
+class Seen(NamedTuple):
+    """What a graph sees in photos: the network, the photos' peaks, and where its nodes are."""
+
+    net: Backbone
+    peaks: PeakSet
+    found: Matches
+
+
+def see(
+    graph: ExplanatoryGraph,
+    source: ImageSource,
+    model: str | None,
+    weights: str | None,
+    *,
+    device: str,
+    force: bool,
+    **options: Unpack[ReadOptions],
+) -> Seen:
+    """Run the network that a graph was mined from over photos, and find the graph's nodes there.
+
+    Raises
+    ------
+    ExplGraphError
+        As `graph_network` and `explgraph.pipeline.match`.
+    """
+    from mining import match_peaks
+
+    from .pipeline import check_weights, extract
+
+    net = graph_network(graph, model, weights, device=device)
+    if not force:
+        check_weights(graph, net)
+    peaks = extract(net, source, background=graph, **options)
+    return Seen(net, peaks, match_peaks(graph, peaks))

@@ -13,6 +13,7 @@ from .errors import ExplGraphError, require
 if TYPE_CHECKING:
     from . import extraction
     from .extraction import ReadOptions
+    from .graph import ExplanatoryGraph
 
 _NETWORK, _PHOTOS = "Network", "Photos"
 
@@ -196,3 +197,9 @@ def check_out_file(out: Path) -> None:
 def check_out_folder(out: Path) -> None:
     """Raise `ExplGraphError` before the work begins if ``out`` can be no folder."""
     require(not out.exists() or out.is_dir(), f"--out {out} is a file: expected a folder")
+
+
+def node_name(graph: ExplanatoryGraph, text: str) -> str | int:
+    """Read a node from the command line: digits are its number, unless a node is called so."""
+    is_number = text.isdecimal() and text not in graph.names.values()
+    return int(text) if is_number else text

@@ -2,16 +2,67 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
 from .images import LoadedImage
+from .lettering import font_for
 from .structures import F8
 
 _FINER = 2  # drawn so many times as large, then reduced: Pillow draws without smoothing
 _DARK, _LIGHT = "#1A1A1A", "#FFFFFF"
 _DIMMED = 0.62  # brightness outside of a region
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A marker's outline: its corners go evenly round, the first one upwards.
+
+    Attributes
+    ----------
+    name
+        What a legend calls it.
+    sides
+        How many corners it has; 0 for a disc.
+    turn
+        Turned by so much of the way from one corner to the next.
+    """
+
+    name: str
+    sides: int
+    turn: float
+
+    def corners(self, x: float, y: float, radius: float, rim: float) -> list[tuple[float, float]]:
+        """Return the corners about (x, y), for the area of a disc, moved outwards by a rim.
+
+        Parameters
+        ----------
+        x, y
+            The middle.
+        radius
+            Of the disc.
+        rim
+            By how much every side is moved outwards.
+        """
+        step = 2 * math.pi / self.sides
+        reach = radius * math.sqrt(step / math.sin(step)) + rim / math.cos(step / 2)
+        angles = [(i + self.turn) * step for i in range(self.sides)]
+        return [(x + reach * math.sin(a), y - reach * math.cos(a)) for a in angles]
+
+
+SHAPES = (
+    Shape("disc", 0, 0),
+    Shape("square", 4, 0.5),
+    Shape("triangle", 3, 0),
+    Shape("diamond", 4, 0),
+    Shape("inverted triangle", 3, 0.5),
+    Shape("pentagon", 5, 0),
+)
+"""Markers that are told apart without colour, one for each of `explgraph.drawing.COLORS`."""
 
 
 class Overlay:
@@ -36,6 +87,11 @@ class Overlay:
     def finish(self) -> Image.Image:
         """Return the marked photo."""
         return self._image.resize((self.size[1], self.size[0]), Image.Resampling.LANCZOS)
+
+    def pixel(self, place: F8) -> F8:
+        """Return (2,) where a place is in the result, (y, x) pixels."""
+        x, y = self._point(place)
+        return np.array([y, x]) / _FINER
 
     def dim(self, region: NDArray[np.bool_], edges: F8) -> None:
         """Darken all but a region; for its arguments see `outline`."""
@@ -87,6 +143,38 @@ class Overlay:
         for shade, r in ((_DARK, radius + 1.6), (_LIGHT, radius + 1.1), (color, radius)):
             r *= _FINER
             draw.ellipse((x - r, y - r, x + r, y + r), fill=shade)
+
+    def dot(self, place: F8, radius: float, color: str) -> None:
+        """Draw a plain disc, for places of which there are many."""
+        x, y = self._point(place)
+        r = radius * _FINER
+        ImageDraw.Draw(self._image).ellipse((x - r, y - r, x + r, y + r), fill=color)
+
+    def marker(self, place: F8, radius: float, color: str, shape: Shape) -> None:
+        """Draw a filled shape of the area of a disc of this radius, with a light and a dark rim."""
+        if shape.sides == 0:
+            self.disc(place, radius, color)
+            return
+        draw = ImageDraw.Draw(self._image)
+        for shade, extra in ((_DARK, 1.7), (_LIGHT, 1.2), (color, 0.0)):
+            corners = shape.corners(*self._point(place), radius * _FINER, extra * _FINER)
+            draw.polygon(corners, fill=shade)
+
+    def label(self, place: F8, text: str, size: int, offset: tuple[float, float]) -> None:
+        """Write text, white on dark, with its middle ``offset`` (y, x) from a place."""
+        x, y = self._point(place)
+        middle = (x + offset[1] * _FINER, y + offset[0] * _FINER)
+        font = font_for(text, size * _FINER)
+        ImageDraw.Draw(self._image).text(
+            *(middle, text, _LIGHT, font, "mm"), stroke_width=round(1.5 * _FINER), stroke_fill=_DARK
+        )
+
+    def ellipse(self, centre: F8, radii: F8, color: str, width: float) -> None:
+        """Draw an ellipse with (y, x) ``radii``, unit square of the photo."""
+        (left, top), (right, bottom) = self._point(centre - radii), self._point(centre + radii)
+        ImageDraw.Draw(self._image).ellipse(
+            (left, top, right, bottom), outline=color, width=round(width * _FINER)
+        )
 
     def cross(self, place: F8, reach: float, color: str, width: float) -> None:
         """Draw an upright cross."""

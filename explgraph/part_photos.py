@@ -7,7 +7,7 @@ from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from aog.parsing import Parse
 from aog.regions import confidence_region, region_share
@@ -16,8 +16,9 @@ from aog.structures import Localizations
 from .drawing import COLORS
 from .errors import ExplGraphError, require
 from .images import ImageSource, LoadedImage, open_images
+from .lettering import fitted, font_for
 from .overlay import Overlay
-from .pictures import fitted, save_picture
+from .pictures import save_picture
 from .storage import PathLike
 from .structures import F8
 
@@ -203,14 +204,14 @@ class _Panel:
         box = (left, middle - _DOT, left + 2 * _DOT, middle + _DOT)
         self._draw.rectangle(box, fill=color)
         name = fitted(parse.ids[i], 12, _PANEL - _BAR - 30)
-        self._draw.text((left + 18, middle), name, _INK, ImageFont.load_default(12), "lm")
+        self._draw.text((left + 18, middle), name, _INK, font_for(name, 12), "lm")
         start = left + _PANEL - _BAR
         self._draw.rectangle((start, middle - 4, start + _BAR, middle + 4), _RULE)
         self._draw.rectangle((start, middle - 4, start + share * _BAR, middle + 4), color)
         self._y += _ROW
 
     def _line(self, text: str, size: int, color: str, height: int) -> None:
-        font = ImageFont.load_default(size)
+        font = font_for(text, size)
         self._draw.text((self._left, self._y), text, fill=color, font=font)
         self._y += height
 
@@ -252,7 +253,7 @@ class _Sheet:
             visible = bool(answers.visible[i])
             said = f"{float(answers.confidence[i]):.0%}" if visible else "not visible"
             self._key((left, y + 8), self._colors[part] if visible else _RULE)
-            room = _TILE - 22 - round(ImageFont.load_default(12).getlength(said))
+            room = _TILE - 22 - round(font_for(said, 12).getlength(said))
             self._text(
                 (left + 15, y), f"{fitted(part, 12, room)} {said}", 12, _INK if visible else _FAINT
             )
@@ -262,4 +263,4 @@ class _Sheet:
         self._draw.rectangle((x, y - 5, x + 9, y + 4), color, "#7A7A7A")
 
     def _text(self, place: tuple[int, int], text: str, size: int, color: str) -> None:
-        self._draw.text(place, text, fill=color, font=ImageFont.load_default(size))
+        self._draw.text(place, text, fill=color, font=font_for(text, size))

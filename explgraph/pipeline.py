@@ -232,16 +232,22 @@ def match(
     ExplGraphError
         If the weights differ, or as `extract`.
     """
+    if not force:
+        check_weights(graph, net)
+    if views:
+        options["maps"] = True
+    return match_peaks(graph, extract(net, images, background=graph, **options), views=views)
+
+
+def check_weights(graph: ExplanatoryGraph, net: Backbone) -> None:
+    """Raise `ExplGraphError` unless a graph was mined from this network's weights."""
     ours, theirs = net.weight_hash, graph.header.get("weight_hash")
     require(
-        force or ours == theirs,
+        ours == theirs,
         f"the graph was mined from other weights (model {graph.header.get('model')!r}, hash "
         f"{str(theirs)[:12]}...) than this network's ({net.name!r}, {ours[:12]}...). Load the "
         "weights it was mined from, or pass force=True (--force) to match all the same",
     )
-    if views:
-        options["maps"] = True
-    return match_peaks(graph, extract(net, images, background=graph, **options), views=views)
 
 
 def fit_parts(

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from .drawing import COLORS
+from .canvas import EMPTY, FAINT, INK, LINE, Canvas, paragraph_lines
+from .drawing_look import layer_color
 from .errors import require
 from .graph import ExplanatoryGraph
 from .images import open_images
+from .lettering import fitted
 from .matches import Matches
-from .patches import OUTSIDE, best_photos, node_patches, patch_share
-from .pictures import check_picture_name, fitted, save_picture, wrapped
+from .patches import best_photos, node_patches, patch_share
+from .pictures import check_picture_name, save_picture
 from .storage import PathLike
 
-_INK, _FAINT, _PAPER, _EMPTY = "#222222", "#6B6B6B", "#FFFFFF", "#F5F6F8"
 _MARGIN, _GAP, _LABEL_WIDTH, _TILE, _LEAST_WIDTH = 28, 10, 180, 112, 640  # pixels of the sheet
-_TITLE_HEIGHT, _HEADING_HEIGHT, _ROW_HEIGHT, _LINE = 38, 62, 138, 18
+_TITLE_HEIGHT, _HEADING_HEIGHT, _ROW_HEIGHT = 38, 62, 138
 _ROOM = _LABEL_WIDTH - _GAP  # for a label
 _RING = 6  # radius of the ring about the node's place, pixels of the sheet
 
@@ -82,7 +83,7 @@ def contact_sheet(
     for node in chosen:
         row = [(photo, tiles[node, photo]) for photo in photos[node]]
         sheet.add(node, row, matches)
-    save_picture(sheet.image, path)
+    save_picture(sheet.canvas.image, path)
 
 
 def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
@@ -106,16 +107,14 @@ class _Sheet:
     def __init__(self, graph: ExplanatoryGraph, nodes: Sequence[int], patches: int) -> None:
         row = _LABEL_WIDTH + patches * _TILE + (patches - 1) * _GAP
         width = max(row, _LEAST_WIDTH) + 2 * _MARGIN
-        note = wrapped(_NOTE, ImageFont.load_default(13), width - 2 * _MARGIN)
+        note = paragraph_lines(_NOTE, width - 2 * _MARGIN)
         layers = graph.node_layer[np.asarray(nodes, dtype=np.intp)]
         headings = int(np.count_nonzero(np.diff(layers, prepend=-1)))
-        top = _MARGIN + _TITLE_HEIGHT + len(note) * _LINE
+        top = _MARGIN + _TITLE_HEIGHT + len(note) * LINE
         height = top + headings * _HEADING_HEIGHT + len(nodes) * _ROW_HEIGHT + _MARGIN
-        self.image = Image.new("RGB", (width, height), _PAPER)
-        self._draw = ImageDraw.Draw(self.image)
-        self._text("Where the nodes of the graph fire", 24, _MARGIN, _MARGIN - 4, _INK)
-        for i, line in enumerate(note):
-            self._text(line, 13, _MARGIN, _MARGIN + _TITLE_HEIGHT + i * _LINE, _FAINT)
+        self.canvas = Canvas((width, height))
+        self.canvas.text("Where the nodes of the graph fire", 24, (_MARGIN, _MARGIN - 4), INK)
+        self.canvas.paragraph(note, (_MARGIN, _MARGIN + _TITLE_HEIGHT))
         self._graph, self._patches, self._y, self._layer = graph, patches, top, -1
 
     def add(self, node: int, tiles: Sequence[tuple[int, Image.Image]], matches: Matches) -> None:
@@ -128,30 +127,31 @@ class _Sheet:
         for i in range(self._patches):
             corner = (left + i * (_TILE + _GAP), self._y)
             if i >= len(tiles):
-                self._draw.rectangle(
-                    (*corner, corner[0] + _TILE - 1, corner[1] + _TILE - 1), _EMPTY
-                )
+                self.canvas.fill((*corner, corner[0] + _TILE - 1, corner[1] + _TILE - 1), EMPTY)
                 continue
             photo, tile = tiles[i]
-            self.image.paste(tile, corner)
-            self._add_ring(corner[0] + _TILE / 2, corner[1] + _TILE / 2)
+            self.canvas.image.paste(tile, corner)
+            self.canvas.ring((corner[0] + _TILE / 2, corner[1] + _TILE / 2), _RING)
             caption = f"{matches.score[photo, node]:.2f}"
             caption += ", mirrored" if matches.mirrored[photo] else ""
-            self._text(caption, 11, corner[0], corner[1] + _TILE + 2, _FAINT)
+            self.canvas.text(caption, 11, (corner[0], corner[1] + _TILE + 2), FAINT)
         self._y += _ROW_HEIGHT
 
     def _add_heading(self, layer: int) -> None:
         spec = self._graph.layers[layer]
         share = patch_share(spec, self._graph.input_size)
         base = self._y + _HEADING_HEIGHT - 16
-        right = self.image.width - _MARGIN
-        self._draw.line((_MARGIN, base - 28, right, base - 28), OUTSIDE)
-        self._text(spec.name, 18, _MARGIN, base, _color(layer), "ls")
-        self._text(
+        right = self.canvas.image.width - _MARGIN
+        self.canvas.rule(_MARGIN, right, base - 28)
+        self.canvas.text(spec.name, 18, (_MARGIN, base), layer_color(layer), "ls")
+        self.canvas.text(
             f"{spec.grid[0]} by {spec.grid[1]} cells, receptive field {spec.field[0]} by "
             f"{spec.field[1]} of {self._graph.input_size[0]} by {self._graph.input_size[1]} px, "
             f"patches {share:.0%} of the photo",
-            *(12, right, base, _FAINT, "rs"),
+            12,
+            (right, base),
+            FAINT,
+            "rs",
         )
         self._y += _HEADING_HEIGHT
         self._layer = layer
@@ -160,27 +160,11 @@ class _Sheet:
         graph, y = self._graph, self._y
         identity = graph.node_id(node)
         name = graph.names.get(node, "").strip()
-        self._text(fitted(name or identity, 15, _ROOM), 15, _MARGIN, y + 6, _INK)
+        self.canvas.text(fitted(name or identity, 15, _ROOM), 15, (_MARGIN, y + 6), INK)
         details = [
             *([fitted(identity, 12, _ROOM)] if name else []),
             f"mean score {graph.score[node]:.2f}",
             f"fires in {graph.support[node]:.0%} of photos",
         ]
         for i, line in enumerate(details):
-            self._text(line, 12, _MARGIN, y + 32 + i * _LINE, _FAINT)
-
-    def _add_ring(self, x: float, y: float) -> None:
-        """Draw the mark of a node's place: white on dark, so that it is seen on every photo."""
-        for radius, width, color in ((_RING + 1, 4, _INK), (_RING, 2, _PAPER)):
-            box = (x - radius, y - radius, x + radius - 1, y + radius - 1)
-            self._draw.ellipse(box, outline=color, width=width)
-
-    def _text(
-        self, text: str, size: int, x: float, y: float, color: str, anchor: str = "la"
-    ) -> None:
-        font = ImageFont.load_default(size)
-        self._draw.text((x, y), text, fill=color, font=font, anchor=anchor)
-
-
-def _color(layer: int) -> str:
-    return COLORS[layer % len(COLORS)]
+            self.canvas.text(line, 12, (_MARGIN, y + 32 + i * LINE), FAINT)

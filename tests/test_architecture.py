@@ -19,6 +19,7 @@ FACADE = {
     "estimator",
     "export",
     "feature_matching",
+    "heatmaps",
     "part_drawing",
     "part_files",
     "part_layout",
@@ -29,6 +30,7 @@ FACADE = {
     "part_sketch",
     "pipeline",
     "protocol",
+    "report_figures",
     "study_explained",
     "study_stability",
 }

@@ -1,6 +1,5 @@
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,48 +7,14 @@ from PIL import Image
 
 from explgraph.boxes import Box
 from explgraph.errors import ExplGraphError
-from explgraph.graph import ExplanatoryGraph
 from explgraph.images import ImageItem, ImageSource, LoadedImage, open_images
-from explgraph.matches import Matches
 from explgraph.patches import cut_patch, patch_share
 from explgraph.sheet import contact_sheet
 from tests.planted import near_border, planted_graph
+from tests.planted_dots import is_magenta, photo_with_dot, pixels_of, planted_matches
 
-MAGENTA = (255, 0, 255)
 GREY = (0xD9, 0xDB, 0xDF)
 WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
-
-
-def photo_with_dot(y: int, x: int, height: int = 120, width: int = 160) -> np.ndarray:
-    """Noise in green, and a magenta square of 5 by 5 pixels whose centre is pixel (y, x)."""
-    pixels = np.zeros((height, width, 3), dtype=np.uint8)
-    pixels[..., 1] = np.random.default_rng(y * width + x).integers(60, 200, (height, width))
-    pixels[y - 2 : y + 3, x - 2 : x + 3] = MAGENTA
-    return pixels
-
-
-def pixels_of(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def is_magenta(pixels: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(pixels.astype(int), -1, 0)
-    return (red > 200) & (blue > 200) & (green < 60)
-
-
-def planted_matches(graph: ExplanatoryGraph, names: tuple[str, ...], yx: np.ndarray) -> Matches:
-    """Every node is at the photo's dot (N, 2), and scores higher in later photos."""
-    shape = (len(names), len(graph))
-    return Matches(
-        images=names,
-        yx=np.broadcast_to(yx[:, None], (*shape, 2)),
-        score=np.broadcast_to(np.arange(1.0, len(names) + 1)[:, None], shape),
-        log_density=np.zeros(shape),
-        peak=np.zeros(shape),
-        mirrored=np.zeros(len(names)),
-        node_layer=graph.node_layer,
-    )
 
 
 @pytest.fixture
