@@ -3,7 +3,7 @@
 #   make demo      the whole path on built-in drawings, into out/demo
 #   make test      all tests
 #
-# Both make an environment in .venv first. Others: lint, bench, images, clean.
+# Both make an environment in .venv first. Others: docs, lint, bench, images, clean.
 # PYTHON is the interpreter to begin with, VENV the environment's folder.
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ OUT ?= out/demo
 
 PY = $(VENV)/bin/python
 
-.PHONY: demo test lint bench images clean
+.PHONY: demo test docs lint bench images clean
 
 demo: $(VENV)/.installed-test
 	$(VENV)/bin/explgraph demo --out $(OUT)
@@ -24,6 +24,10 @@ lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# The documentation site, into out/site; a warning is an error.
+docs: $(VENV)/.installed-test
+	$(PY) -m mkdocs build --strict --quiet --site-dir out/site
 
 bench: $(VENV)/.installed-test
 	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench

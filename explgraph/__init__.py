@@ -37,10 +37,17 @@ if TYPE_CHECKING:
     from .facts import describe_node as describe_node
     from .facts import node_facts as node_facts
     from .fidelity import fidelity_curve as fidelity_curve
+    from .gallery import filter_gallery as filter_gallery
+    from .gallery import node_gallery as node_gallery
     from .graph import ExplanatoryGraph as ExplanatoryGraph
+    from .heatmap_drawing import draw_explained as draw_explained
+    from .heatmaps import ExplainedMaps as ExplainedMaps
+    from .heatmaps import explained_maps as explained_maps
     from .images import open_images as open_images
     from .masks import read_masks as read_masks
+    from .match_photo import draw_match as draw_match
     from .matches import Matches as Matches
+    from .nodes import Node as Node
     from .part_drawing import draw_parts as draw_parts
     from .part_photos import draw_parse as draw_parse
     from .part_photos import part_sheet as part_sheet
@@ -49,6 +56,7 @@ if TYPE_CHECKING:
     from .pipeline import match as match
     from .pipeline import mine as mine
     from .purity import part_purity as part_purity
+    from .report import write_report as write_report
     from .sheet import contact_sheet as contact_sheet
     from .structures import LayerSpec as LayerSpec
     from .structures import Peaks as Peaks
@@ -61,11 +69,13 @@ _HOME = {
     "Annotations": "explgraph.annotations",
     "Backbone": "explgraph.backbones",
     "ExplGraphError": "explgraph.errors",
+    "ExplainedMaps": "explgraph.heatmaps",
     "ExplanatoryGraph": "explgraph.graph",
     "LayerSpec": "explgraph.structures",
     "Localizations": "aog",
     "Matches": "explgraph.matches",
     "MiningConfig": "mining",
+    "Node": "explgraph.nodes",
     "Parse": "aog",
     "PartConfig": "aog",
     "PartLocalizer": "explgraph.estimator",
@@ -77,19 +87,24 @@ _HOME = {
     "confidence_region": "aog",
     "contact_sheet": "explgraph.sheet",
     "describe_node": "explgraph.facts",
+    "draw_explained": "explgraph.heatmap_drawing",
     "draw_graph": "explgraph.drawing",
+    "draw_match": "explgraph.match_photo",
     "draw_parse": "explgraph.part_photos",
     "draw_parts": "explgraph.part_drawing",
+    "explained_maps": "explgraph.heatmaps",
     "explained_share": "mining",
     "export_graph": "explgraph.export",
     "extract": "explgraph.pipeline",
     "fidelity_curve": "explgraph.fidelity",
+    "filter_gallery": "explgraph.gallery",
     "fit_parts": "explgraph.pipeline",
     "load_backbone": "explgraph.backbones",
     "locate": "aog",
     "match": "explgraph.pipeline",
     "mine": "explgraph.pipeline",
     "node_facts": "explgraph.facts",
+    "node_gallery": "explgraph.gallery",
     "node_kinds": "mining",
     "open_images": "explgraph.images",
     "parse": "aog",
@@ -100,6 +115,7 @@ _HOME = {
     "region_share": "aog",
     "to_networkx": "explgraph.export",
     "write_annotations": "explgraph.annotations",
+    "write_report": "explgraph.report",
 }
 __all__ = [*_HOME]
 

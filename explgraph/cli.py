@@ -17,9 +17,11 @@ from . import (
     cli_evaluate,
     cli_graph,
     cli_locate,
+    cli_look,
     cli_match,
     cli_mine,
     cli_parts,
+    cli_report,
 )
 from .cli_base import add_command
 
@@ -75,6 +77,19 @@ add_command(
 add_command(app, cli_locate.locate, "explgraph locate head.safetensors new_photos --out heads.csv")
 add_command(
     app, cli_graph.export, "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg"
+)
+add_command(
+    app, cli_look.gallery, "explgraph gallery zebra.safetensors photos/zebra --out galleries"
+)
+add_command(
+    app,
+    cli_look.show,
+    "explgraph show zebra.safetensors photo.jpg --out parse.png --heatmap heat.png",
+)
+add_command(
+    app,
+    cli_report.report,
+    "explgraph report zebra.safetensors new_photos --out report.html",
 )
 add_command(app, cli_graph.info, "explgraph info zebra.safetensors")
 add_command(

@@ -1,10 +1,11 @@
-"""Commands that only read a graph's file: ``explgraph export`` and ``explgraph info``."""
+"""Commands that read a graph's file: ``explgraph export`` and ``explgraph info``."""
+# ruff: noqa: PLR0913  a command's parameters are its options
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -14,6 +15,7 @@ from .cli_base import Report, table
 from .errors import require
 
 if TYPE_CHECKING:
+    from .drawing import Arrangement
     from .graph import ExplanatoryGraph
     from .matches import Matches
 
@@ -44,27 +46,56 @@ def export(
     parents_per_node: Annotated[
         int, typer.Option(metavar="N", min=0, help="Edges drawn from each node in pictures.")
     ] = 3,
+    arrangement: Annotated[
+        str,
+        typer.Option(
+            metavar="layers|places",
+            help="Pictures in layers, with edges; or a panel for each layer with its nodes at "
+            "their mean places in the photo.",
+        ),
+    ] = "layers",
+    thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--thumbnails", help="Draw nodes as what they look like, in pictures; with --images."
+        ),
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGES", help="Photos for --thumbnails: a folder or a file."),
+    ] = None,
+    model: cli.GraphModel = None,
+    weights: cli.Weights = None,
+    device: cli.Device = "auto",
 ) -> Report:
     """Write a graph, or a part of it, as a picture or for other programs."""
+    from .cli_network import see
     from .export import export_graph
     from .graph import ExplanatoryGraph
+    from .images import open_images
 
+    require(
+        thumbnails == (images is not None),
+        "--thumbnails and --images IMAGES go together: thumbnails are cut out of photos",
+    )
     whole = ExplanatoryGraph.load(graph)
+    source, found = None, None
+    if images is not None:
+        source = open_images(images)
+        found = see(whole, source, model, weights, device=device, force=False).found
     export_graph(
         whole,
         out,
         nodes_per_layer=nodes_per_layer,
         min_score=min_score,
-        around=None if around is None else _node(whole, around),
+        around=None if around is None else cli.node_name(whole, around),
         parents_per_node=parents_per_node,
+        arrangement=cast("Arrangement", arrangement),
+        thumbnails=thumbnails,
+        found=found,
+        images=source,
     )
     return Report({"file": str(out)}, (str(out),))
-
-
-def _node(graph: ExplanatoryGraph, text: str) -> str | int:
-    """Read a node from the command line: digits are its number, unless a node is called so."""
-    is_number = text.isdecimal() and text not in graph.names.values()
-    return int(text) if is_number else text
 
 
 def info(
@@ -100,7 +131,7 @@ def info(
     whole = ExplanatoryGraph.load(graph)
     if node is not None:
         found = None if matches is None else Matches.load(matches)
-        facts, text = _node_facts(whole, found, _node(whole, node))
+        facts, text = _node_facts(whole, found, cli.node_name(whole, node))
         return Report({"graph": str(graph), **facts}, (text,), as_json)
     data = _describe(whole, best)
     return Report({"graph": str(graph), **data}, _as_text(data), as_json)

@@ -8,7 +8,6 @@ that each step can be done again by hand.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,12 +23,11 @@ from mining import match_peaks
 from .annotations import Annotations, write_annotations
 from .backbones import load_backbone
 from .demo_network import SIDE, trained_demo_net
+from .demo_pictures import PER_PART, write_pictures
 from .demo_report import BestNode, DemoResult
-from .drawing import draw_graph
 from .drawings import SEEDS, Drawing, draw_animal, draw_background
 from .evaluation import evaluate, raw_peaks
 from .graph import ExplanatoryGraph
-from .images import open_images
 from .map_purity import map_purity
 from .masks import PartMasks, write_masks
 from .matches import Matches
@@ -38,7 +36,6 @@ from .pipeline import extract, mine
 from .preprocess import Preprocess
 from .protocol import GRAPH, RAW, RAW_MIRRORED
 from .purity import best_photos, majority, node_labels
-from .sheet import contact_sheet
 from .storage import PathLike, write_bytes
 from .structures import U1, PeakSet
 from .study_purity import PurityStudy, study_purity
@@ -54,7 +51,6 @@ N_CLICKS = 3
 """Drawings in which each part is marked in ``clicks.csv``."""
 
 _SURE = 0.8  # a node is named after a part that lies under it in at least this share of photos
-_PER_PART = 2  # nodes on the contact sheet, and in each layer of the picture of the graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +128,10 @@ def run_demo(
             {seed: (graph, matches)}, peaks, truth.masks, maps=maps, category=species
         )
         result = _measure(folder, graph, peaks, matches, truth, purity)
-    with clock.step("pictures", "Drawing the graph and the contact sheet"):
-        _write(result)
+    with clock.step("pictures", "Drawing the graph, galleries and the report"):
+        result.graph.save(folder / "graph.safetensors")
+        matches.save(folder / "matches.safetensors")
+        write_pictures(result, net, peaks, truth.annotations)
     result = replace(result, seconds=clock.seconds)
     write_bytes(folder / "summary.json", json.dumps(result.to_json(), indent=2).encode())
     return result
@@ -253,7 +251,7 @@ def _best_nodes(
     graph: ExplanatoryGraph, matches: Matches, annotations: Annotations, part: str
 ) -> tuple[BestNode, ...]:
     ratio = tracking_ratio(matches, part_truth(annotations, part, (SIDE, SIDE)))
-    nodes = unique_nodes(matches, ranking(ratio), _PER_PART).tolist()
+    nodes = unique_nodes(matches, ranking(ratio), PER_PART).tolist()
     return tuple(BestNode(node, graph.node_id(node), float(ratio[1, node])) for node in nodes)
 
 
@@ -269,32 +267,3 @@ def _part_names(matches: Matches, masks: PartMasks) -> dict[int | str, str]:
         if share >= _SURE:
             names[node] = masks.parts[part].replace("_", " ")
     return names
-
-
-def _write(result: DemoResult) -> None:
-    """Write the graph, the matches and the pictures."""
-    result.graph.save(result.out / "graph.safetensors")
-    result.matches.save(result.out / "matches.safetensors")
-    picture = result.graph.select(_nodes_of_each_part(result.graph))
-    for suffix in ("svg", "png"):
-        draw_graph(picture, result.out / f"graph.{suffix}")
-    best = {node.node for nodes in result.best.values() for node in nodes}
-    contact_sheet(
-        result.graph,
-        result.matches,
-        open_images(result.out / "unseen"),
-        result.out / "nodes.png",
-        nodes=sorted(best, key=lambda node: (-result.graph.node_layer[node], node)),
-    )
-
-
-def _nodes_of_each_part(graph: ExplanatoryGraph) -> list[int]:
-    """Return the best nodes of each layer and part; no part counts as one more."""
-    chosen: list[int] = []
-    taken: Counter[tuple[int, str]] = Counter()
-    for node in np.argsort(-graph.gain, kind="stable").tolist():
-        group = (int(graph.node_layer[node]), graph.names.get(node, ""))
-        if taken[group] < _PER_PART:
-            taken[group] += 1
-            chosen.append(node)
-    return chosen

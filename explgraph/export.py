@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aog.structures import Parts
+
+    from .drawing import Arrangement
+    from .matches import Matches
 
 _HEADER_KEYS = ("model", "weight_hash", "seed")
 # XML 1.0 cannot hold these, nor UTF-8 a lone surrogate; XML turns a carriage return into a newline.
@@ -104,6 +107,7 @@ def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def prune(
     graph: ExplanatoryGraph,
     *,
+    nodes: Iterable[str | int] | None = None,
     nodes_per_layer: int | None = None,
     min_score: float | None = None,
     family_of: str | int | None = None,
@@ -114,6 +118,8 @@ def prune(
     ----------
     graph
         The graph.
+    nodes
+        Keep these (indices, ids or user's names); not together with ``family_of``.
     family_of
         Keep this node (index, id ``layer/filter/part`` or user's name), its ancestors and its
         descendants. The node itself survives the other conditions: it is kept whatever its score,
@@ -127,13 +133,20 @@ def prune(
     Raises
     ------
     ExplGraphError
-        If the node does not exist, a number is out of range, or no node is left.
+        If a node does not exist, a number is out of range, or no node is left.
     """
+    require(
+        nodes is None or family_of is None,
+        "nodes and a node's family (around) are two ways to choose: give one of them",
+    )
     require(
         nodes_per_layer is None or nodes_per_layer >= 1,
         f"nodes_per_layer must be at least 1, got {nodes_per_layer}",
     )
     kept, focus = graph, None
+    if nodes is not None:
+        kept = graph.select([find_node(graph, node) for node in nodes])
+        require(len(kept) > 0, "nodes is empty: name at least one, or leave it out for all")
     if family_of is not None:
         node = find_node(graph, family_of)
         kept, focus = graph.family(node), graph.node_id(node)
@@ -148,6 +161,42 @@ def prune(
         f"no node has a score of at least {min_score}: the highest is {highest:.4g}",
     )
     return kept
+
+
+class NodeChoice(TypedDict, total=False):
+    """Which nodes of a graph to draw or to write; every entry may be left out.
+
+    Attributes
+    ----------
+    nodes, nodes_per_layer, min_score
+        As in `prune`.
+    around
+        A node, by index, id or user's name: only it, its ancestors and its descendants; the
+        ``family_of`` of `prune`.
+    """
+
+    nodes: Iterable[str | int] | None
+    nodes_per_layer: int | None
+    min_score: float | None
+    around: str | int | None
+
+
+def choose(
+    graph: ExplanatoryGraph,
+    *,
+    nodes: Iterable[str | int] | None = None,
+    nodes_per_layer: int | None = None,
+    min_score: float | None = None,
+    around: str | int | None = None,
+) -> ExplanatoryGraph:
+    """Return the part of a graph that a `NodeChoice` asks for."""
+    return prune(
+        graph,
+        nodes=nodes,
+        nodes_per_layer=nodes_per_layer,
+        min_score=min_score,
+        family_of=around,
+    )
 
 
 def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
@@ -173,21 +222,32 @@ def export_graph(
     graph: ExplanatoryGraph,
     path: PathLike,
     *,
-    nodes_per_layer: int | None = None,
-    min_score: float | None = None,
-    around: str | int | None = None,
+    thumbnails: bool = False,
+    found: Matches | None = None,
+    images: object = None,
+    arrangement: Arrangement = "layers",
     parents_per_node: int = 3,
+    **choice: Unpack[NodeChoice],
 ) -> None: ...
 @overload
-def export_graph(graph: Parts, path: PathLike) -> None: ...
+def export_graph(
+    graph: Parts,
+    path: PathLike,
+    *,
+    thumbnails: bool = False,
+    found: Matches | None = None,
+    images: object = None,
+) -> None: ...
 def export_graph(
     graph: ExplanatoryGraph | Parts,
     path: PathLike,
     *,
-    nodes_per_layer: int | None = None,
-    min_score: float | None = None,
-    around: str | int | None = None,
+    thumbnails: bool = False,
+    found: Matches | None = None,
+    images: object = None,
+    arrangement: Arrangement = "layers",
     parents_per_node: int = 3,
+    **choice: Unpack[NodeChoice],
 ) -> None:
     """Write a graph, or a part of it, in the format that the file name's suffix asks for.
 
@@ -198,20 +258,24 @@ def export_graph(
     Parameters
     ----------
     graph
-        The graph; or And-Or graphs, which are written whole: the options are not for them.
+        The graph; or And-Or graphs, which are written whole: there is no choice of nodes.
     path
         The file; missing folders are made, and an old file is replaced only by a whole new one.
-    nodes_per_layer, min_score, around
-        Which nodes: as in `prune`, ``around`` being its ``family_of``.
-    parents_per_node
-        For pictures: edges drawn from each node. The data formats hold all edges.
+    thumbnails, found, images
+        For pictures: show the nodes as patches of the ``images`` in which they were ``found``.
+    arrangement, parents_per_node
+        For pictures of an explanatory graph: see `draw_graph`. The data formats hold all edges.
+    **choice
+        ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``: which nodes, see `NodeChoice`.
 
     Raises
     ------
     ExplGraphError
-        For an unknown suffix, and as `prune` and `draw_graph` do.
+        For an unknown suffix, for thumbnails in a data format, and as `prune` and `draw_graph` do.
     """
-    from .drawing import PICTURE_FORMATS, draw_graph
+    from .drawing import draw_graph
+    from .part_drawing import draw_parts
+    from .rendering import PICTURE_FORMATS
 
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURE_FORMATS and suffix not in _DATA_FORMATS:
@@ -219,25 +283,27 @@ def export_graph(
         raise unknown_name(
             "format", f".{suffix}", [f".{s}" for s in valid], f"Valid: {', '.join(valid)}"
         )
-    picks: dict[str, Any] = {"nodes_per_layer": nodes_per_layer, "min_score": min_score}
     if not isinstance(graph, ExplanatoryGraph):
-        given = [name for name, value in {**picks, "around": around}.items() if value is not None]
+        given = [name for name, value in choice.items() if value is not None]
         require(not given, f"{given} choose nodes of an explanatory graph: And-Or graphs have none")
-        _export_parts(graph, path, suffix)
-    elif suffix in _DATA_FORMATS:
-        kept = prune(graph, **picks, family_of=around)
-        write_bytes(path, _DATA_FORMATS[suffix](to_networkx(kept)))
-    else:
-        draw_graph(graph, path, **picks, around=around, parents_per_node=parents_per_node)
-
-
-def _export_parts(parts: Parts, path: PathLike, suffix: str) -> None:
-    from .part_drawing import draw_parts
-
     if suffix in _DATA_FORMATS:
-        write_bytes(path, _DATA_FORMATS[suffix](to_networkx(parts)))
-    else:
-        draw_parts(parts, path)
+        require(not thumbnails, f".{suffix} holds no thumbnails: write .svg, .pdf or .png")
+        kept = choose(graph, **choice) if isinstance(graph, ExplanatoryGraph) else graph
+        write_bytes(path, _DATA_FORMATS[suffix](to_networkx(kept)))
+        return
+    if not isinstance(graph, ExplanatoryGraph):
+        draw_parts(graph, path, thumbnails=thumbnails, found=found, images=images)
+        return
+    draw_graph(
+        graph,
+        path,
+        thumbnails=thumbnails,
+        found=found,
+        images=images,
+        arrangement=arrangement,
+        parents_per_node=parents_per_node,
+        **choice,
+    )
 
 
 def _graphml(graph: nx.DiGraph) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Unpack
 
 import numpy as np
@@ -66,10 +67,11 @@ def draw_match(
         Lines drawn from each node: to its parents, among the nodes drawn, with the highest
         co-activation.
     **choice
-        Which nodes, as `explgraph.export.NodeChoice`: ``nodes_per_layer``, at most so many (12;
-        None: all); ``min_score``, with at least this score in this photo; ``around``, only this
-        node (index, id ``layer/filter/part`` or user's name), its ancestors and its descendants.
-        That node is always drawn, and marked with a cross: without a peak, at the place predicted.
+        Which nodes, as `explgraph.export.NodeChoice`: ``nodes``, only these; ``nodes_per_layer``,
+        at most so many (12; None: all); ``min_score``, with at least this score in this photo;
+        ``around``, only this node (index, id ``layer/filter/part`` or user's name), its ancestors
+        and its descendants. That node is always drawn, and marked with a cross: without a peak, at
+        the place predicted.
 
     Raises
     ------
@@ -144,7 +146,8 @@ def choose_nodes(
         per_layer is None or per_layer >= 1, f"nodes_per_layer must be at least 1, got {per_layer}"
     )
     score = found.score[photo]
-    allowed = _allowed(graph, score, focus, choice.get("min_score"))
+    allowed = _asked_for(graph, focus, choice.get("nodes"))
+    allowed &= _firing(graph, score, allowed, choice.get("min_score"))
     places = input_places(found.take(np.array([photo])), np.arange(len(graph)), graph.input_size)[0]
     chosen = [] if focus is None else [focus]
     for layer in reversed(range(len(graph.layers))):
@@ -160,22 +163,34 @@ def choose_nodes(
     return np.array(sorted(chosen), dtype=np.intp)
 
 
-def _allowed(
-    graph: ExplanatoryGraph, score: F4, focus: int | None, least: float | None
+def _asked_for(
+    graph: ExplanatoryGraph, focus: int | None, nodes: Iterable[str | int] | None
 ) -> NDArray[np.bool_]:
-    """Return (P,) which nodes may be drawn, where they fire and are of the family asked for."""
-    allowed = fires(score[:, None], graph.score)[:, 0]
+    """Return (P,) the nodes named, or those of a node's family."""
     if focus is not None:
-        allowed &= _family(graph, focus)
+        require(nodes is None, "nodes and around are two ways to choose: give one of them")
+        return _family(graph, focus)
+    if nodes is None:
+        return np.ones(len(graph), dtype=bool)
+    allowed = np.zeros(len(graph), dtype=bool)
+    allowed[[find_node(graph, node) for node in nodes]] = True
+    return allowed
+
+
+def _firing(
+    graph: ExplanatoryGraph, score: F4, allowed: NDArray[np.bool_], least: float | None
+) -> NDArray[np.bool_]:
+    """Return (P,) the nodes that fire, and score ``least`` at least."""
+    firing = fires(score[:, None], graph.score)[:, 0]
     if least is None:
-        return allowed
-    highest = score[allowed].max(initial=0)
+        return firing
+    highest = score[allowed & firing].max(initial=0)
     require(
         highest >= least,
         f"no node fires in this photo with a score of at least {least}: the highest is "
         f"{highest:.4g}",
     )
-    return allowed & (score >= least)
+    return firing & (score >= least)
 
 
 def _by_worth(

@@ -20,14 +20,18 @@ CARD_X, CARD_WIDTH, SKETCH = 238.0, 170.0, 150.0
 TITLE, HEAD = 36.0, 44.0
 """Heights of a card's title, and of the headings above the first card."""
 
-_PAD, _ROW, _GAP = 10.0, 25.0, 16.0
+ROW = 25.0
+"""Height of a row with a label."""
+
+_PAD, _GAP = 10.0, 16.0
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """A template in the drawing, and where it begins.
 
-    ``groups`` are the patterns drawn, those of one filter together; ``rest`` counts the others.
+    ``groups`` are the patterns drawn, those of one filter together; ``rest`` counts the others;
+    ``row_height`` is what a pattern needs.
     """
 
     aog: AndOrGraph
@@ -35,6 +39,7 @@ class Card:
     groups: tuple[tuple[int, ...], ...]
     rest: int
     top: float
+    row_height: float = ROW
 
     @property
     def name(self) -> str:
@@ -49,7 +54,7 @@ class Card:
     @property
     def height(self) -> float:
         """What its rows need, or its title and sketch."""
-        return max(self.rows * _ROW, TITLE + SKETCH + _PAD)
+        return max(self.rows * self.row_height, TITLE + SKETCH + _PAD)
 
     @property
     def middle(self) -> float:
@@ -63,7 +68,7 @@ class Card:
 
     def row(self, index: int) -> float:
         """Return the middle of a row; rows are centred on the card."""
-        return self.middle + (index - (self.rows - 1) / 2) * _ROW
+        return self.middle + (index - (self.rows - 1) / 2) * self.row_height
 
     @property
     def sketch_middle(self) -> float:
@@ -76,13 +81,26 @@ def drawing_name(part: str) -> str:
     return " ".join(printable(part).split()).replace("\\", "\\\\")
 
 
-def lay_cards(aogs: Sequence[AndOrGraph], count: int) -> tuple[list[Card], float]:
-    """Return the cards of all templates, one below the other, and where the last one ends."""
+def lay_cards(
+    aogs: Sequence[AndOrGraph], count: int, row_height: float = ROW
+) -> tuple[list[Card], float]:
+    """Return the cards of all templates, one below the other, and where the last one ends.
+
+    Parameters
+    ----------
+    aogs
+        The parts.
+    count
+        Patterns drawn of each template, at most.
+    row_height
+        What a pattern needs.
+    """
     cards: list[Card] = []
     top = HEAD
     for aog in aogs:
         for template in range(len(aog)):
-            cards.append(Card(aog, template, *heaviest(aog, template, count), top))
+            groups, rest = heaviest(aog, template, count)
+            cards.append(Card(aog, template, groups, rest, top, row_height))
             top += cards[-1].height + _GAP
         top += _GAP
     return cards, top - 2 * _GAP

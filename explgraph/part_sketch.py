@@ -11,8 +11,8 @@ import numpy as np
 
 from aog.structures import AndOrGraph, Parts
 
-from .dot import background_line
-from .drawing import COLORS
+from .dot import background_disc, background_line, background_polygon
+from .drawing_look import layer_color
 
 _DOTS = 200  # the patterns of largest weight; more of them only hide each other
 _RADII = (0.9, 2.2)  # of the lightest and the heaviest pattern drawn
@@ -48,10 +48,11 @@ def sketch_template(parts: Parts, aog: AndOrGraph, template: int, frame: Frame) 
     operations = [_rectangle(frame, np.zeros(2), middle * 2 * frame.pixel, _FRAME, _PAPER)]
     for q in drawn.tolist():
         dy, dx = (centre - aog.displacement[q] - middle) * frame.pixel
-        color = COLORS[int(parts.graph.node_layer[aog.node[q]]) % len(COLORS)]
+        color = layer_color(int(parts.graph.node_layer[aog.node[q]]))
         share = float(aog.weight[q]) / most
         radius = _RADII[0] + share * (_RADII[1] - _RADII[0])
-        operations.append(_disc(frame.x + dx, frame.y - dy, radius, color + _OPAQUE))
+        dot = color + _OPAQUE
+        operations.append(background_disc(frame.x + dx, frame.y - dy, radius, dot, dot))
     dy, dx = (centre - middle) * frame.pixel
     if np.isfinite(aog.size[template]).all():
         box = aog.size[template].astype(np.float64) * frame.pixel
@@ -62,11 +63,6 @@ def sketch_template(parts: Parts, aog: AndOrGraph, template: int, frame: Frame) 
     return "".join(operations)
 
 
-def _disc(x: float, y: float, radius: float, color: str) -> str:
-    paint = f"c {len(color)} -{color} C {len(color)} -{color} "
-    return f"{paint}S 15 -setlinewidth(0) E {x:.1f} {y:.1f} {radius:.2f} {radius:.2f} "
-
-
 def _rectangle(
     frame: Frame, offset: np.ndarray, size: np.ndarray, line: str, fill: str | None = None
 ) -> str:
@@ -75,7 +71,4 @@ def _rectangle(
     x, y = frame.x + dx, frame.y - dy
     corners = [(x - width, y - height), (x + width, y - height), (x + width, y + height)]
     corners.append((x - width, y + height))
-    text = " ".join(f"{a:.1f} {b:.1f}" for a, b in corners)
-    paint = f"C {len(fill)} -{fill} " if fill else ""
-    shape = "P" if fill else "p"
-    return f"S 17 -setlinewidth(0.8) c {len(line)} -{line} {paint}{shape} 4 {text} "
+    return background_polygon(corners, 0.8, line, fill)

@@ -8,8 +8,9 @@ import numpy as np
 import pygraphviz
 import pytest
 
-from explgraph.dot import attributes
+from explgraph.dot import attributes, quoted
 from explgraph.drawing import COLORS, draw_graph, strongest_parents
+from explgraph.drawing_layers import Scale
 from explgraph.errors import ExplGraphError
 from explgraph.layout import Sizes, lay_out, order_nodes, place_labels
 from tests.planted import planted_graph
@@ -134,9 +135,20 @@ def test_draw_graph__names_become_one_line_of_printable_text(tmp_path):
 
 def test_draw_graph__layer_names_may_be_hostile_too(tmp_path):
     graph = planted_graph(2, 3, 2)
-    layers = tuple(replace(s, name=f'"<&{i}>\\') for i, s in enumerate(graph.layers))
+    layers = tuple(replace(s, name=f'"<&{i}>\\"\\') for i, s in enumerate(graph.layers))
     draw_graph(replace(graph, layers=layers), tmp_path / "g.svg")
     assert len(groups(tmp_path / "g.svg", "node")) == 12
+    assert any('"<&0>' in text and " → " in text for text in legend(tmp_path / "g.svg"))
+
+
+@pytest.mark.parametrize("arrangement", ["layers", "places"])
+def test_draw_graph__long_layer_names_lose_their_beginning(tmp_path, arrangement):
+    graph = planted_graph(2, 3, 2)
+    layers = tuple(replace(s, name="backbone." * 20 + s.name) for s in graph.layers)
+    draw_graph(replace(graph, layers=layers), tmp_path / "g.svg", arrangement=arrangement)
+    headings = {texts(c)[0] for c in groups(tmp_path / "g.svg", "cluster").values()}
+    assert all(heading.startswith("…") for heading in headings)
+    assert {heading[-10:] for heading in headings} == {"features.3", "features.6"}
 
 
 def test_draw_graph__dot_reads_back(tmp_path):
@@ -193,6 +205,74 @@ def test_draw_graph__names_what_is_wrong(tmp_path):
     with pytest.raises(ExplGraphError, match="no nodes"):
         draw_graph(planted_graph().select(np.zeros(72, dtype=bool)), tmp_path / "g.svg")
     assert not list(tmp_path.iterdir())
+
+
+def legend(path) -> list[str]:
+    """The texts of a drawing that belong to no node, edge or layer."""
+    root = ET.parse(path).getroot()
+    return texts_of(next(root.iter(f"{SVG}g")))
+
+
+def texts_of(group: ET.Element) -> list[str]:
+    return ["".join(text.itertext()) for text in group.findall(f"{SVG}text")]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (1.0, 4.0, ["1.0", "2.0", "3.0", "4.0"]),
+        (1.0, 1.12, ["1.00", "1.04", "1.08", "1.12"]),
+        (1.001, 1.02, ["1.001", "1.007", "1.014", "1.020"]),
+        (1.0, 1.0001, ["1.000"]),
+        (2.5, 2.5, ["2.500"]),
+    ],
+)
+def test_scale__samples_are_distinct(low, high, wanted):
+    samples = Scale(low, high, 1.0).samples()
+    assert list(samples) == [f"{number}\u00d7" for number in wanted]
+    assert list(samples.values()) == sorted(samples.values())
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5, 0.003, 0.1, 5.0])
+def test_draw_graph__no_two_samples_of_the_legend_are_alike(tmp_path, spread):
+    graph = planted_graph()
+    ramp = np.linspace(0, spread, len(graph.edge_child))
+    draw_graph(replace(graph, edge_coactivation=1 + ramp), tmp_path / "g.svg")
+    samples = [text for text in legend(tmp_path / "g.svg") if text.endswith("\u00d7")]
+    assert len(samples) == len(set(samples)) >= 1
+
+
+def test_draw_graph__legend_shows_each_pair_of_layers_in_the_childs_colour(tmp_path):
+    draw_graph(planted_graph(3, 4, 2), tmp_path / "g.svg")
+    said = legend(tmp_path / "g.svg")
+    assert "features.6 → features.9" in said
+    assert "features.3 → features.6" in said
+    edges = groups(tmp_path / "g.svg", "edge")
+    page = next(ET.parse(tmp_path / "g.svg").getroot().iter(f"{SVG}g"))
+    samples = {line.get("stroke").upper() for line in page.findall(f"{SVG}polyline")}
+    for title, group in edges.items():
+        layer = ("features.3", "features.6").index(title.split("/")[0])
+        assert next(group.iter(f"{SVG}path")).get("stroke").upper() == COLORS[layer]
+        assert COLORS[layer] in samples
+    assert COLORS[2] not in samples  # no line begins in the top layer
+
+
+@pytest.mark.parametrize(
+    "model", ["squeezenet1_0", 'C:\\nets\\"a".py:b <&>', "netz 口\n", "", None]
+)
+def test_draw_graph__title_names_the_model(tmp_path, model):
+    graph = replace(planted_graph(2, 3, 2), header={"model": model})
+    draw_graph(graph, tmp_path / "g.svg")
+    shown = " ".join((model or "").split()).replace("\\", "\u2216")
+    title = f"Explanatory graph of {shown}" if shown else "Explanatory graph"
+    assert title in legend(tmp_path / "g.svg")
+    draw_graph(graph, tmp_path / "g.dot")
+    assert pygraphviz.AGraph(str(tmp_path / "g.dot")).number_of_nodes() == 12
+
+
+def test_draw_graph__unknown_choices_are_refused(tmp_path):
+    with pytest.raises(TypeError, match="nodes_per_layr"):
+        draw_graph(planted_graph(), tmp_path / "g.svg", nodes_per_layr=3)
 
 
 def test_strongest_parents__against_a_naive_choice():
@@ -288,3 +368,19 @@ def test_dot__graphviz_reads_every_number(number):
     text = f"digraph g {{ a {attributes({'label': 'x', 'weight_of': number})}; }}"
     graph = pygraphviz.AGraph(string=text)  # which its nodes do not keep alive
     assert float(graph.get_node("a").attr["weight_of"]) == pytest.approx(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('say "hi"', 'say "hi"'),
+        ("C:\\new", "C:\\new"),
+        ('a\\"b', 'a\u2216"b'),
+        ("ends with \\", "ends with \u2216"),
+        ('two\\\\"', 'two\\\\"'),
+        ("]; } ->", "]; } ->"),
+    ],
+)
+def test_quoted__graphviz_reads_one_name(text, read):
+    graph = pygraphviz.AGraph(string=f"digraph g {{ {quoted(text)}; b; }}")
+    assert graph.nodes() == [read, "b"]

@@ -7,9 +7,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from explgraph.drawing import draw_graph
 from explgraph.errors import ExplGraphError
 from explgraph.export import export_graph, find_node, prune, to_networkx
 from explgraph.graph import ExplanatoryGraph
+from tests.painted_photos import painted, pictures
 from tests.parts_by_hand import hand_made_parts
 from tests.planted import near_border, planted_graph
 
@@ -312,3 +314,48 @@ def test_export_graph__options_are_not_for_and_or_graphs(tmp_path):
     with pytest.raises(ExplGraphError, match="graphml, json"):
         export_graph(hand_made_parts(), tmp_path / "p.xls")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arrangement", ["layers", "places"])
+def test_export_graph__passes_pictures_on(tmp_path, arrangement):
+    graph = planted_graph(2, 3, 2)
+    photos, found = painted(graph, np.zeros(12, dtype=int))
+    given = {"thumbnails": True, "found": found, "images": photos}
+    export_graph(graph, tmp_path / "a.svg", **given, arrangement=arrangement, nodes_per_layer=3)
+    draw_graph(graph, tmp_path / "b.svg", **given, arrangement=arrangement, nodes_per_layer=3)
+    assert len(pictures(tmp_path / "a.svg")) == 6
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_export_graph__passes_pictures_of_parts_on(tmp_path):
+    parts = hand_made_parts()
+    photos, found = painted(parts.graph, np.zeros(12, dtype=int))
+    export_graph(parts, tmp_path / "p.svg", thumbnails=True, found=found, images=photos)
+    assert len(pictures(tmp_path / "p.svg")) == 5
+
+
+@pytest.mark.parametrize("suffix", ["json", "graphml"])
+def test_export_graph__data_holds_no_thumbnails(graph, tmp_path, suffix):
+    for given in (graph, hand_made_parts()):
+        with pytest.raises(ExplGraphError, match=f".{suffix} holds no thumbnails: write .svg"):
+            export_graph(given, tmp_path / f"g.{suffix}", thumbnails=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_graph__unknown_choices_are_refused(graph, tmp_path):
+    for suffix in ("json", "svg"):
+        with pytest.raises(TypeError, match="min_scor"):
+            export_graph(graph, tmp_path / f"g.{suffix}", min_scor=1)
+
+
+def test_prune__takes_the_nodes_that_are_named():
+    graph = planted_graph().rename({4: "eye"})
+    kept = prune(graph, nodes=["eye", 2, graph.node_id(30)])
+    assert [kept.node_id(i) for i in range(3)] == [graph.node_id(i) for i in (2, 4, 30)]
+    best = max((2, 4), key=lambda i: graph.gain[i])
+    assert len(prune(graph, nodes=[2, 4], nodes_per_layer=1)) == 1
+    assert prune(graph, nodes=[2, 4], nodes_per_layer=1).gain[0] == graph.gain[best]
+    with pytest.raises(ExplGraphError, match="nodes is empty"):
+        prune(graph, nodes=[])
+    with pytest.raises(ExplGraphError, match="two ways to choose"):
+        prune(graph, nodes=[1], family_of=1)

@@ -216,6 +216,11 @@ def test_choose_nodes__of_a_family_and_with_a_least_score():
     least = float(np.median(found.score))
     strong = choose_nodes(graph, found, 0, focus, min_score=least).tolist()
     assert {i for i in strong if found.score[0, i] < least} <= {focus}
+    named = choose_nodes(graph, found, 0, nodes=sorted(chosen), nodes_per_layer=None)
+    assert len(named) > 0
+    assert set(named.tolist()) <= chosen
+    with pytest.raises(ExplGraphError, match="two ways to choose"):
+        choose_nodes(graph, found, 0, focus, nodes=[1])
     alone = choose_nodes(graph, found, 0, focus, nodes_per_layer=1)
     assert (graph.node_layer[alone] == graph.node_layer[focus]).sum() == 1
 

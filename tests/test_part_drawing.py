@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from explgraph.drawing import COLORS
 from explgraph.errors import ExplGraphError
 from explgraph.part_drawing import draw_parts
 from explgraph.part_layout import Card, heaviest, lay_cards
+from tests.painted_photos import DARK, colors, halves, painted, pictures
 from tests.parts_by_hand import hand_made_parts
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -84,6 +86,114 @@ def test_draw_parts__four_layers_from_part_to_terminals(tmp_path):
         assert is_box == (" / peaks of " in name or name in (zero, one)), name
 
 
+def test_draw_parts__or_is_round_and_dashed__and_is_square_and_solid(tmp_path):
+    draw_parts(hand_made_parts(), tmp_path / "p.svg")
+    nodes, edges = groups(tmp_path / "p.svg", "node"), groups(tmp_path / "p.svg", "edge")
+    zero = "head / template 0"
+    group = f"{zero} / features.3/0"
+    for name in ("head", group, f"{zero} / features.3/0/0"):
+        assert next(nodes[name].iter(f"{SVG}ellipse"), None) is not None, name
+    for name in (zero, "head / template 1"):
+        assert next(nodes[name].iter(f"{SVG}polygon"), None) is not None, name
+    for title, edge in edges.items():
+        start = title.split("->")[0]
+        is_dashed = edge.find(f".//{SVG}path").get("stroke-dasharray") is not None
+        assert is_dashed == (start not in (zero, "head / template 1")), title
+
+
+def test_draw_parts__what_is_left_out_is_not_an_alternative(tmp_path):
+    draw_parts(many_patterns(), tmp_path / "p.svg", patterns_per_template=3)
+    edges = groups(tmp_path / "p.svg", "edge")
+    zero = "head / template 0"
+    rest, alternative = (
+        edges[title].find(f".//{SVG}path").get("stroke-dasharray")
+        for title in (f"{zero}->{zero} / others", f"head->{zero}")
+    )
+    assert rest is not None
+    assert rest != alternative
+
+
+def test_draw_parts__legend_explains_shapes_lines_and_colours(tmp_path):
+    draw_parts(hand_made_parts(), tmp_path / "p.svg")
+    page = next(ET.parse(tmp_path / "p.svg").getroot().iter(f"{SVG}g"))
+    said = ["".join(text.itertext()) for text in page.findall(f"{SVG}text")]
+    for text in ("round: OR, one of", "alternatives", "square: AND, all of", "all count"):
+        assert text in said
+    assert {"features.3", "features.6"} <= set(said)
+
+
+@pytest.fixture
+def pictured():
+    """Parts of 12 nodes, the photo in which they were painted, and the matches."""
+    parts = hand_made_parts()
+    return (parts, *painted(parts.graph, np.zeros(12, dtype=int)))
+
+
+def test_draw_parts__patterns_as_pictures(tmp_path, pictured):
+    parts, photos, found = pictured
+    path = tmp_path / "p.svg"
+    draw_parts(parts, path, thumbnails=True, found=found, images=photos)
+    shown = pictures(path)
+    zero = "head / template 0"
+    patterns = {
+        f"{zero} / features.3/0/0": 0,
+        f"{zero} / features.3/0/1": 1,
+        f"{zero} / features.6/0/0": 6,
+        "head / template 1 / features.3/1/0": 2,
+        "head / template 1 / features.6/0/1": 7,
+    }
+    assert set(shown) == set(patterns)
+    nodes = groups(path, "node")
+    for name, node in patterns.items():
+        middle, picture = shown[name]
+        left, right = halves(picture)
+        np.testing.assert_allclose(left, colors(12)[node], atol=14)
+        np.testing.assert_allclose(right, DARK, atol=14)
+        assert picture[0, 0].min() > 240  # cut to a disc
+        ellipse = next(nodes[name].iter(f"{SVG}ellipse"))
+        assert ellipse.get("rx") == ellipse.get("ry")
+        assert ellipse.get("stroke").upper() == COLORS[parts.graph.node_layer[node]]
+        np.testing.assert_allclose(
+            middle, [float(ellipse.get("cx")), float(ellipse.get("cy"))], atol=0.1
+        )
+        assert texts(nodes[name]) == [parts.graph.node_id(node)]
+        below = float(next(nodes[name].iter(f"{SVG}text")).get("y"))
+        assert below > middle[1] + float(ellipse.get("ry"))
+
+
+def test_draw_parts__pictures_do_not_overlap(tmp_path):
+    parts = many_patterns()
+    photos, found = painted(parts.graph, np.zeros(12, dtype=int))
+    path = tmp_path / "p.svg"
+    draw_parts(parts, path, thumbnails=True, found=found, images=photos, patterns_per_template=11)
+    boxes = [box_of(g) for name, g in groups(path, "node").items() if not name.endswith("others")]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "png"])
+def test_draw_parts__pictures_in_each_format(tmp_path, pictured, suffix):
+    parts, photos, found = pictured
+    path = tmp_path / f"p.{suffix}"
+    draw_parts(parts, path, thumbnails=True, found=found, images=photos)
+    if suffix == "pdf":
+        assert path.read_bytes().count(b"/Subtype /Image") >= 5
+        return
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    for node in (0, 1, 6, 2, 7):
+        assert (np.abs(pixels - colors(12)[node]).max(axis=-1) < 20).sum() > 20
+
+
+def test_draw_parts__thumbnails_need_matches_and_photos(tmp_path, pictured):
+    parts, photos, found = pictured
+    with pytest.raises(ExplGraphError, match="needs found and images"):
+        draw_parts(parts, tmp_path / "p.svg", thumbnails=True)
+    with pytest.raises(ExplGraphError, match="DOT text cannot hold thumbnails"):
+        draw_parts(parts, tmp_path / "p.dot", thumbnails=True, found=found, images=photos)
+    assert not list(tmp_path.iterdir())
+
+
 def test_draw_parts__lines_tell_displacement_and_weight(tmp_path):
     draw_parts(hand_made_parts(), tmp_path / "p.svg")
     edges = groups(tmp_path / "p.svg", "edge")
@@ -152,10 +262,13 @@ def test_card__rows_are_in_its_middle():
 
 
 def discs(path):
-    """(n, 2) centres (x, y) of the dots of sketches, and their colours."""
+    """(n, 2) centres (x, y) of the dots of sketches, and their colours; the legend's lie lower."""
     root = ET.parse(path).getroot()
     in_nodes = {e for g in root.iter(f"{SVG}g") if g.get("class") for e in _own_ellipses(g)}
-    found = [e for e in root.iter(f"{SVG}ellipse") if e not in in_nodes]
+    lowest = max(box_of(g)[3] for g in root.iter(f"{SVG}g") if g.get("class") == "node")
+    found = [
+        e for e in root.iter(f"{SVG}ellipse") if e not in in_nodes and float(e.get("cy")) < lowest
+    ]
     xy = np.array([[float(e.get("cx")), float(e.get("cy"))] for e in found])
     return xy, [e.get("fill").upper() for e in found]
 

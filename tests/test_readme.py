@@ -17,6 +17,7 @@ from explgraph.demo import DemoSizes, run_demo
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ("get-started.md", "reading.md", "parts.md", "measures.md", "faq.md")
 
 
 def blocks(language, text=README):
@@ -25,6 +26,23 @@ def blocks(language, text=README):
 
 def command_lines(text=README):
     return [line for block in blocks("sh", text) for line in block.splitlines() if line.strip()]
+
+
+def read_page(page):
+    return (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def on_the_demo(lines):
+    """Select the commands that need nothing but what the demo leaves behind."""
+    own = ("photos", "zebra", "splits", "explgraph demo")
+    return [
+        line for line in lines if line.startswith("explgraph") and not any(o in line for o in own)
+    ]
+
+
+def run_command(line):
+    done = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
+    assert done.exit_code == 0, f"{line}\n{done.output}"
 
 
 @pytest.fixture(scope="module")
@@ -113,20 +131,46 @@ def test_python__the_script_of_the_files_page_runs(folder):
 
 def test_commands__those_on_the_demo_run_in_their_order(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    own = ("photos", "zebra", "splits")
-    lines = [
-        c for c in command_lines() if c.startswith("explgraph") and not any(o in c for o in own)
-    ]
+    lines = on_the_demo(command_lines())
     assert len(lines) >= 6
     for line in lines:
-        done = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
-        assert done.exit_code == 0, f"{line}\n{done.output}"
+        run_command(line)
     assert (folder / "fish.graphml").stat().st_size > 1000
     report = CliRunner().invoke(app, ["info", "fish.safetensors", "--json"])
     assert json.loads(report.stdout)
 
 
-@pytest.mark.parametrize("line", [c for c in command_lines() if c.startswith("explgraph")])
+@pytest.mark.parametrize("page", ["get-started.md", "faq.md"])
+def test_docs__commands_on_the_demo_run(folder, monkeypatch, page):
+    monkeypatch.chdir(folder)
+    lines = set(on_the_demo(command_lines(read_page(page)))) - set(command_lines())
+    assert lines
+    for line in sorted(lines):
+        run_command(line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["get-started.md", "reading.md", "parts.md", "faq.md"])
+def test_docs__scripts_on_the_demo_run_as_they_stand(folder, page):
+    scripts = [
+        block
+        for block in blocks("python", read_page(page))
+        if "photos/zebra" not in block and "shared" not in block
+    ]
+    assert scripts
+    done = run_as_file("\n".join(scripts), folder)
+    assert done.returncode == 0, done.stderr
+
+
+ALL_COMMANDS = {
+    line
+    for text in (README, *map(read_page, DOCS))
+    for line in command_lines(text)
+    if line.startswith("explgraph")
+}
+
+
+@pytest.mark.parametrize("line", sorted(ALL_COMMANDS))
 def test_commands__options_exist(line):
     _, name, *arguments = shlex.split(line)
     command = typer.main.get_command(app).commands[name]
@@ -155,11 +199,11 @@ def test_make__the_ci_runs_the_readme_s_test_command():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/files.md", "docs/parts.md"],
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))],
 )
 def test_links__lead_to_files_of_the_project(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", text)
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
     assert not missing
 
