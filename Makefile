@@ -33,11 +33,13 @@ bench: $(VENV)/.installed-test
 	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench
 	$(PY) -m tests.bench.ratios --out out/bench.json
 
-# README's pictures, from the demo's.
+# README's and the site's pictures, from the demo's. Needs Chromium.
 images: demo
-	cp $(OUT)/graph.svg docs/images/graph.svg
+	cp $(OUT)/graph.svg $(OUT)/thumbnails.svg docs/images/
 	$(PY) -c "from PIL import Image; Image.open('$(OUT)/nodes.png').save('docs/images/nodes.jpg', quality=85)"
 	$(PY) docs/make_part_images.py $(OUT)
+	$(PY) docs/make_doc_images.py $(OUT)
+	$(PY) docs/make_report_image.py $(OUT)
 
 clean:
 	rm -rf build dist out *.egg-info
