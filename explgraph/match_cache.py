@@ -116,7 +116,7 @@ def _key(photo: Photo) -> Hashable:
 
 def _arrays(found: Matches) -> dict[str, NDArray[Any]]:
     """Return what has one entry for each photo."""
-    names = ("yx", "score", "log_density", "peak", "mirrored", "photo_size")
+    names = ("yx", "score", "log_density", "peak", "mirrored", "photo_size", "frames")
     return {name: getattr(found, name) for name in names}
 
 
