@@ -310,7 +310,7 @@ def test_cache__is_bounded_and_lets_the_oldest_go(world, graph, seen, monkeypatc
     row = whole.take(np.array([0]))
     one = sum(
         getattr(row, name).nbytes
-        for name in ("yx", "score", "log_density", "peak", "mirrored", "photo_size")
+        for name in ("yx", "score", "log_density", "peak", "mirrored", "photo_size", "frames")
     ) + sum(getattr(row.views, name).nbytes for name in ("frames", "yx", "score", "gain", "maps"))
     monkeypatch.setattr(cache_module, "CACHE_BYTES", 2 * one)
     cache.match(graph, world.net, photos[:1])  # makes it the youngest: the second is to go
