@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-dev
 
 # The documentation site, into out/site; a warning is an error.
 docs: $(VENV)/.installed-test
-	$(PY) -m mkdocs build --strict --quiet --site-dir out/site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet --site-dir out/site
 
 bench: $(VENV)/.installed-test
 	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench

@@ -14,7 +14,7 @@ from .errors import require, unknown_name
 from .graph import ExplanatoryGraph
 from .images import ImageSource, open_images
 from .loading import iterate_batches
-from .matches import Matches
+from .matches import Matches, check_nodes
 from .structures import F4, I4, NONE
 from .watershed import basins, ranked_maxima
 
@@ -63,11 +63,7 @@ def check_same_network(graph: ExplanatoryGraph, matches: Matches, net: Backbone)
     ExplGraphError
         If the matches have other nodes, or the network other weights or layers.
     """
-    require(
-        np.array_equal(matches.node_layer, graph.node_layer),
-        f"the matches have {len(matches.node_layer)} nodes that are not this graph's {len(graph)}: "
-        "match this graph",
-    )
+    check_nodes(graph, matches)
     ours, theirs = net.weight_hash, graph.header.get("weight_hash", net.weight_hash)
     specs = net.select([layer.name for layer in graph.layers])
     require(

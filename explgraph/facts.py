@@ -12,7 +12,7 @@ from .errors import check_shape, require
 from .export import find_node
 from .firing import fires
 from .graph import ExplanatoryGraph
-from .matches import Matches
+from .matches import Matches, check_nodes
 from .structures import F8
 
 if TYPE_CHECKING:
@@ -159,11 +159,7 @@ def _photos(matches: Matches | None) -> str:
 
 def _check(graph: ExplanatoryGraph, matches: Matches | None, kinds: NodeKinds | None) -> None:
     if matches is not None:
-        require(
-            matches.node_layer.tolist() == graph.node_layer.tolist(),
-            f"the matches have {len(matches.node_layer)} nodes that are not this graph's "
-            f"{len(graph)}: match this graph",
-        )
+        check_nodes(graph, matches)
         require(len(matches) > 0, "node facts need at least one matched photo, got none")
     if kinds is not None:
         check_shape("kinds.texture", np.asarray(kinds.texture), (len(graph),))

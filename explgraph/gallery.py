@@ -11,10 +11,10 @@ from .gallery_filter import FilterPage, filter_rows
 from .gallery_node import TILE as NODE_TILE
 from .gallery_node import NodePage
 from .gallery_peaks import filter_nodes, find_layer, strongest_peaks
-from .gallery_tiles import Place, check_nodes, cut_tiles, field_note
+from .gallery_tiles import Place, cut_tiles, field_note
 from .graph import ExplanatoryGraph
 from .images import open_images
-from .matches import Matches
+from .matches import Matches, check_nodes
 from .patches import best_photos
 from .pictures import check_picture_name, save_picture
 from .storage import PathLike

@@ -92,7 +92,10 @@ def filter_rows(
 def _unclaimed(strongest: StrongestPeaks, n_nodes: int) -> list[str]:
     if not (strongest.weight > 0).any():
         return ["It has no peak in any", "of the photos."]
-    return [f"no node claims {strongest.share_of(NONE):.0%} of them"] if n_nodes else []
+    if n_nodes == 0:
+        return []
+    share = strongest.share_of(NONE)
+    return [f"no node claims {share:.0%} of them" if share > 0 else "nodes claim all of them"]
 
 
 def _node_row(

@@ -10,8 +10,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .canvas import FAINT, LINE, Canvas
-from .errors import require
-from .graph import ExplanatoryGraph
 from .images import ImageSource, LoadedImage
 from .lettering import fitted
 from .matches import Matches
@@ -73,15 +71,6 @@ class Tile:
             else (width - field[2], field[1], width - field[0], field[3]),
             is_mirrored=True,
         )
-
-
-def check_nodes(graph: ExplanatoryGraph, found: Matches) -> None:
-    """Raise `ExplGraphError` unless the matches are of this graph's nodes."""
-    require(
-        np.array_equal(found.node_layer, graph.node_layer),
-        f"the matches have {len(found.node_layer)} nodes that are not this graph's {len(graph)}: "
-        "match this graph",
-    )
 
 
 def cut_tiles(

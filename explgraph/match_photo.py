@@ -13,11 +13,10 @@ from .errors import require, unknown_name
 from .export import NodeChoice, find_node
 from .firing import fires
 from .gallery_maps import input_places
-from .gallery_tiles import check_nodes
 from .graph import ExplanatoryGraph
 from .images import open_images
 from .match_page import MatchPage, Parsed
-from .matches import Matches
+from .matches import Matches, check_nodes
 from .patches import load_each
 from .pictures import check_picture_name, save_picture
 from .storage import PathLike

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ExplGraphError, check_shape
+from .errors import ExplGraphError, check_shape, require
 from .storage import PathLike, read_arrays, whole_file, write_arrays
 from .structures import F2, F4, F8, I1, I4, U1, LayerSpec, frozen
+
+if TYPE_CHECKING:
+    from .graph import ExplanatoryGraph
 
 _VIEW_ARRAYS = ("frames", "yx", "score", "gain", "maps")
 _MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
@@ -240,3 +243,12 @@ class Matches:
                 views = Views(LayerSpec.from_json(about["layer"]), (height, width), **seen)
             images = tuple(header.pop("images"))
             return cls(images=images, header=header, views=views, **arrays)
+
+
+def check_nodes(graph: ExplanatoryGraph, found: Matches) -> None:
+    """Raise `ExplGraphError` unless matches are of a graph's nodes."""
+    require(
+        np.array_equal(found.node_layer, graph.node_layer),
+        f"the matches have {len(found.node_layer)} nodes that are not this graph's {len(graph)}: "
+        "match this graph",
+    )

@@ -13,7 +13,7 @@ from .errors import require
 from .graph import ExplanatoryGraph
 from .images import open_images
 from .lettering import fitted
-from .matches import Matches
+from .matches import Matches, check_nodes
 from .patches import best_photos, node_patches, patch_share
 from .pictures import check_picture_name, save_picture
 from .storage import PathLike
@@ -32,7 +32,7 @@ _NOTE = (
 
 def contact_sheet(
     graph: ExplanatoryGraph,
-    matches: Matches,
+    found: Matches,
     images: object,
     path: PathLike,
     *,
@@ -49,10 +49,10 @@ def contact_sheet(
     ----------
     graph
         The graph.
-    matches
+    found
         Where its P nodes are in N photos.
     images
-        The photos that ``matches`` names, and perhaps others, in any form that `open_images`
+        The photos that ``found`` names, and perhaps others, in any form that `open_images`
         takes. Each is loaded once at most.
     path
         File to write, .png or .jpg.
@@ -71,18 +71,14 @@ def contact_sheet(
     """
     check_picture_name(path)
     require(patches >= 1, f"patches must be at least 1, got {patches}")
-    require(
-        matches.node_layer.tolist() == graph.node_layer.tolist(),
-        f"the matches have {len(matches.node_layer)} nodes that are not this graph's "
-        f"{len(graph)}: match this graph",
-    )
+    check_nodes(graph, found)
     chosen = _best(graph, nodes_per_layer) if nodes is None else _checked(graph, nodes)
-    photos = {node: best_photos(matches, node, patches) for node in chosen}
-    tiles = node_patches(graph, matches, open_images(images), photos, _TILE)
+    photos = {node: best_photos(found, node, patches) for node in chosen}
+    tiles = node_patches(graph, found, open_images(images), photos, _TILE)
     sheet = _Sheet(graph, chosen, patches)
     for node in chosen:
         row = [(photo, tiles[node, photo]) for photo in photos[node]]
-        sheet.add(node, row, matches)
+        sheet.add(node, row, found)
     save_picture(sheet.canvas.image, path)
 
 
