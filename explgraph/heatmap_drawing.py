@@ -10,31 +10,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .drawing import COLORS
 from .errors import require
+from .heat import GREYS, greys, heated
 from .heatmaps import ExplainedMaps, LayerMaps
 from .images import LoadedImage, open_images
 from .lettering import fitted, wrapped
 from .patches import OUTSIDE, load_each
 from .pictures import check_picture_name, save_picture
 from .storage import PathLike
-from .structures import F4, F8
-
-# Every 17th of the 256 colours of viridis by S. van der Walt, N. Smith and E. Firing (CC0, from
-# matplotlib). It is perceptually uniform, and colour-blind people can read it.
-_VIRIDIS = np.array([
-    (0x44, 0x01, 0x54), (0x48, 0x1A, 0x6C), (0x47, 0x2F, 0x7D), (0x41, 0x44, 0x87),
-    (0x39, 0x56, 0x8C), (0x31, 0x68, 0x8E), (0x2A, 0x78, 0x8E), (0x23, 0x88, 0x8E),
-    (0x1F, 0x98, 0x8B), (0x22, 0xA8, 0x84), (0x35, 0xB7, 0x79), (0x54, 0xC5, 0x68),
-    (0x7A, 0xD1, 0x51), (0xA5, 0xDB, 0x36), (0xD2, 0xE2, 0x1B), (0xFD, 0xE7, 0x25),
-], dtype=np.float64)  # fmt: skip
+from .structures import F4
 
 _INK, _FAINT, _PAPER = "#222222", "#6B6B6B", "#FFFFFF"
 _MARGIN, _GAP, _LINE, _SPACE = 28, 16, 19, 30  # pixels of the picture
 _PANEL, _LABEL, _SCALE = 270, 180, 84  # a photo's longest side; room for labels and for a scale
 _LEAST_COLUMN, _LEAST_ROW, _WIDEST_NOTE = 150, 120, 640
 _TITLE, _CAPTION, _BAR = 56, 30, 14
-_GREYS = (60.0, 215.0)  # black and white of the photo beneath: neither hides the colours
-_OPACITY, _FADE = 0.9, 0.6  # of the strongest response; the power by which that of others falls
-_PALE = 0.8  # of white over what the network did not see
 _FEW = 0.01  # smaller shares are written with more digits
 _MOST_TICKS, _NICE = 5, (0.2, 0.5, 1, 2)
 _QUARTERS = {share / 4: f"{share / 4:.0%}" for share in range(5)}
@@ -109,7 +98,7 @@ class _Picture:
         scale = _PANEL / max(loaded.image.size)
         width, height = (max(round(side * scale), 1) for side in loaded.image.size)
         photo = loaded.image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-        self._size, self._grey = (height, width), _greys(photo)
+        self._size, self._grey = (height, width), greys(photo)
         self._column = max(width, _LEAST_COLUMN)
         room = 2 * _MARGIN + _LABEL + 3 * (self._column + _GAP + _SCALE)
         notes = self._notes(min(room - 2 * _MARGIN - width - _GAP, _WIDEST_NOTE))
@@ -183,7 +172,7 @@ class _Picture:
     def _panel(self, left: int, name: str, values: F4, strength: F4) -> None:
         """Draw the photo beneath (h, w) values, both 0 to 1; NaN where nothing was seen."""
         self._text((left, self._y), name, 14, _INK)
-        panel = _heated(self._grey, values, strength)
+        panel = heated(self._grey, values, strength)
         self.image.paste(panel, (left, self._y + _CAPTION))
 
     def _scale(self, left: int, unit: str, ticks: Mapping[float, str], *, fades: bool) -> None:
@@ -194,9 +183,9 @@ class _Picture:
         height, top = max(self._size[0], _LEAST_ROW), self._y + _CAPTION
         left += self._column + _GAP
         values = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
-        grey = np.full((height, _BAR), sum(_GREYS) / 2)
+        grey = np.full((height, _BAR), sum(GREYS) / 2)
         strength = values if fades else np.ones_like(values)
-        self.image.paste(_heated(grey, values, strength), (left, top))
+        self.image.paste(heated(grey, values, strength), (left, top))
         self._text((left, self._y + 2), unit, 12, _FAINT)
         for place, label in ticks.items():
             y = top + (1 - place) * (height - 1)
@@ -219,26 +208,6 @@ def _percent(share: float) -> str:
 def _largest(values: F4) -> float:
     """Return the largest of values that are not negative; NaN does not count."""
     return float(np.nan_to_num(values).max())
-
-
-def _greys(photo: Image.Image) -> F8:
-    """Return (h, w) the photo in greys that leave room for colours."""
-    dark, light = _GREYS
-    return dark + np.asarray(photo.convert("L"), dtype=np.float64) / 255 * (light - dark)
-
-
-def _heated(grey: F8, values: F4, strength: F4) -> Image.Image:
-    """Lay the colours of values over greys, the more opaque the stronger.
-
-    All are (h, w), values and strength from 0 to 1; where they are NaN, the photo is pale.
-    """
-    unseen = np.isnan(values)
-    stops = np.linspace(0, 1, len(_VIRIDIS))
-    color = np.stack([np.interp(values, stops, channel) for channel in _VIRIDIS.T], axis=-1)
-    opacity = _OPACITY * strength[..., None] ** _FADE
-    mixed = grey[..., None] + opacity * (color - grey[..., None])
-    pale = (grey + _PALE * (255 - grey))[..., None]
-    return Image.fromarray(np.round(np.where(unseen[..., None], pale, mixed)).astype(np.uint8))
 
 
 def _ticks(most: float) -> dict[float, str]:

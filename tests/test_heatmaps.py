@@ -17,7 +17,7 @@ from explgraph import load_backbone
 from explgraph.backbones import Backbone
 from explgraph.boxes import Box
 from explgraph.errors import ExplGraphError
-from explgraph.heatmap_drawing import _VIRIDIS, draw_explained
+from explgraph.heat import VIRIDIS, draw_explained
 from explgraph.heatmaps import explained_maps
 from explgraph.images import ImageItem, ImageSource, open_images
 from explgraph.matches import Matches
@@ -509,6 +509,6 @@ def test_picture__names_what_is_wrong(net, tmp_path):
 def test_colours__are_viridis():
     colormaps = pytest.importorskip("matplotlib").colormaps
     shares = np.linspace(0, 1, 201)
-    table = np.linspace(0, 1, len(_VIRIDIS))
-    ours = np.stack([np.interp(shares, table, channel) for channel in _VIRIDIS.T], axis=1) / 255
+    table = np.linspace(0, 1, len(VIRIDIS))
+    ours = np.stack([np.interp(shares, table, channel) for channel in VIRIDIS.T], axis=1) / 255
     np.testing.assert_allclose(ours, colormaps["viridis"](shares)[:, :3], atol=0.03)
