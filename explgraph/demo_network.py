@@ -34,6 +34,8 @@ class DemoNet(nn.Module):
     after its ReLU is a module of its own, ``stage1.relu1`` to ``stage4.relu2``.
     """
 
+    class_names = CLASSES
+
     def __init__(self) -> None:
         super().__init__()
         inputs = (3, *_WIDTHS)
