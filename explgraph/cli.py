@@ -15,6 +15,7 @@ from . import (
     cli_compare,
     cli_demo,
     cli_evaluate,
+    cli_explain,
     cli_graph,
     cli_locate,
     cli_look,
@@ -90,6 +91,17 @@ add_command(
     app,
     cli_report.report,
     "explgraph report zebra.safetensors new_photos --out report.html",
+)
+add_command(
+    app,
+    cli_explain.explain,
+    "explgraph explain photo.jpg --model squeezenet1_1 --target zebra "
+    "--method grad_cam,integrated_gradients,occlusion --out sheet.png",
+)
+add_command(
+    app,
+    cli_explain.visualize,
+    "explgraph visualize squeezenet1_1 --target zebra --out zebra.png",
 )
 add_command(app, cli_graph.info, "explgraph info zebra.safetensors")
 add_command(

@@ -11,6 +11,7 @@ import typer
 
 from . import cli_options as cli
 from .cli_base import Report
+from .cli_evaluate_explanations import ExplanationOptions, evaluate_explanations
 from .cli_evaluate_measures import (
     ANNOTATIONS,
     BACKGROUND,
@@ -91,6 +92,31 @@ def evaluate(
             "part, does it notice a part that is painted over?",
         ),
     ] = False,
+    explanations: Annotated[
+        bool,
+        typer.Option(
+            "--explanations",
+            help="Measure visual explanations instead: insertion and deletion, pointing at the "
+            "annotated parts, sensitivity, each with its time; among them the graph's own.",
+        ),
+    ] = False,
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,C", help="With --explanations: methods, as of 'explgraph explain', or all."
+        ),
+    ] = "all",
+    photos: Annotated[
+        int,
+        typer.Option(metavar="N", help="With --explanations: photos measured of each category."),
+    ] = 50,
+    on_grid: Annotated[
+        bool,
+        typer.Option(
+            "--on-grid",
+            help="With --explanations: compare all maps on the cells of the top layer.",
+        ),
+    ] = False,
     weights: cli.Weights = None,
     background: cli.Background = None,
     layers: cli.Layers = "auto",
@@ -120,6 +146,23 @@ def evaluate(
         "--splits is a protocol of its own: leave --measures, --masks and --parts out",
     )
     require(splits is not None or not reliability, "--reliability goes with --splits FILE")
+    require(
+        not explanations or (splits is None and measures == TRACKING and masks is None),
+        "--explanations is a table of its own: leave --splits, --measures and --masks out",
+    )
+    if explanations:
+        asked = ExplanationOptions(
+            methods=() if methods == "all" else split_names(methods),
+            photos=photos,
+            on_grid=on_grid,
+            background=background,
+            layers=layer_choice(layers),
+            seed=chosen_seeds[0],
+            read=read_options(batch_size, strict, precision=precision),
+        )
+        known = _annotations(folders, annotations, needed=False)
+        net = load_network(model, weights, device=device, fit=fit)
+        return evaluate_explanations(net, folders, known, asked, as_json=as_json)
     chosen = chosen_measures(split_names(measures))
     _check_needs(chosen, folders, background, masks)
     truths = _annotations(folders, annotations, needed=_is_needed(ANNOTATIONS, chosen))

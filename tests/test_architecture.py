@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import explgraph
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("explgraph", "mining", "aog")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
@@ -267,3 +269,8 @@ def test_kernels__are_compiled_in_one_way(path):
 def test_files__are_of_readable_length():
     long = {module_name(p): len(p.read_text(encoding="utf-8").splitlines()) for p in FILES}
     assert not {name: lines for name, lines in long.items() if lines > 450}
+
+
+def test_public_names__are_not_those_of_modules():
+    """Importing such a module would put it in the place of what it is to give."""
+    assert not {f"explgraph.{name}" for name in explgraph.__all__} & MODULES

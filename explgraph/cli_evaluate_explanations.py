@@ -1,0 +1,140 @@
+"""``explgraph evaluate --explanations``: all methods and the graph's own, measured on photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .cli_base import Report, table
+from .errors import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from .annotations import Annotations
+    from .backbones import Backbone
+    from .explanation_checks import Explanation
+    from .explanation_scores import ExplanationStudy
+    from .extraction import ReadOptions
+
+GRAPH = "graph"
+"""The row of the graph's own explanation."""
+
+_LEAST_MINED = 20  # photos; with fewer left, the graph is mined from those that are measured, too
+_COLUMNS = ("insertion", "deletion", "difference", "pointing", "energy", "sensitivity")
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationOptions:
+    """What ``--explanations`` is told.
+
+    Attributes
+    ----------
+    methods
+        Names, or none for all.
+    photos
+        Measured, of each category.
+    on_grid
+        Compare all maps on the cells of the graph's top layer.
+    background, layers, seed
+        Of mining the graphs.
+    read
+        How photos are read.
+    """
+
+    methods: Sequence[str]
+    photos: int
+    on_grid: bool
+    background: Path | None
+    layers: Literal["auto"] | Sequence[str]
+    seed: int
+    read: ReadOptions
+
+
+def evaluate_explanations(
+    net: Backbone,
+    folders: Mapping[str, Path],
+    annotations: Mapping[str, Annotations | None],
+    options: ExplanationOptions,
+    *,
+    as_json: bool,
+) -> Report:
+    """Measure explanations of the first photos of some categories.
+
+    Parameters
+    ----------
+    net
+        The network.
+    folders, annotations
+        By category; parts with sizes, where they are known, are what explanations should point at.
+    options
+        What was asked for.
+    as_json
+        Print JSON.
+    """
+    from .explanation_scores import Protocol
+    from .explanation_study import study_explanations
+
+    require(options.photos >= 2, f"--photos must be at least 2, got {options.photos}")
+    top = net.select(options.layers)[-1]
+    protocol = Protocol(
+        n_photos=options.photos,
+        grid=top.name if options.on_grid else None,
+        seed=options.seed,
+        batch_size=options.read.get("batch_size", 16),
+    )
+    rows = {name: {GRAPH: _graphs_own(net, folder, options)} for name, folder in folders.items()}
+    truth = {name: found for name, found in annotations.items() if found is not None}
+    study = study_explanations(
+        net, folders, options.methods or None, rows=rows, truth=truth, protocol=protocol
+    )
+    return Report({**net.to_json(), **study.to_json()}, tuple(_tables(study)), as_json)
+
+
+def _graphs_own(net: Backbone, folder: Path, options: ExplanationOptions) -> Explanation:
+    """Mine a graph from the photos that are not measured; return how it explains a photo."""
+    from .decision import decide
+    from .images import ImageSource, open_images
+    from .pipeline import mine
+
+    source = open_images(folder)
+    rest = source.items[options.photos :]
+    mined = ImageSource(rest, source._read) if len(rest) >= _LEAST_MINED else source
+    graph = mine(
+        net,
+        mined,
+        background=options.background,
+        layers=options.layers,
+        seed=options.seed,
+        **options.read,
+    )
+    return lambda question: decide(question, graph).map()
+
+
+def _tables(study: ExplanationStudy) -> list[Any]:
+    lines = study.table
+    names = list(dict.fromkeys(lines["category"]))
+    blocks: list[Any] = [_table(study, lines[lines["category"] == name], name) for name in names]
+    for category, refused in study.refused.items():
+        blocks += [f"{category}: {row} is not possible: {why}" for row, why in refused.items()]
+    blocks.append(
+        f"insertion - deletion and pointing: mean gain over {study.against} on the same photos, "
+        "and its standard error, in brackets"
+    )
+    return blocks
+
+
+def _table(study: ExplanationStudy, lines: pd.DataFrame, name: str) -> Table:
+    result = table("method", "photos", *_COLUMNS, "gain", "pointing gain", "s", title=name)
+    for line in lines.to_dict(orient="records"):
+        figures = [f"{line[column]:.3f}" for column in _COLUMNS]
+        gains = [
+            f"{line[f'{m}_gain']:+.3f} ({line[f'{m}_gain_se']:.3f})"
+            for m in ("difference", "pointing")
+        ]
+        row = (str(line["row"]), f"{line['photos']}", *figures, *gains, f"{line['seconds']:.2f}")
+        result.add_row(*row)
+    return result
