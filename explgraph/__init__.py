@@ -25,18 +25,32 @@ if TYPE_CHECKING:
     from .annotations import Annotations as Annotations
     from .annotations import read_annotations as read_annotations
     from .annotations import write_annotations as write_annotations
+    from .attribution import Attribution as Attribution
     from .backbones import Backbone as Backbone
     from .backbones import load_backbone as load_backbone
     from .comparison import compare as compare
+    from .decision import Decision as Decision
+    from .decision import explain_decision as explain_decision
+    from .decision_drawing import draw_decision as draw_decision
     from .drawing import draw_graph as draw_graph
     from .errors import ExplGraphError as ExplGraphError
     from .estimator import PartLocalizer as PartLocalizer
     from .evidence import class_evidence as class_evidence
+    from .explanation_checks import noise_sensitivity as noise_sensitivity
+    from .explanation_checks import randomisation_check as randomisation_check
+    from .explanation_measures import energy_in_box as energy_in_box
+    from .explanation_measures import insertion_deletion as insertion_deletion
+    from .explanation_measures import pointing_game as pointing_game
+    from .explanation_sheets import explanation_sheet as explanation_sheet
+    from .explanation_study import study_explanations as study_explanations
+    from .explanations import available_methods as available_methods
+    from .explanations import explain as explain
     from .export import export_graph as export_graph
     from .export import to_networkx as to_networkx
     from .facts import describe_node as describe_node
     from .facts import node_facts as node_facts
     from .fidelity import fidelity_curve as fidelity_curve
+    from .filter_profiles import filter_profile as filter_profile
     from .gallery import filter_gallery as filter_gallery
     from .gallery import node_gallery as node_gallery
     from .graph import ExplanatoryGraph as ExplanatoryGraph
@@ -61,13 +75,19 @@ if TYPE_CHECKING:
     from .structures import LayerSpec as LayerSpec
     from .structures import Peaks as Peaks
     from .structures import PeakSet as PeakSet
+    from .texture_drawing import draw_texture as draw_texture
+    from .texture_probe import probe_texture as probe_texture
+    from .texture_results import TextureProbe as TextureProbe
+    from .visualization import visualize as visualize
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AndOrGraph": "aog",
     "Annotations": "explgraph.annotations",
+    "Attribution": "explgraph.attribution",
     "Backbone": "explgraph.backbones",
+    "Decision": "explgraph.decision",
     "ExplGraphError": "explgraph.errors",
     "ExplainedMaps": "explgraph.heatmaps",
     "ExplanatoryGraph": "explgraph.graph",
@@ -82,23 +102,33 @@ _HOME = {
     "Parts": "aog",
     "PeakSet": "explgraph.structures",
     "Peaks": "explgraph.structures",
+    "TextureProbe": "explgraph.texture_results",
+    "available_methods": "explgraph.explanations",
     "class_evidence": "explgraph.evidence",
     "compare": "explgraph.comparison",
     "confidence_region": "aog",
     "contact_sheet": "explgraph.sheet",
     "describe_node": "explgraph.facts",
+    "draw_decision": "explgraph.decision_drawing",
     "draw_explained": "explgraph.heatmap_drawing",
     "draw_graph": "explgraph.drawing",
     "draw_match": "explgraph.match_photo",
     "draw_parse": "explgraph.part_photos",
     "draw_parts": "explgraph.part_drawing",
+    "draw_texture": "explgraph.texture_drawing",
+    "energy_in_box": "explgraph.explanation_measures",
+    "explain": "explgraph.explanations",
+    "explain_decision": "explgraph.decision",
     "explained_maps": "explgraph.heatmaps",
     "explained_share": "mining",
+    "explanation_sheet": "explgraph.explanation_sheets",
     "export_graph": "explgraph.export",
     "extract": "explgraph.pipeline",
     "fidelity_curve": "explgraph.fidelity",
     "filter_gallery": "explgraph.gallery",
+    "filter_profile": "explgraph.filter_profiles",
     "fit_parts": "explgraph.pipeline",
+    "insertion_deletion": "explgraph.explanation_measures",
     "load_backbone": "explgraph.backbones",
     "locate": "aog",
     "match": "explgraph.pipeline",
@@ -106,14 +136,20 @@ _HOME = {
     "node_facts": "explgraph.facts",
     "node_gallery": "explgraph.gallery",
     "node_kinds": "mining",
+    "noise_sensitivity": "explgraph.explanation_checks",
     "open_images": "explgraph.images",
     "parse": "aog",
     "part_purity": "explgraph.purity",
     "part_sheet": "explgraph.part_photos",
+    "pointing_game": "explgraph.explanation_measures",
+    "probe_texture": "explgraph.texture_probe",
+    "randomisation_check": "explgraph.explanation_checks",
     "read_annotations": "explgraph.annotations",
     "read_masks": "explgraph.masks",
     "region_share": "aog",
+    "study_explanations": "explgraph.explanation_study",
     "to_networkx": "explgraph.export",
+    "visualize": "explgraph.visualization",
     "write_annotations": "explgraph.annotations",
     "write_report": "explgraph.report",
 }
