@@ -108,8 +108,12 @@ def evaluate(
     ] = "all",
     photos: Annotated[
         int,
-        typer.Option(metavar="N", help="With --explanations: photos measured of each category."),
-    ] = 50,
+        typer.Option(
+            metavar="N",
+            help="With --explanations: photos measured of each category. Each takes some seconds "
+            "for each method.",
+        ),
+    ] = 10,
     on_grid: Annotated[
         bool,
         typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .explanation_checks import Explanation
     from .explanation_scores import ExplanationStudy
     from .extraction import ReadOptions
+    from .graph import ExplanatoryGraph
 
 GRAPH = "graph"
 """The row of the graph's own explanation."""
@@ -95,23 +97,32 @@ def evaluate_explanations(
 
 
 def _graphs_own(net: Backbone, folder: Path, options: ExplanationOptions) -> Explanation:
-    """Mine a graph from the photos that are not measured; return how it explains a photo."""
+    """Return how a graph explains photos; it is mined when the first is to be explained."""
     from .decision import decide
+
+    @cache
+    def mined() -> ExplanatoryGraph:
+        return _mine(net, folder, options)
+
+    return lambda question: decide(question, mined()).map()
+
+
+def _mine(net: Backbone, folder: Path, options: ExplanationOptions) -> ExplanatoryGraph:
+    """Mine a graph from the photos that are not measured, if there are enough of them."""
     from .images import ImageSource, open_images
     from .pipeline import mine
 
     source = open_images(folder)
     rest = source.items[options.photos :]
-    mined = ImageSource(rest, source._read) if len(rest) >= _LEAST_MINED else source
-    graph = mine(
+    photos = ImageSource(rest, source._read) if len(rest) >= _LEAST_MINED else source
+    return mine(
         net,
-        mined,
+        photos,
         background=options.background,
         layers=options.layers,
         seed=options.seed,
         **options.read,
     )
-    return lambda question: decide(question, graph).map()
 
 
 def _tables(study: ExplanationStudy) -> list[Any]:
