@@ -40,6 +40,8 @@ images: demo
 	$(PY) docs/make_part_images.py $(OUT)
 	$(PY) docs/make_doc_images.py $(OUT)
 	$(PY) docs/make_report_image.py $(OUT)
+	$(PY) docs/make_explanation_images.py $(OUT)
+	$(PY) docs/make_texture_pages.py $(OUT)
 
 clean:
 	rm -rf build dist out *.egg-info
