@@ -104,7 +104,7 @@ def _graphs_own(net: Backbone, folder: Path, options: ExplanationOptions) -> Exp
     def mined() -> ExplanatoryGraph:
         return _mine(net, folder, options)
 
-    return lambda question: decide(question, mined()).map()
+    return lambda question: decide(question, mined()).map
 
 
 def _mine(net: Backbone, folder: Path, options: ExplanationOptions) -> ExplanatoryGraph:

@@ -142,4 +142,6 @@ METHODS = (
 )
 """The method of this module. Options: ``steps`` of the path, and ``max_sigma``, the blur at its
 start, network pixels (by default a sixth of the input's longer side). The three colour channels
-are added up; the map adds up to f(photo) - f(blurred photo), to within 5 % with 64 steps."""
+are added up, and the map adds up to f(photo) - f(blurred photo), up to the error of the sum that
+stands for the integral: on 24 photos with SqueezeNet 1.1, 64 steps are off by 1.6 % in the median
+and by 7.1 % at most, 128 steps by 0.5 % and 2.9 %."""
