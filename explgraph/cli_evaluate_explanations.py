@@ -98,13 +98,13 @@ def evaluate_explanations(
 
 def _graphs_own(net: Backbone, folder: Path, options: ExplanationOptions) -> Explanation:
     """Return how a graph explains photos; it is mined when the first is to be explained."""
-    from .decision import decide
+    from .decision_map import graph_explanation
 
     @cache
-    def mined() -> ExplanatoryGraph:
-        return _mine(net, folder, options)
+    def mined() -> Explanation:
+        return graph_explanation(_mine(net, folder, options))
 
-    return lambda question: decide(question, mined()).map
+    return lambda question: mined()(question)
 
 
 def _mine(net: Backbone, folder: Path, options: ExplanationOptions) -> ExplanatoryGraph:

@@ -1,0 +1,188 @@
+"""Where in a photo a decision hangs on a graph's nodes: an explanation beside those of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .attribution import Attribution, on_pixels, resampled
+from .decision_removal import SeenPhoto, matches_of
+from .graph import ExplanatoryGraph
+from .questions import Question
+from .structures import F8
+
+METHOD = "graph"
+"""What an `Attribution` calls the method."""
+
+REACH = 1
+"""Cells of the top layer: with a place, its neighbours are emptied as well."""
+
+MASKS = 300
+"""Random halves of the photo that are emptied."""
+
+BLOCKS = 4
+"""Of about this many blocks along a side these halves are made."""
+
+Places = NDArray[np.bool_]
+"""(H, W) some places: cells of the graph's top layer."""
+
+
+class PlaceEffects(NamedTuple):
+    """What the nodes of each place add to a class, (H, W) by cell of the graph's top layer.
+
+    Attributes
+    ----------
+    alone
+        By how much the class's logit falls when the nodes of this place and its neighbours are
+        removed and all others stay.
+    in_company
+        By how much the class's log-probability is higher with this place's nodes than without, on
+        average over random halves of the photo whose nodes are removed.
+    """
+
+    alone: F8
+    in_company: F8
+
+    @property
+    def values(self) -> F8:
+        """The mean of both, each divided by the sum of its magnitudes: shares of an effect."""
+        return np.asarray((_shares(self.alone) + _shares(self.in_company)) / 2)
+
+
+def place_effects(seen: SeenPhoto, *, seed: int = 0) -> PlaceEffects:
+    """Measure by ablation what the nodes of each place of a photo add to a class.
+
+    A place is emptied by setting the cells that the graph's nodes claim there, in all of the
+    graph's layers at once, to their filters' m_c. Cells that no node claims stay. What one place
+    adds hangs on what else is there: with everything in place, a network is often so sure that
+    nothing matters much, hence the logit; and where two places say the same, neither is missed.
+    So each place is also judged in company of random others, by the log-probability, which tells
+    what sets the class apart from its rivals.
+
+    The second part is the Banzhaf value of a place, estimated with the blocks of Petsiuk, Das and
+    Saenko, "RISE", 2018, laid over nodes instead of pixels. The first is the occlusion of Zeiler
+    and Fergus, 2014, likewise.
+
+    Parameters
+    ----------
+    seen
+        The photo.
+    seed
+        Of the random halves.
+    """
+    grid = seen.layers[-1].spec.grid
+    whole = seen.emptied([np.zeros(grid, dtype=bool)])[0]
+    target = seen.target.index
+    alone = whole[target] - seen.emptied(_neighbourhoods(grid))[:, target]
+    halves = list(_random_halves(grid, np.random.default_rng(seed)))
+    logits = seen.emptied(halves)
+    top = logits.max(axis=1)
+    likely = logits[:, target] - top - np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return PlaceEffects(alone.reshape(grid), banzhaf_values(np.stack(halves), likely))
+
+
+def banzhaf_values(emptied: Places, values: F8) -> F8:
+    """Return what each place adds on average, in company of others that are there at random.
+
+    Parameters
+    ----------
+    emptied
+        (V, H, W) which places were emptied in each of V tries.
+    values
+        (V,) what came of it.
+
+    Returns
+    -------
+    (H, W) the mean value of the tries with a place, less that of those without; 0 for a place that
+    was always, or never, there. Over all subsets once each it is the value of Banzhaf, "Weighted
+    voting doesn't work", 1965.
+    """
+    without = emptied.astype(np.float64)
+    present = 1 - without
+    counts = present.sum(axis=0), without.sum(axis=0)
+    means = [
+        np.tensordot(values, which, axes=1) / np.maximum(count, 1)
+        for which, count in zip((present, without), counts, strict=True)
+    ]
+    return np.asarray(np.where(np.minimum(*counts) > 0, means[0] - means[1], 0.0))
+
+
+def place_attribution(
+    question: Question, graph: ExplanatoryGraph, effects: PlaceEffects
+) -> Attribution:
+    """Lay the effects of places over the photo."""
+    size = question.image.size
+    return Attribution(
+        values=on_pixels(effects.values, graph.layers[-1], graph.input_size),
+        method=METHOD,
+        target=question.target.label,
+        signed=True,
+        settings={
+            "layers": [layer.name for layer in graph.layers],
+            "reach": REACH,
+            "masks": MASKS,
+            "blocks": BLOCKS,
+            "seed": question.seed,
+            "batch_size": question.batch_size,
+        },
+        image=question.name,
+        frame=question.frame,
+        photo_size=(size[1], size[0]),
+    )
+
+
+def graph_explanation(graph: ExplanatoryGraph) -> Callable[[Question], Attribution]:
+    """Return a graph's own explanation of a class, to stand beside the methods of `explain`.
+
+    It is that of `explgraph.decision.Decision.map`, without what else `explain_decision` measures.
+
+    Parameters
+    ----------
+    graph
+        Mined from the network that is asked.
+
+    Returns
+    -------
+    From a question about a class to the attribution, for `study_explanations`.
+
+    Examples
+    --------
+    >>> from explgraph.explanation_study import study_explanations
+    >>> rows = {"zebra": {"graph": graph_explanation(graph)}}  # doctest: +SKIP
+    >>> study_explanations(net, {"zebra": "photos"}, rows=rows)  # doctest: +SKIP
+    """
+
+    def answer(question: Question) -> Attribution:
+        seen = SeenPhoto(question, graph, matches_of(question, graph, mirror=False))
+        effects = place_effects(seen, seed=question.seed)
+        return place_attribution(question, graph, effects)
+
+    return answer
+
+
+def _neighbourhoods(grid: tuple[int, int]) -> Iterator[Places]:
+    """Yield for each place, row by row, itself and its neighbours."""
+    rows, columns = np.indices(grid)
+    for row, column in np.ndindex(grid):
+        yield (np.abs(rows - row) <= REACH) & (np.abs(columns - column) <= REACH)
+
+
+def _random_halves(grid: tuple[int, int], rng: np.random.Generator) -> Iterator[Places]:
+    """Yield places to be emptied: blocks, shifted at random and with corners rounded."""
+    size = -(-max(grid) // BLOCKS)
+    blocks = tuple(-(-side // size) + 1 for side in grid)
+    for _ in range(MASKS):
+        kept = rng.random(blocks) < 0.5
+        rows, columns = (
+            (np.arange(side) + shift + 0.5) / size - 0.5
+            for side, shift in zip(grid, rng.integers(0, size, 2).tolist(), strict=True)
+        )
+        yield resampled(kept, rows, columns) <= 0.5
+
+
+def _shares(values: F8) -> F8:
+    total = float(np.abs(values).sum())
+    return values / total if total > 0 else values
