@@ -9,7 +9,7 @@ from PIL import Image
 
 from .canvas import EMPTY, FAINT, INK, LINE, PAPER, Canvas, paragraph_lines
 from .decision import Decision
-from .drawing_look import layer_color
+from .drawing_look import cut_end, layer_color
 from .errors import require
 from .heat import AGAINST, FOR, greys, signed
 from .images import LoadedImage, open_images
@@ -24,11 +24,11 @@ from .structures import F8
 NODES = 15
 """Nodes in the list unless another number is asked for."""
 
-_MARGIN, _GAP, _TILE, _NARROW = 28, 24, 320, 200  # pixels
+_MARGIN, _GAP, _TILE, _NARROW = 28, 24, 320, 250  # pixels
 _TITLE, _CAPTION, _SCALE, _HEAD, _ROW = 70, 48, 34, 66, 24
 _RADII = (3.0, 12.0)  # of a disc as large as the marker
 _NUMBER = 11  # size of the numbers at the markers
-_BAR = 260  # pixels of the largest drop
+_BAR = 220  # pixels of the largest drop
 _FIGURE = 78  # width of a column of figures
 _UNIT = np.array([[0.0, 1.0], [0.0, 1.0]])
 _NOTE = (
@@ -91,7 +91,7 @@ class _Page:
         width, height = (max(round(side * scale), 1) for side in photo.image.size)
         self._size = height, width
         self._column = max(width, _NARROW)
-        self._room = max(3 * self._column + 2 * _GAP, 3 * _NARROW + 200)
+        self._room = 3 * self._column + 2 * _GAP
         self._note = paragraph_lines(_NOTE, self._room)
         self._top = _MARGIN + _TITLE + len(self._note) * LINE + _GAP
         self._list = self._top + _CAPTION + height + _SCALE + _GAP
@@ -103,11 +103,9 @@ class _Page:
         self._head()
         self._panel(0, *self._kept_caption(), self._kept())
         self._panel(
-            1, "the largest drops", "numbered as in the list, where there is room", self._numbered()
+            1, "the largest drops", "numbers as in the list, where they fit", self._numbered()
         )
-        self._panel(
-            2, "by place", "all nodes of a place removed at once, in all layers", self._map()
-        )
+        self._panel(2, "by place", "all nodes of a place removed at once", self._map())
         self._legend(_MARGIN, self._top + _CAPTION + self._size[0] + 8)
         self._scale(self._left(2), self._top + _CAPTION + self._size[0] + 8)
         self._table()
@@ -119,7 +117,7 @@ class _Page:
         canvas.text(fitted(title, 22, self._room), 22, (_MARGIN, _MARGIN - 6), INK)
         said = f"; logit {decision.logit:.2f}, probability {_percent(decision.probability)}"
         if decision.mirrored:
-            said += "; all of the mirrored photo, as the graph sees it"
+            said += "; nodes are measured in the mirrored photo"
         name = fitted(decision.image, 13, max(self._room - 7 * len(said), _NARROW))
         canvas.text(name + said, 13, (_MARGIN, _MARGIN + 28), FAINT)
         canvas.paragraph(self._note, (_MARGIN, _MARGIN + _TITLE))
@@ -205,25 +203,26 @@ class _Page:
 
     def _scale(self, left: int, top: int) -> None:
         """Draw the colours of the map, from against the class to for it."""
-        width, most = self._size[1], self._most()
+        width, most = self._column, self._most()
         stops = np.array([AGAINST, (235, 235, 235), FOR], dtype=np.float64)
         share = np.linspace(0, 1, width)[None].repeat(8, axis=0)
         color = np.stack([np.interp(share, [0, 0.5, 1], channel) for channel in stops.T], axis=-1)
         self._canvas.image.paste(Image.fromarray(np.round(color).astype(np.uint8)), (left, top))
-        self._canvas.text(f"{-most:.1%}, against", 11, (left, top + 11), FAINT)
-        self._canvas.text(f"for, {most:.1%}", 11, (left + width, top + 11), FAINT, "ra")
+        said = f"against it, and for it: up to {most:.1%} of all" if most > 0 else "nothing adds"
+        self._canvas.text(said, 11, (left, top + 11), FAINT)
 
     def _table(self) -> None:
         """List the nodes with what was measured of each."""
         canvas, top, right = self._canvas, self._list, _MARGIN + self._room
         measured = int(np.isfinite(self._decision.drop).sum())
-        title = f"The {len(self._listed)} nodes with the largest drops"
+        many = len(self._listed)
+        title = f"The {many} nodes with the largest drops" if many else "No node was measured"
         canvas.text(title, 15, (_MARGIN, top), INK)
         said = f"of {measured:,} measured and {len(self._decision.nodes):,} found in the photo"
         agree = self._decision.correlation
         said += "" if math.isnan(agree) else f"; drop and estimate correlate by {agree:.2f}"
         canvas.text(said, 12, (_MARGIN, top + 22), FAINT)
-        heads = ("drop", "estimate", "on its peak")
+        heads = ("drop", "estimate", "on its peak") if many else ()
         for i, head in enumerate(heads):
             place = (right - (len(heads) - 1 - i) * _FIGURE, top + 44)
             canvas.text(head, 12, place, FAINT, "ra")
@@ -233,13 +232,12 @@ class _Page:
     def _row(self, i: int, row: int, y: int) -> None:
         decision, canvas, right = self._decision, self._canvas, _MARGIN + self._room
         node = int(decision.nodes[row])
-        name = decision.graph.names.get(node, "").strip()
-        shown = f"{name} ({decision.graph.node_id(node)})" if name else decision.graph.node_id(node)
         canvas.text(f"{i + 1}", 12, (_MARGIN + 18, y + 4), FAINT, "ra")
         canvas.image.paste(icon(int(decision.graph.node_layer[node])), (_MARGIN + 24, y))
         left = right - 3 * _FIGURE - _BAR
-        shown = shown + (", kept" if node in decision.kept else "")
-        canvas.text(fitted(shown, 12, left - _MARGIN - 64), 12, (_MARGIN + 54, y + 4), INK)
+        kept = ", kept" if node in decision.kept else ""
+        shown = self._name(node, left - _MARGIN - 110) + kept
+        canvas.text(shown, 12, (_MARGIN + 54, y + 4), INK)
         self._bar(row, left, y)
         others = int((decision.peak == decision.peak[row]).sum()) - 1
         figures = (
@@ -249,6 +247,15 @@ class _Page:
         )
         for k, text in enumerate(figures):
             canvas.text(text, 12, (right - (2 - k) * _FIGURE, y + 4), INK, "ra")
+
+    def _name(self, node: int, room: float) -> str:
+        """Return the user's name of a node with its filter and part, or its id."""
+        graph = self._decision.graph
+        name, identity = graph.names.get(node, "").strip(), graph.node_id(node)
+        if not name:
+            return fitted(identity, 12, room)
+        part = "/".join(identity.rsplit("/", 2)[1:])
+        return f"{cut_end(name, round(room / 12))} ({part})"
 
     def _bar(self, row: int, left: int, y: int) -> None:
         """Draw a node's drop as a bar, and its estimate as a line across it."""

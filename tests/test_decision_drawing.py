@@ -94,12 +94,12 @@ def test_nodes__are_marked_where_they_are_in_their_layers_colour(tmp_path):
 
 
 def test_area__tells_the_drop(tmp_path):
-    """Four times the drop, four times the area; of the marks' inner parts, which rims narrow."""
+    """Four times the drop, four times the area, as far as pixels tell."""
     decision = a_decision(drop=np.array([4.0, 1.0, 1.0, np.nan]))
     pixels = drawn(tmp_path, decision)
     _, (top, left, bottom, right) = panels(pixels)[:2]
     color = np.array(rgb(layer_color(len(decision.graph.layers) - 1)))
-    mine = np.abs(pixels[top:bottom, left:right] - color).max(axis=2) == 0
+    mine = np.abs(pixels[top:bottom, left:right] - color).max(axis=2) < 50
     middle = (right - left) // 2
     large, small = mine[:, middle:].sum(), mine[:, :middle].sum()
     assert 3 < large / small < 5

@@ -17,7 +17,8 @@ from explgraph import load_backbone
 from explgraph.backbones import Backbone
 from explgraph.boxes import Box
 from explgraph.errors import ExplGraphError
-from explgraph.heat import VIRIDIS, draw_explained
+from explgraph.heat import VIRIDIS
+from explgraph.heatmap_drawing import draw_explained
 from explgraph.heatmaps import explained_maps
 from explgraph.images import ImageItem, ImageSource, open_images
 from explgraph.matches import Matches
