@@ -35,14 +35,7 @@ def export(
     min_score: Annotated[
         float | None, typer.Option(metavar="S", help="Only nodes with at least this score.")
     ] = None,
-    around: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NODE",
-            help="Only this node, its ancestors and descendants: number, layer/filter/part, or "
-            "the name that you gave it.",
-        ),
-    ] = None,
+    around: cli.Around = None,
     parents_per_node: Annotated[
         int, typer.Option(metavar="N", min=0, help="Edges drawn from each node in pictures.")
     ] = 3,

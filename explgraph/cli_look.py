@@ -145,14 +145,7 @@ def show(
     min_score: Annotated[
         float | None, typer.Option(metavar="S", help="Only nodes with at least this score here.")
     ] = None,
-    around: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NODE",
-            help="Only this node, its ancestors and descendants: number, layer/filter/part, or "
-            "the name that you gave it.",
-        ),
-    ] = None,
+    around: cli.Around = None,
     parents_per_node: Annotated[
         int, typer.Option(metavar="N", min=0, help="Lines drawn from each node.")
     ] = 1,

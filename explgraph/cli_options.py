@@ -126,6 +126,14 @@ Resume = Annotated[
         rich_help_panel=_PHOTOS,
     ),
 ]
+Around = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NODE",
+        help="Only this node, its ancestors and descendants: number, layer/filter/part, or the "
+        "name that you gave it.",
+    ),
+]
 NoMirror = Annotated[
     bool,
     typer.Option("--no-mirror", help="Look at photos as given only, in half the time."),
