@@ -26,6 +26,9 @@ MASKS = 300
 BLOCKS = 4
 """Of about this many blocks along a side these halves are made."""
 
+BLUR = 0.5
+"""Cells: deviation of the Gaussian that the map is smoothed with. Neighbours see much the same."""
+
 Places = NDArray[np.bool_]
 """(H, W) some places: cells of the graph's top layer."""
 
@@ -35,35 +38,42 @@ class PlaceEffects(NamedTuple):
 
     Attributes
     ----------
+    top
+        By how much the class's logit falls when the top layer's nodes of this place are removed
+        and all others stay.
     alone
-        By how much the class's logit falls when the nodes of this place and its neighbours are
-        removed and all others stay.
+        The same when all layers' nodes of this place and its neighbours are removed.
     in_company
         By how much the class's log-probability is higher with this place's nodes than without, on
         average over random halves of the photo whose nodes are removed.
     """
 
+    top: F8
     alone: F8
     in_company: F8
 
     @property
     def values(self) -> F8:
-        """The mean of both, each divided by the sum of its magnitudes: shares of an effect."""
-        return np.asarray((_shares(self.alone) + _shares(self.in_company)) / 2)
+        """The mean of the three, each divided by the sum of its magnitudes; smoothed by `BLUR`."""
+        from scipy.ndimage import gaussian_filter
+
+        mean = np.mean([_shares(effects) for effects in self], axis=0)
+        return np.asarray(gaussian_filter(mean, BLUR, mode="nearest"))
 
 
 def place_effects(seen: SeenPhoto, *, seed: int = 0) -> PlaceEffects:
     """Measure by ablation what the nodes of each place of a photo add to a class.
 
-    A place is emptied by setting the cells that the graph's nodes claim there, in all of the
-    graph's layers at once, to their filters' m_c. Cells that no node claims stay. What one place
-    adds hangs on what else is there: with everything in place, a network is often so sure that
-    nothing matters much, hence the logit; and where two places say the same, neither is missed.
-    So each place is also judged in company of random others, by the log-probability, which tells
-    what sets the class apart from its rivals.
+    A place is emptied by setting the cells that the graph's nodes claim there to their filters'
+    m_c: in the top layer, or in all of the graph's layers at once. Cells that no node claims stay.
+    What one place adds hangs on what else is there: with everything in place, a network is often
+    so sure that nothing matters much, hence the logit; and where two places say the same, neither
+    is missed. So each place is also judged in company of random others, by the log-probability,
+    which tells what sets the class apart from its rivals. The top layer by itself tells best where
+    the class is seen; all layers together, what it is seen by.
 
-    The second part is the Banzhaf value of a place, estimated with the blocks of Petsiuk, Das and
-    Saenko, "RISE", 2018, laid over nodes instead of pixels. The first is the occlusion of Zeiler
+    In company is the Banzhaf value of a place, estimated with the blocks of Petsiuk, Das and
+    Saenko, "RISE", 2018, laid over nodes instead of pixels. The others are the occlusion of Zeiler
     and Fergus, 2014, likewise.
 
     Parameters
@@ -73,15 +83,19 @@ def place_effects(seen: SeenPhoto, *, seed: int = 0) -> PlaceEffects:
     seed
         Of the random halves.
     """
-    grid = seen.layers[-1].spec.grid
-    whole = seen.emptied([np.zeros(grid, dtype=bool)])[0]
-    target = seen.target.index
-    alone = whole[target] - seen.emptied(_neighbourhoods(grid))[:, target]
+    from scipy.special import log_softmax
+
+    grid, target = seen.layers[-1].spec.grid, seen.target.index
+    whole = seen.emptied([np.zeros(grid, dtype=bool)])[0, target]
+    top = whole - seen.emptied(_neighbourhoods(grid, 0), seen.layers[-1:])[:, target]
+    alone = whole - seen.emptied(_neighbourhoods(grid, REACH))[:, target]
     halves = list(_random_halves(grid, np.random.default_rng(seed)))
-    logits = seen.emptied(halves)
-    top = logits.max(axis=1)
-    likely = logits[:, target] - top - np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return PlaceEffects(alone.reshape(grid), banzhaf_values(np.stack(halves), likely))
+    likely = log_softmax(seen.emptied(halves), axis=1)[:, target]
+    return PlaceEffects(
+        top=top.reshape(grid),
+        alone=alone.reshape(grid),
+        in_company=banzhaf_values(np.stack(halves), likely),
+    )
 
 
 def banzhaf_values(emptied: Places, values: F8) -> F8:
@@ -125,6 +139,7 @@ def place_attribution(
             "reach": REACH,
             "masks": MASKS,
             "blocks": BLOCKS,
+            "blur": BLUR,
             "seed": question.seed,
             "batch_size": question.batch_size,
         },
@@ -163,11 +178,11 @@ def graph_explanation(graph: ExplanatoryGraph) -> Callable[[Question], Attributi
     return answer
 
 
-def _neighbourhoods(grid: tuple[int, int]) -> Iterator[Places]:
+def _neighbourhoods(grid: tuple[int, int], reach: int) -> Iterator[Places]:
     """Yield for each place, row by row, itself and its neighbours."""
     rows, columns = np.indices(grid)
     for row, column in np.ndindex(grid):
-        yield (np.abs(rows - row) <= REACH) & (np.abs(columns - column) <= REACH)
+        yield (np.abs(rows - row) <= reach) & (np.abs(columns - column) <= reach)
 
 
 def _random_halves(grid: tuple[int, int], rng: np.random.Generator) -> Iterator[Places]:

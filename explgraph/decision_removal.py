@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -159,21 +159,25 @@ class SeenPhoto:
             found.append(rest.logits(self.inputs, variants).double().cpu().numpy())
         return np.concatenate(found)
 
-    def emptied(self, places: Iterable[NDArray[np.bool_]]) -> F8:
+    def emptied(
+        self, places: Iterable[NDArray[np.bool_]], layers: Sequence[SeenLayer] | None = None
+    ) -> F8:
         """Run the network with all that nodes claim at some places set to the filters' m_c.
 
         Parameters
         ----------
         places
             V times (H, W): cells of the top layer. A cell of a layer below belongs to the place
-            whose receptive field has the nearest centre. All layers are changed in one pass.
+            whose receptive field has the nearest centre.
+        layers
+            Which are changed, all in one pass, lowest first; None: all of them.
 
         Returns
         -------
         (V, n_classes) logits.
         """
-        first, *above = self.layers
-        rest = self._rests[0]
+        first, *above = self.layers if layers is None else layers
+        rest = self._rests[first.number]
         rest.logits(self.inputs, first.maps[None])  # tries out how a batch may grow, unedited
         found = [np.empty((0, len(self.logits)))]
         for batch in _batches(places, min(self.batch_size, _MOST)):

@@ -43,7 +43,7 @@ def a_decision(graph=None, **changes) -> Decision:
         kept=top[:1],
         kept_predicted=7,
         kept_probability=0.5,
-        places=PlaceEffects(np.ones(grid), np.ones(grid)),
+        places=PlaceEffects(*np.ones((3, *grid))),
         map=Attribution(
             np.zeros((height, width)), "graph", "fish (7)", True, {}, "photo.png", UNIT, (60, 80)
         ),

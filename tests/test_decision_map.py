@@ -1,6 +1,7 @@
 """Effects of places, by hand on the hills of `tests.hills`, on two layers, and on real ones."""
 
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def test_alone__is_what_nodes_within_a_cell_of_the_place_add(net, target, hill, 
     np.testing.assert_allclose(alone, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(("target", "hill", "weight"), [(0, HILL_A, 1), (1, HILL_B, 1.5)])
+def test_top__is_what_the_nodes_of_the_place_add(net, target, hill, weight):
+    expected = np.zeros((SIDE, SIDE))
+    for place, value in hill.items():
+        expected[place] = weight * value
+    found = 255 * place_effects(seen_hills(net, target)).top
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_alone__leaves_cells_that_no_node_claims(net):
     found = hills_matches(1, [[0, 1, 1]])
     assert np.abs(place_effects(seen_hills(net, 0, found)).alone).max() < 1e-6
@@ -70,9 +80,16 @@ def test_in_company__is_largest_on_the_hill_and_the_same_with_the_same_seed(net)
     assert not np.array_equal(one, other)
 
 
-def test_values__are_the_mean_of_both_shares():
-    effects = PlaceEffects(np.array([[3.0, -1.0]]), np.array([[0.0, 0.0]]))
-    np.testing.assert_allclose(effects.values, [[0.375, -0.125]])
+def test_values__are_the_smoothed_mean_of_the_shares():
+    """One place of nine says it all: what smoothing leaves there and gives its neighbours."""
+    one, none = np.zeros((5, 5)), np.zeros((5, 5))
+    one[2, 2] = 7
+    other = -3 * one
+    left, next_to = 1 / (1 + 2 * math.exp(-2) + 2 * math.exp(-8)), math.exp(-2)
+    values = PlaceEffects(one, one, none).values
+    np.testing.assert_allclose(values[2, 1:4], 2 / 3 * left**2 * np.array([next_to, 1, next_to]))
+    assert values.sum() == pytest.approx(2 / 3)
+    np.testing.assert_allclose(PlaceEffects(one, other, other).values, -values / 2)
 
 
 def test_banzhaf_values__over_all_subsets_are_the_mean_marginal_contribution():
@@ -142,6 +159,8 @@ def test_emptied__changes_all_layers_at_once():
     logits = 255 * seen.emptied(places)[:, 0]
     np.testing.assert_allclose(logits, [600, 400, 450, 150], atol=1e-3)
     assert all(not module._forward_hooks for module in net.module.modules())
+    upper = 255 * seen.emptied(places, seen.layers[-1:])[:, 0]
+    np.testing.assert_allclose(upper, [600, 600, 450, 450], atol=1e-3)  # hill A is claimed below
 
 
 @pytest.mark.shared
