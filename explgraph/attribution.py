@@ -38,7 +38,7 @@ class Method(NamedTuple):
         From a question and all options to a map (H_in, W_in), float32 on the CPU, in the pixels of
         the question's inputs.
     refuse
-        Why the method cannot answer this question; None if it can.
+        Why the method cannot answer this question with these options; None if it can.
     defaults
         Every option with its value when nobody gives one.
     signed
@@ -52,7 +52,7 @@ class Method(NamedTuple):
     name: str
     title: str
     run: Callable[[Question, Options], Tensor]
-    refuse: Callable[[Question], str | None]
+    refuse: Callable[[Question, Options], str | None]
     defaults: Options
     signed: bool
     source: str

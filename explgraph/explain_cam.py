@@ -76,12 +76,14 @@ def grad_cam_cells(question: Question, layer: str) -> Tensor:
     return cells
 
 
-def no_cells(question: Question) -> str | None:
+def no_cells(question: Question, options: Options) -> str | None:
     """Tell why Grad-CAM has no layer to weigh, or no gradient to weigh it with."""
+    if options["layer"] is not None:
+        question.net.select([options["layer"]])
     reason = no_way_back(question)
     if reason is None:
         try:
-            grad_cam_cells(question, front_layer(question.net, question.target).name)
+            grad_cam_cells(question, settle_layer(question, options)["layer"])
         except ExplGraphError as error:
             reason = str(error)
     return reason
@@ -208,7 +210,7 @@ def _weighted(head: Head, target: ClassTarget | FilterTarget) -> Tensor:
         return torch.einsum("c,chw->hw", weight, head.maps).cpu()
 
 
-def _no_head(question: Question) -> str | None:
+def _no_head(question: Question, options: Options) -> str | None:
     try:
         cam_cells(question)
     except ExplGraphError as error:

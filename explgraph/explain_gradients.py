@@ -39,14 +39,14 @@ def contribution(values: Tensor) -> Tensor:
     return values[0].detach().sum(dim=0).float().cpu()
 
 
-def no_way_back(question: Question) -> str | None:
+def no_way_back(question: Question, options: Options | None = None) -> str | None:
     """Tell why the target's value has no gradient at all, if it has none."""
     if _gradient(question) is None:
         return "the network does not let gradients pass back to the photo"
     return None
 
 
-def no_gradient(question: Question) -> str | None:
+def no_gradient(question: Question, options: Options | None = None) -> str | None:
     """Tell why the gradient says nothing about this photo, if it does not."""
     gradient = _gradient(question)
     if gradient is None:

@@ -220,8 +220,8 @@ class _Diverted(TorchFunctionMode):
         return self._rectify(args[0] if args else kwargs["input"])
 
 
-def _refusal(rule: Rule) -> Callable[[Question], str | None]:
-    def refuse(question: Question) -> str | None:
+def _refusal(rule: Rule) -> Callable[[Question, Options], str | None]:
+    def refuse(question: Question, options: Options) -> str | None:
         reason = no_gradient(question)
         if reason is None:
             try:
@@ -244,8 +244,8 @@ def _guided_grad_cam(question: Question, options: Options) -> Tensor:
     return magnitude(guided_gradient(question, "GuidedBackprop")) * grad_cam(question, options)
 
 
-def _no_guided_grad_cam(question: Question) -> str | None:
-    return no_cells(question) or _refusal("GuidedBackprop")(question)
+def _no_guided_grad_cam(question: Question, options: Options) -> str | None:
+    return no_cells(question, options) or _refusal("GuidedBackprop")(question, options)
 
 
 METHODS: tuple[Method, ...] = (

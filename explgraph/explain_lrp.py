@@ -66,9 +66,7 @@ def propagate_relevance(question: Question, rule: str, epsilon: float) -> Releva
     ExplGraphError
         If the rule is unknown, or zennit is not installed.
     """
-    if rule not in RULES:
-        raise unknown_name("rule", rule, RULES)
-    require(epsilon > 0, f"lrp: epsilon must be above 0, got {epsilon}")
+    _check(rule, epsilon)
     layer = import_extra("zennit.layer", EXTRA)
     with torch.inference_mode(False), torch.enable_grad():
         inputs = question.inputs.clone()
@@ -83,6 +81,12 @@ def propagate_relevance(question: Question, rule: str, epsilon: float) -> Releva
             start[_place(question)] = answer.detach()
             (values,) = torch.autograd.grad(output, inputs, start)
     return Relevance(values[0].float().cpu(), float(answer.detach()), sum(absorbed))
+
+
+def _check(rule: str, epsilon: float) -> None:
+    if rule not in RULES:
+        raise unknown_name("rule", rule, RULES)
+    require(epsilon > 0, f"lrp: epsilon must be above 0, got {epsilon}")
 
 
 def _place(question: Question) -> tuple[int, ...]:
@@ -155,12 +159,13 @@ def _run(question: Question, options: Mapping[str, Any]) -> Tensor:
     return relevance.values.sum(dim=0)
 
 
-def _refuse(question: Question) -> str | None:
+def _refuse(question: Question, options: Mapping[str, Any]) -> str | None:
+    _check(options["rule"], options["epsilon"])
     try:
-        relevance = propagate_relevance(question, **_DEFAULTS)
+        relevance = propagate_relevance(question, options["rule"], options["epsilon"])
     except (NoRuleError, ExplGraphError) as error:
         return str(error)
-    return None if relevance.error <= TOLERANCE else _lost(relevance, _DEFAULTS["rule"])
+    return None if relevance.error <= TOLERANCE else _lost(relevance, options["rule"])
 
 
 def _lost(relevance: Relevance, rule: str) -> str:

@@ -115,7 +115,8 @@ class _Sheet:
         canvas.text(fitted(_title(answer.method), 14, _TILE), 14, (left, top), INK)
         kind = "signed" if answer.signed else "magnitude"
         canvas.text(fitted(_settings(answer), 11, _TILE), 11, (left, top + 20), FAINT)
-        canvas.text(kind, 11, (left, top + 36), FAINT)
+        blank = "" if answer.values.any() else ": 0 everywhere"
+        canvas.text(f"{kind}{blank}", 11, (left, top + 36), FAINT)
         values = answer.upsampled((self._photo.height, self._photo.width))
         most = float(np.quantile(np.abs(values), _TOP)) or float(np.abs(values).max())
         shown: F4 = np.clip(values / (most or 1.0), -1, 1).astype(np.float32)

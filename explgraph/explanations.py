@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .attribution import Attribution, Method
+from .attribution import Attribution, Method, Options
 from .backbones import Backbone
 from .errors import ExplGraphError, require, unknown_name
 from .graph import ExplanatoryGraph
@@ -79,12 +79,13 @@ def answer(question: Question, method: str, **options: Any) -> Attribution:  # n
     """Answer a question by one method, as `explain` does for several of them on one photo."""
     entry = methods()[check_options(method, options)]
     with _undisturbed(question):
-        reason = _reason(entry, question)
+        chosen = {**entry.defaults, **options}
+        reason = _reason(entry, question, chosen)
         if reason is not None:
             raise ExplGraphError(
                 f"{method} is not possible for {question.target.label} of this network: {reason}"
             )
-        settings = dict(entry.settle(question, {**entry.defaults, **options}))
+        settings = dict(entry.settle(question, chosen))
         values = entry.run(question, settings).numpy()
     size, frame = question.image.size, question.frame
     if question.mirrored:
@@ -124,14 +125,14 @@ def available_methods(
 
 
 def reasons(question: Question) -> dict[str, str | None]:
-    """Return why each method cannot answer a question; None for those that can."""
+    """Return why each method cannot answer a question by its defaults; None for those that can."""
     with _undisturbed(question):
-        return {name: _reason(entry, question) for name, entry in methods().items()}
+        return {name: _reason(entry, question, entry.defaults) for name, entry in methods().items()}
 
 
-def _reason(entry: Method, question: Question) -> str | None:
+def _reason(entry: Method, question: Question, options: Options) -> str | None:
     try:
-        return entry.refuse(question)
+        return entry.refuse(question, options)
     except RuntimeError as error:  # PyTorch's, from within a network that nobody foresaw
         return f"the network fails in it ({str(error).splitlines()[0]})"
 

@@ -78,11 +78,21 @@ def test_grad_cam__refuses_layers_behind_the_target_and_targets_that_are_off():
     question = ask(net, noise_photo(), ("conv2", 1))
     with pytest.raises(ExplGraphError, match="0 in the whole layer relu2"):
         answer(question, "grad_cam", layer="relu2")
-    with pytest.raises(ExplGraphError, match="unknown layer 'relu3'"):
+    with pytest.raises(ExplGraphError, match=r"^unknown layer 'relu3'"):
         answer(question, "grad_cam", layer="relu3")
     with torch.no_grad():
         net.module.conv2.bias[1] = -1e3
     assert "not off" in reasons(ask(net, noise_photo(), ("relu2", 1)))["grad_cam"]
+
+
+def test_grad_cam__of_a_named_layer_where_there_is_no_default():
+    """Nothing stands in front of the first layer; weighed by itself, it is the filter's own map."""
+    question = ask(backbone(Plain()), noise_photo(), ("conv1", 1))
+    assert "no layer of maps in front of conv1" in reasons(question)["grad_cam"]
+    values = answer(question, "grad_cam", layer="conv1").values
+    own = question.net.capture(question.inputs, ["conv1"])["conv1"][0, 1].clip(min=0).numpy()
+    own = on_pixels(own, *question.net.select(["conv1"]), question.net.input_size)
+    np.testing.assert_allclose(values / values.max(), own / own.max(), atol=1e-5)
 
 
 def test_cams__lie_where_the_cells_look():
@@ -209,4 +219,4 @@ def test_cam__is_grad_cam_up_to_scale_in_trained_networks(shared, model, layer):
 def test_cam__knows_which_networks_end_in_a_mean(model, works):
     torch.manual_seed(0)
     question = ask(load_backbone(model, None, device="cpu"), noise_photo(), 0)
-    assert (methods()["cam"].refuse(question) is None) == works
+    assert (methods()["cam"].refuse(question, {}) is None) == works

@@ -306,6 +306,14 @@ def test_lrp__is_refused_with_the_reason(module, reason):
         explain(net, photo, 1, "lrp")
 
 
+def test_lrp__may_be_possible_by_another_rule_than_the_default():
+    torch.manual_seed(0)
+    net = backbone(Lossy(), 12)
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    assert available_methods(net, photo, 1)["lrp"] is not None
+    assert explain(net, photo, 1, "lrp", rule="epsilon").settings["rule"] == "epsilon"
+
+
 def test_lrp__is_refused_where_the_answer_is_0():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
     module[2].bias.data[:] = -1e6
@@ -319,7 +327,7 @@ def test_lrp__is_refused_where_the_answer_is_0():
     [({"rule": "gamma"}, "unknown rule 'gamma'"), ({"epsilon": 0.0}, "epsilon must be above 0")],
 )
 def test_lrp__options_are_checked(options, message):
-    with pytest.raises(ExplGraphError, match=message):
+    with pytest.raises(ExplGraphError, match=rf"^(lrp: )?{message}"):
         answer(asked(stack(), side=8), "lrp", **options)
 
 

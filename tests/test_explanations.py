@@ -129,7 +129,7 @@ def test_explain__names_the_methods_and_options_that_there_are(method, options, 
 
 
 def test_explain__a_failing_network_is_a_reason(monkeypatch):
-    def refuse(question):
+    def refuse(question, options):
         raise RuntimeError("size mismatch\nand more")
 
     changed = {**methods(), "cam": methods()["cam"]._replace(refuse=refuse)}
