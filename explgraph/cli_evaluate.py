@@ -121,6 +121,14 @@ def evaluate(
             help="With --explanations: compare all maps on the cells of the top layer.",
         ),
     ] = False,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness/--no-robustness",
+            help="With --explanations: also explain each photo under noise, and by the network "
+            "without what its upper half has learned, which takes nine times as long.",
+        ),
+    ] = True,
     weights: cli.Weights = None,
     background: cli.Background = None,
     layers: cli.Layers = "auto",
@@ -159,6 +167,7 @@ def evaluate(
             methods=() if methods == "all" else split_names(methods),
             photos=photos,
             on_grid=on_grid,
+            robustness=robustness,
             background=background,
             layers=layer_choice(layers),
             seed=chosen_seeds[0],

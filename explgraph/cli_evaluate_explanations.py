@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +27,15 @@ GRAPH = "graph"
 """The row of the graph's own explanation."""
 
 _LEAST_MINED = 20  # photos; with fewer left, the graph is mined from those that are measured, too
-_COLUMNS = ("insertion", "deletion", "difference", "pointing", "energy", "sensitivity")
+_COLUMNS = (
+    "insertion",
+    "deletion",
+    "difference",
+    "pointing",
+    "energy",
+    "sensitivity",
+    "randomised",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class ExplanationOptions:
         Measured, of each category.
     on_grid
         Compare all maps on the cells of the graph's top layer.
+    robustness
+        Measure how maps change under noise and without what the network has learned.
     background, layers, seed
         Of mining the graphs.
     read
@@ -50,6 +61,7 @@ class ExplanationOptions:
     methods: Sequence[str]
     photos: int
     on_grid: bool
+    robustness: bool
     background: Path | None
     layers: Literal["auto"] | Sequence[str]
     seed: int
@@ -85,6 +97,8 @@ def evaluate_explanations(
     protocol = Protocol(
         n_photos=options.photos,
         grid=top.name if options.on_grid else None,
+        draws=Protocol().draws if options.robustness else 0,
+        randomise=options.robustness,
         seed=options.seed,
         batch_size=options.read.get("batch_size", 16),
     )
@@ -128,7 +142,7 @@ def _mine(net: Backbone, folder: Path, options: ExplanationOptions) -> Explanato
 def _tables(study: ExplanationStudy) -> list[Any]:
     lines = study.table
     names = list(dict.fromkeys(lines["category"]))
-    blocks: list[Any] = [_table(study, lines[lines["category"] == name], name) for name in names]
+    blocks: list[Any] = [_table(lines[lines["category"] == name], name) for name in names]
     for category, refused in study.refused.items():
         blocks += [f"{category}: {row} is not possible: {why}" for row, why in refused.items()]
     blocks.append(
@@ -138,14 +152,25 @@ def _tables(study: ExplanationStudy) -> list[Any]:
     return blocks
 
 
-def _table(study: ExplanationStudy, lines: pd.DataFrame, name: str) -> Table:
-    result = table("method", "photos", *_COLUMNS, "gain", "pointing gain", "s", title=name)
-    for line in lines.to_dict(orient="records"):
-        figures = [f"{line[column]:.3f}" for column in _COLUMNS]
-        gains = [
-            f"{line[f'{m}_gain']:+.3f} ({line[f'{m}_gain_se']:.3f})"
-            for m in ("difference", "pointing")
-        ]
-        row = (str(line["row"]), f"{line['photos']}", *figures, *gains, f"{line['seconds']:.2f}")
-        result.add_row(*row)
+def _table(lines: pd.DataFrame, name: str) -> Table:
+    """Return a category's table, without columns that nothing is known of."""
+    columns = {
+        **{name: _figures(lines, name) for name in _COLUMNS},
+        "gain": _gains(lines, "difference"),
+        "pointing gain": _gains(lines, "pointing"),
+        "s": _figures(lines, "seconds", 2),
+    }
+    known = {name: column for name, column in columns.items() if any(column)}
+    result = table("method", "photos", *known, title=name)
+    for row, photos, *figures in zip(lines["row"], lines["photos"], *known.values(), strict=True):
+        result.add_row(row, str(photos), *figures)
     return result
+
+
+def _figures(lines: pd.DataFrame, column: str, digits: int = 3) -> list[str]:
+    return ["" if math.isnan(value) else f"{value:.{digits}f}" for value in lines[column]]
+
+
+def _gains(lines: pd.DataFrame, measure: str) -> list[str]:
+    gains = zip(lines[f"{measure}_gain"], lines[f"{measure}_gain_se"], strict=True)
+    return ["" if math.isnan(gain) else f"{gain:+.3f} ({error:.3f})" for gain, error in gains]

@@ -46,6 +46,16 @@ def test_explanations__are_measured_beside_the_graphs_own(photos):
     assert lines["grad_cam"]["difference"] > lines["random"]["difference"]
 
 
+@pytest.mark.slow
+def test_explanations__tables_have_the_columns_that_something_is_known_of(photos):
+    command = ("evaluate", photos, "--model", MODEL, "--explanations", "--photos", 2)
+    shown = ok(*command, "--methods", "grad_cam", "--no-robustness", "--seeds", 0).stdout
+    (header,) = (line for line in shown.splitlines() if "insertion " in line and "method" in line)
+    assert header.split()[2:] == [
+        "insertion", "deletion", "difference", "pointing", "energy", "gain", "pointing", "gain", "s"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
