@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from .pipeline import mine as mine
     from .purity import part_purity as part_purity
     from .report import write_report as write_report
+    from .segment_drawing import draw_segments as draw_segments
+    from .segments import score_segments as score_segments
     from .sheet import contact_sheet as contact_sheet
     from .structures import LayerSpec as LayerSpec
     from .structures import Peaks as Peaks
@@ -115,6 +117,7 @@ _HOME = {
     "draw_match": "explgraph.match_photo",
     "draw_parse": "explgraph.part_photos",
     "draw_parts": "explgraph.part_drawing",
+    "draw_segments": "explgraph.segment_drawing",
     "draw_texture": "explgraph.texture_drawing",
     "energy_in_box": "explgraph.explanation_measures",
     "explain": "explgraph.explanations",
@@ -147,6 +150,7 @@ _HOME = {
     "read_annotations": "explgraph.annotations",
     "read_masks": "explgraph.masks",
     "region_share": "aog",
+    "score_segments": "explgraph.segments",
     "study_explanations": "explgraph.explanation_study",
     "to_networkx": "explgraph.export",
     "visualize": "explgraph.visualization",

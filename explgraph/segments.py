@@ -131,6 +131,10 @@ class Segments:
         ranked: pd.DataFrame = frame.sort_values("score", ascending=False, kind="stable")
         return ranked.reset_index(drop=True)
 
+    def class_label(self, index: int) -> str:
+        """Return what people call a class: its name, or its number."""
+        return self._name(index) or f"class {index}"
+
     def _name(self, index: int) -> str:
         return self.names[index] if self.names is not None and index < len(self.names) else ""
 
