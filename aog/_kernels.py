@@ -1,4 +1,4 @@
-"""CPU loop of the votes: parallel over views, each of which owns its maps."""
+"""CPU loop of the votes: in threads over views, each of which owns its maps."""
 # ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from explgraph._jit import jit
 
@@ -20,18 +19,19 @@ def strength(score, scale):
     return math.sqrt(min(score / scale, 1.0)) if scale > 0.0 and score > 0.0 else 0.0
 
 
-@jit(parallel=True)
-def cast_votes(yx, score, start, node, displacement, spread, weight, scale, cell, grid):
-    """Return (B, T, G, G) the votes of T templates in B views (Eq. 9).
+@jit
+def cast_votes(
+    first, last, yx, score, start, node, displacement, spread, weight, scale, cell, votes
+):
+    """Add to ``votes (B, T, G, G)`` those of T templates in views first <= b < last (Eq. 9).
 
     Parameters: peaks ``yx (B, P, 2)`` and ``score (B, P)`` of all nodes; the patterns as in
     `AndOrGraph`, where ``weight`` is a vote's height; ``cell (2,)`` a cell's height and width in
     network pixels.
     """
-    n_views, n_templates = yx.shape[0], len(start) - 1
-    votes = np.zeros((n_views, n_templates, grid, grid))
-    for b in prange(n_views):
-        row, column = np.empty(grid), np.empty(grid)
+    n_templates, grid = votes.shape[1:3]
+    row, column = np.empty(grid), np.empty(grid)
+    for b in range(first, last):
         for t in range(n_templates):
             for q in range(start[t], start[t + 1]):
                 v = node[q]
@@ -47,7 +47,6 @@ def cast_votes(yx, score, start, node, displacement, spread, weight, scale, cell
                 for i in range(y0, y1):
                     for j in range(x0, x1):
                         votes[b, t, i, j] += height * row[i] * column[j]
-    return votes
 
 
 @jit

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from explgraph.structures import F4, F8
+from explgraph.threads import over_rows
 
 from . import _kernels
 from .answers import GRID
@@ -107,7 +108,10 @@ def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:
     """Return (N, V, T, G, G) the votes of each template's patterns (Eq. 9)."""
     n, v, p = seen.score.shape
     side = np.sqrt(seen.input_size[0] * seen.input_size[1])
-    votes: F8 = _kernels.cast_votes(  # type: ignore[no-untyped-call]
+    votes = np.zeros((n * v, len(aog), GRID, GRID))
+    over_rows(
+        _kernels.cast_votes,
+        n * v,
         seen.yx.reshape(n * v, p, 2),
         seen.score.reshape(n * v, p),
         aog.start,
@@ -117,7 +121,7 @@ def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:
         vote_heights(aog, config.width * side),
         aog.scale,
         np.array(seen.input_size) / GRID,
-        GRID,
+        votes,
     )
     return votes.reshape(n, v, len(aog), GRID, GRID)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import jit
 from .structures import F4, F8, I4
+from .threads import over_rows
 
 SIDE = 224
 """Height and width, in pixels, of what positions are counted on."""
@@ -17,7 +17,6 @@ FALL = 49.5
 """Unit of the distance from there, and of how far a unit is from where its parents have it."""
 
 
-@jit(parallel=True)
 def strongest_near(values: F4, reach: I4, bend: F8, best: F4, cell: I4) -> None:
     """Find the best of each cell's neighbours, less a quadratic price of the way to them.
 
@@ -35,8 +34,15 @@ def strongest_near(values: F4, reach: I4, bend: F8, best: F4, cell: I4) -> None:
     best, cell
         Filled: (R, H, W) the best value less its price, (R, H, W, 2) the cell where it is.
     """
-    rows, height, width = values.shape
-    for r in prange(rows):
+    over_rows(_strongest_near, len(values), values, reach, bend, best, cell)
+
+
+@jit
+def _strongest_near(
+    start: int, stop: int, values: F4, reach: I4, bend: F8, best: F4, cell: I4
+) -> None:
+    height, width = values.shape[1:]
+    for r in range(start, stop):
         down = np.empty((height, width), dtype=np.float32)
         row = np.empty((height, width), dtype=np.int32)
         for y in range(height):
@@ -58,7 +64,6 @@ def strongest_near(values: F4, reach: I4, bend: F8, best: F4, cell: I4) -> None:
                 cell[r, y, x, 0], cell[r, y, x, 1] = row[y, column], column
 
 
-@jit(parallel=True)
 def place_units(
     response: F4, at: F8, price: F8, moved: F8, parents: NDArray[np.intp], best: I4, value: F8
 ) -> None:
@@ -80,8 +85,23 @@ def place_units(
     best, value
         Filled: (B, P) which place is the best, and what it is worth.
     """
-    photos, units, places = response.shape
-    for b in prange(photos):
+    over_rows(_place_units, len(response), response, at, price, moved, parents, best, value)
+
+
+@jit
+def _place_units(  # noqa: PLR0913
+    start: int,
+    stop: int,
+    response: F4,
+    at: F8,
+    price: F8,
+    moved: F8,
+    parents: NDArray[np.intp],
+    best: I4,
+    value: F8,
+) -> None:
+    units, places = response.shape[1:]
+    for b in range(start, stop):
         wanted = np.empty((parents.shape[1], 2))
         for p in range(units):
             count = 0
@@ -102,7 +122,6 @@ def place_units(
                     value[b, p], best[b, p] = one, i
 
 
-@jit(parallel=True)
 def most_voted(points: F8, fires: NDArray[np.bool_], best: F8) -> None:
     """Find the pixel that most units point to, near enough.
 
@@ -118,8 +137,13 @@ def most_voted(points: F8, fires: NDArray[np.bool_], best: F8) -> None:
     best
         Filled: (B, 2) the middle of the pixel; NaN where nobody votes.
     """
+    over_rows(_most_voted, len(points), points, fires, best)
+
+
+@jit
+def _most_voted(start: int, stop: int, points: F8, fires: NDArray[np.bool_], best: F8) -> None:
     vote = _vote()
-    for b in prange(len(points)):
+    for b in range(start, stop):
         votes = np.zeros((SIDE, SIDE), dtype=np.float32)
         for p in range(points.shape[1]):
             if fires[b, p]:

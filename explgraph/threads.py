@@ -52,8 +52,9 @@ def map_ranges(task: Callable[[int, int], T], count: int, size: int) -> list[T]:
 def over_rows(function: Callable[..., None], n_rows: int, *args: object) -> None:
     """Call ``function(first, last, *args)`` for ranges that make up all rows, in threads.
 
-    It compiles several times faster than a loop over ``prange``. The function must have been made
-    by `explgraph._jit.jit`, which lets threads run, and write nothing but its own rows.
+    Numba's own parallel loops compile several times slower, wait by spinning, and leave the
+    caller's PyTorch with another number of threads. The function must have been made by
+    `explgraph._jit.jit`, which lets threads run, and write nothing but its own rows.
     """
     step = max(1, -(-n_rows // (_PIECES * get_num_threads())))
     map_ranges(lambda first, last: function(first, last, *args), n_rows, step)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from ._jit import jit
 from .errors import check_shape
-from .structures import F4, I4, NONE
+from .structures import F4, F8, I4, NONE
+from .threads import over_rows
 
 
 def basins(maps: F4, mean: F4) -> I4:
@@ -33,7 +33,7 @@ def basins(maps: F4, mean: F4) -> I4:
     rows, (height, width) = maps.shape[0] * maps.shape[1], maps.shape[2:]
     labels = np.empty((rows, height * width), dtype=np.int32)
     flat = np.ascontiguousarray(maps, dtype=np.float32).reshape(rows, height, width)
-    _basins(flat, np.asarray(mean, dtype=np.float64), labels)  # type: ignore[no-untyped-call]
+    over_rows(_basins, rows, flat, np.asarray(mean, dtype=np.float64), labels)
     return labels.reshape(maps.shape)
 
 
@@ -99,11 +99,11 @@ def _climb(up: I4) -> None:
             cell = above
 
 
-@jit(parallel=True)
-def _basins(maps, mean, labels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Fill ``labels (B * C, H * W)`` from ``maps (B * C, H, W)``; ``mean (C,)``."""
-    rows, height, width = maps.shape
-    for row in prange(rows):
+@jit
+def _basins(start: int, stop: int, maps: F4, mean: F8, labels: I4) -> None:
+    """Fill rows of ``labels (B * C, H * W)`` from ``maps (B * C, H, W)``; ``mean (C,)``."""
+    height, width = maps.shape[1:]
+    for row in range(start, stop):
         cells, least = maps[row], mean[row % len(mean)]
         for i in range(height):
             for j in range(width):

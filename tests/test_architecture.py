@@ -264,6 +264,7 @@ def test_kernels__are_compiled_in_one_way(path):
         assert "njit" not in source
         assert "fastmath" not in source
         assert "cache=True" not in source
+        assert "prange" not in source
 
 
 def test_files__are_of_readable_length():

@@ -10,6 +10,7 @@ from aog import AndOrGraph, PartConfig
 from aog._kernels import cast_votes, strength
 from aog.evidence import vote_heights, vote_maps
 from aog.sight import sight
+from explgraph.threads import over_rows
 from tests.planted_parts import CELL, GRID, SIDE, naive_votes, planted_world
 
 CUT = math.exp(-0.5 * 3.5**2)
@@ -42,7 +43,9 @@ def rows_of(patterns, template):
 
 def cast(case, grid=10):
     yx, score, patterns, cell = case
-    return cast_votes(yx, score, *patterns.values(), cell, grid)
+    votes = np.zeros((len(yx), len(patterns["start"]) - 1, grid, grid))
+    over_rows(cast_votes, len(yx), yx, score, *patterns.values(), cell, votes)
+    return votes
 
 
 def test_cast_votes__equals_the_plain_loop_up_to_the_cut(case):
@@ -63,18 +66,16 @@ def test_cast_votes__equals_the_plain_loop_up_to_the_cut(case):
 
 def test_cast_votes__of_one_pattern_by_hand():
     """A peak at (10, 10) that says "7 up, 2 right": a bell of height .5 about (3, 12)."""
-    votes = cast_votes(
-        np.array([[[10, 10]]], np.float32),
-        np.array([[1.0]], np.float32),
-        np.array([0, 1]),
-        np.array([0], np.int32),
-        np.array([[-7, 2]], np.float32),
-        np.array([4], np.float32),
-        np.array([0.5], np.float32),
-        np.array([1], np.float32),
-        np.array([2.0, 2.0]),
-        12,
-    )[0, 0]
+    pattern = {
+        "start": np.array([0, 1]),
+        "node": np.array([0], np.int32),
+        "displacement": np.array([[-7, 2]], np.float32),
+        "spread": np.array([4], np.float32),
+        "weight": np.array([0.5], np.float32),
+        "scale": np.array([1], np.float32),
+    }
+    peak = np.array([[[10, 10]]], np.float32), np.array([[1.0]], np.float32)
+    votes = cast((*peak, pattern, np.array([2.0, 2.0])), 12)[0, 0]
     # Cell (1, 5) looks at (3, 11): a pixel, a quarter of the spread, off.
     assert votes[1, 5] == pytest.approx(0.5 * math.exp(-1 / 32))
     assert votes[1, 6] == pytest.approx(votes[1, 5])
