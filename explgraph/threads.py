@@ -36,7 +36,7 @@ def map_ranges(task: Callable[[int, int], T], count: int, size: int) -> list[T]:
                 pass
             raise
 
-    threads = min(get_num_threads(), len(firsts))
+    threads = min(_n_threads(), len(firsts))
     with one_blas_thread():
         helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
         try:
@@ -56,8 +56,20 @@ def over_rows(function: Callable[..., None], n_rows: int, *args: object) -> None
     caller's PyTorch with another number of threads. The function must have been made by
     `explgraph._jit.jit`, which lets threads run, and write nothing but its own rows.
     """
-    step = max(1, -(-n_rows // (_PIECES * get_num_threads())))
+    step = max(1, -(-n_rows // (_PIECES * _n_threads())))
     map_ranges(lambda first, last: function(first, last, *args), n_rows, step)
+
+
+def _n_threads() -> int:
+    _start_numba()
+    return get_num_threads()
+
+
+@cache
+def _start_numba() -> None:
+    """Let Numba start its threads, and put those of OpenMP back, which are PyTorch's as well."""
+    with _libraries().limit(limits=None):
+        get_num_threads()
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

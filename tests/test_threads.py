@@ -1,5 +1,8 @@
 """Ranges of work in threads."""
 
+import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -163,3 +166,16 @@ def test_over_rows__every_row_is_gone_through_once(n_rows, allowed):
     with numba_threads(allowed):
         over_rows(add, n_rows, out, 7)
     assert np.all(out == 7)
+
+
+def test_map_ranges__leaves_pytorch_its_threads():
+    """Numba sets those of OpenMP when it starts its own, once in a process."""
+    code = (
+        "import torch; from explgraph.threads import map_ranges; before = torch.get_num_threads(); "
+        "print(map_ranges(lambda a, b: b, 4, 1), before, torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[1, 2, 3, 4] 3 3\n"

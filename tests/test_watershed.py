@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from explgraph.errors import ExplGraphError
 from explgraph.peaks import find_peaks
@@ -124,15 +123,3 @@ def test_maxima__are_counted_as_find_peaks_does(rng, flat):
         of_map = labels[image].reshape(6, -1)
         expected = {(i, t) for i in range(6) for t in set(of_map[i].tolist()) - {NONE}}
         assert sorted(zip(c.tolist(), top.tolist(), strict=True)) == sorted(expected)
-
-
-def test_basins__leave_pytorch_its_number_of_threads(rng):
-    """Numba's parallel loops would set it to their own."""
-    before = torch.get_num_threads()
-    maps = rng.normal(size=(8, 4, 9, 9)).astype(np.float32)
-    try:
-        torch.set_num_threads(before + 1)
-        basins(maps, np.zeros(4))
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
