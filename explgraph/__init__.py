@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .facts import describe_node as describe_node
     from .facts import node_facts as node_facts
     from .fidelity import fidelity_curve as fidelity_curve
+    from .filter_profile_drawing import draw_filter_profile as draw_filter_profile
     from .filter_profiles import filter_profile as filter_profile
     from .gallery import filter_gallery as filter_gallery
     from .gallery import node_gallery as node_gallery
@@ -113,6 +114,7 @@ _HOME = {
     "describe_node": "explgraph.facts",
     "draw_decision": "explgraph.decision_drawing",
     "draw_explained": "explgraph.heatmap_drawing",
+    "draw_filter_profile": "explgraph.filter_profile_drawing",
     "draw_graph": "explgraph.drawing",
     "draw_match": "explgraph.match_photo",
     "draw_parse": "explgraph.part_photos",

@@ -14,7 +14,7 @@ from .attribution import Attribution
 from .backbones import Backbone
 from .decision_kept import smallest_kept
 from .decision_map import PlaceEffects, place_attribution, place_effects
-from .decision_removal import SeenLayer, SeenPhoto, matches_of, softmax
+from .decision_removal import SeenLayer, SeenPhoto, class_probability, matches_of
 from .errors import check_shape
 from .export import find_node
 from .graph import ExplanatoryGraph
@@ -263,7 +263,7 @@ def decide(
         target=seen.target,
         mirrored=seen.mirrored,
         logit=seen.logit,
-        probability=softmax(seen.logits, seen.target.index),
+        probability=class_probability(seen.logits, seen.target.index),
         predicted=int(seen.logits.argmax()),
         nodes=claims.nodes,
         yx=seen.places(claims.nodes),

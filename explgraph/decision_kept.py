@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .decision_removal import SeenLayer, SeenPhoto, softmax
+from .decision_removal import SeenLayer, SeenPhoto, class_probability
 from .structures import F8, I8
 
 LEAST_SHARE = 0.5
@@ -85,18 +85,18 @@ class _Search:
 
     def __init__(self, seen: SeenPhoto, layer: SeenLayer) -> None:
         self._seen, self._layer = seen, layer
-        self._least = LEAST_SHARE * softmax(seen.logits, seen.target.index)
+        self._least = LEAST_SHARE * class_probability(seen.logits, seen.target.index)
 
     def keeps(self, sets: list[I8]) -> NDArray[np.bool_]:
         """Tell of each set whether it keeps the prediction."""
         logits, target = self._logits(sets), self._seen.target.index
-        likely = [softmax(row, target) >= self._least for row in logits]
+        likely = [class_probability(row, target) >= self._least for row in logits]
         return np.asarray((logits.argmax(axis=1) == target) & likely)
 
     def result(self, asked: I8, peaks: I8) -> Kept:
         """Run the network once more on what it is left with, and return ``peaks`` as the answer."""
         (logits,) = self._logits([asked])
-        probability = softmax(logits, self._seen.target.index)
+        probability = class_probability(logits, self._seen.target.index)
         return Kept(peaks, int(logits.argmax()), probability)
 
     def _logits(self, sets: list[I8]) -> F8:

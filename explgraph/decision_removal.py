@@ -16,7 +16,7 @@ from .claims import check_same_network, claimed_maxima, layer_cells
 from .errors import ExplGraphError
 from .graph import ExplanatoryGraph
 from .images import open_images
-from .intervention import Gradients, Rest, logit_gradients
+from .intervention import VARIANTS, Gradients, Rest, logit_gradients
 from .matches import Matches
 from .questions import Question
 from .structures import F8, I8, NONE, LayerSpec
@@ -24,8 +24,6 @@ from .targets import ClassTarget
 
 Mask = NDArray[np.bool_]
 """(C * H * W,) some cells of a layer, filter by filter and row by row."""
-
-_MOST = 32  # variants that `Rest` runs in one pass
 
 
 class SeenLayer(NamedTuple):
@@ -180,7 +178,7 @@ class SeenPhoto:
         rest = self._rests[first.number]
         rest.logits(self.inputs, first.maps[None])  # tries out how a batch may grow, unedited
         found = [np.empty((0, len(self.logits)))]
-        for batch in _batches(places, min(self.batch_size, _MOST)):
+        for batch in _batches(places, min(self.batch_size, VARIANTS)):
             gone = torch.from_numpy(np.stack(batch))
             edits = {layer.spec.name: self._emptying(layer, gone) for layer in above}
             with _edited(self.net.module, edits):
@@ -269,10 +267,11 @@ def matches_of(
     return match(graph, question.net, photo, mirror=mirror, progress=False)
 
 
-def softmax(logits: F8, index: int) -> float:
+def class_probability(logits: F8, index: int) -> float:
     """Return the probability of a class from (n_classes,) logits."""
-    share = np.exp(logits - logits.max())
-    return float(share[index] / share.sum())
+    from scipy.special import softmax
+
+    return float(softmax(logits)[index])
 
 
 _Item = TypeVar("_Item")

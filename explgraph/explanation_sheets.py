@@ -14,7 +14,7 @@ from .explanations import methods
 from .heat import AGAINST, FOR, VIRIDIS, greys, heated, signed
 from .images import open_images
 from .lettering import fitted
-from .pictures import check_picture_name, save_picture
+from .pictures import check_picture_name, save_picture, shrunk
 from .storage import PathLike
 from .structures import F4
 
@@ -59,7 +59,7 @@ def explanation_sheet(
     require(len(names) == 1, f"a sheet shows one photo, got explanations of {names}")
     source = open_images(image)
     require(len(source) == 1, f"a sheet shows one photo, got {len(source)}")
-    photo = source.load(0).image.convert("RGB")
+    photo = source.load(0).image
     save_picture(_Sheet(answers, photo, refused or {}).draw(), path)
 
 
@@ -70,9 +70,7 @@ class _Sheet:
         self, answers: Sequence[Attribution], photo: Image.Image, refused: Mapping[str, str]
     ) -> None:
         self._answers = answers
-        scale = _TILE / max(photo.size)
-        width, height = (max(round(side * scale), 1) for side in photo.size)
-        self._photo = photo.resize((width, height), Image.Resampling.LANCZOS)
+        self._photo = shrunk(photo, _TILE)
         self._columns = min(_COLUMNS, len(answers) + 1)
         room = max(self._columns, 3) * (_TILE + _GAP) - _GAP
         self._note = paragraph_lines(_NOTE, room)
@@ -81,7 +79,7 @@ class _Sheet:
             for name, reason in refused.items()
             for line in paragraph_lines(f"{_title(name)}: not possible, {reason}.", room)
         ]
-        self._row = height + _CAPTION + _SCALE
+        self._row = self._photo.height + _CAPTION + _SCALE
         self._top = _MARGIN + _TITLE + len(self._note) * LINE + _GAP
         rows = -(-(len(answers) + 1) // self._columns)
         bottom = self._top + rows * self._row

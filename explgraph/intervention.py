@@ -17,7 +17,8 @@ from .hooks import evaluation
 Edit = Callable[[Tensor], Tensor]
 """From a layer's output (B, C, H, W), float32, to what takes its place."""
 
-_VARIANTS = 32  # of a layer's output in one pass
+VARIANTS = 32
+"""Of a layer's output in one pass: `Rest` splits what is more."""
 
 
 class Observation(NamedTuple):
@@ -186,7 +187,7 @@ class Rest:
         -------
         (V, n_classes) float32, on the network's device.
         """
-        parts = torch.split(variants, _VARIANTS)
+        parts = torch.split(variants, VARIANTS)
         return torch.cat([self._logits(photo, part, self._grows) for part in parts])
 
     def _logits(self, photo: Tensor, variants: Tensor, grow: bool) -> Tensor:

@@ -35,6 +35,13 @@ def check_picture_name(path: PathLike) -> None:
         raise unknown_name("picture format", suffix, _FORMATS, f"Valid: {', '.join(_FORMATS)}")
 
 
+def shrunk(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture whose longer side has so many pixels, in RGB."""
+    scale = side / max(picture.size)
+    width, height = (max(round(length * scale), 1) for length in picture.size)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
 def encoded(picture: Image.Image, name: str = "JPEG", *, quality: int = 80) -> bytes:
     """Return a picture as the bytes of a file: "PNG" or "JPEG", whose ``quality`` is 1 to 95."""
     buffer = io.BytesIO()

@@ -14,7 +14,7 @@ from .errors import require
 from .heat import AGAINST, FOR, greys, signed
 from .images import open_images
 from .lettering import fitted
-from .pictures import check_picture_name, save_picture
+from .pictures import check_picture_name, save_picture, shrunk
 from .segments import Segments
 from .storage import PathLike
 from .structures import F4, I8
@@ -53,7 +53,7 @@ def draw_segments(segments: Segments, image: object, path: PathLike, *, best: in
     require(best >= 0, f"best must not be negative, got {best}")
     source = open_images(image)
     require(len(source) == 1, f"segments are of one photo, got {len(source)}")
-    photo = source.load(0).image.convert("RGB")
+    photo = source.load(0).image
     save_picture(_Sheet(segments, photo, best).draw(), path)
 
 
@@ -63,14 +63,12 @@ class _Sheet:
     def __init__(self, segments: Segments, photo: Image.Image, best: int) -> None:
         self._segments = segments
         self._lines = segments.table.head(best).to_dict(orient="records")
-        scale = _TILE / max(photo.size)
-        width, height = (max(round(side * scale), 1) for side in photo.size)
-        self._photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-        self._labels = _labels_on(segments, height, width)
+        self._photo = shrunk(photo, _TILE)
+        self._labels = _labels_on(segments, *self._photo.size[::-1])
         tiles = 2 + len(self._lines)
         room = _COLUMNS * (_TILE + _GAP) - _GAP
         self._note = paragraph_lines(_NOTE, room)
-        self._row = _CAPTION + height + _BELOW
+        self._row = _CAPTION + self._photo.height + _BELOW
         self._top = _MARGIN + _TITLE + len(self._note) * LINE + _GAP
         bottom = self._top + -(-tiles // _COLUMNS) * self._row
         self._canvas = Canvas((room + 2 * _MARGIN, bottom + _MARGIN))

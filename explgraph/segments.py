@@ -13,7 +13,7 @@ from torch import Tensor
 from .errors import check_shape, require
 from .extras import import_extra
 from .hooks import evaluation
-from .questions import Question, ask
+from .questions import Question, ask, mirrored_frame
 from .structures import F4, F8, I4, frozen
 from .targets import Asked, ClassTarget, class_logits, class_names
 
@@ -175,14 +175,13 @@ def score_segments(
     alone = torch.cat([question.scores(shown) for shown in shown_alone(question, labels, baseline)])
     nothing = question.scores(question.baseline(baseline))
     top, probability, top_whole = _classes(question, labels, baseline)
-    frame = question.frame.copy()
+    frame = question.frame
     if question.mirrored:
-        start, slope = frame[1]
-        frame[1, 0] = 1 - start - slope * labels.shape[1]
+        labels, frame = labels[:, ::-1], mirrored_frame(frame, labels.shape[1])
     return Segments(
         image=question.name,
         target=question.target.label,
-        labels=labels[:, ::-1] if question.mirrored else labels,
+        labels=labels,
         frame=frame,
         score=alone.cpu().numpy(),
         whole=float(question.scores(question.inputs)),
