@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from .extraction import ReadOptions
     from .graph import ExplanatoryGraph
 
-GRAPH = "graph"
-"""The row of the graph's own explanation."""
-
 _LEAST_MINED = 20  # photos; with fewer left, the graph is mined from those that are measured, too
 _COLUMNS = (
     "insertion",
@@ -89,6 +86,7 @@ def evaluate_explanations(
     as_json
         Print JSON.
     """
+    from .decision_map import METHOD
     from .explanation_scores import Protocol
     from .explanation_study import study_explanations
 
@@ -102,7 +100,7 @@ def evaluate_explanations(
         seed=options.seed,
         batch_size=options.read.get("batch_size", 16),
     )
-    rows = {name: {GRAPH: _graphs_own(net, folder, options)} for name, folder in folders.items()}
+    rows = {name: {METHOD: _graphs_own(net, folder, options)} for name, folder in folders.items()}
     truth = {name: found for name, found in annotations.items() if found is not None}
     study = study_explanations(
         net, folders, options.methods or None, rows=rows, truth=truth, protocol=protocol

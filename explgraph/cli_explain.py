@@ -85,7 +85,7 @@ def explain(
     net = load_network(model, weights, device=device, fit=fit)
     mined = _graph(graph)
     question = ask(net, image, target, graph=mined, seed=seed, batch_size=batch_size)
-    refused = {name: why for name, why in reasons(question).items() if why and name in names}
+    refused = {name: why for name, why in reasons(question, names).items() if why}
     require(
         method == ALL or not refused,
         "; ".join(f"{name} is not possible here: {why}" for name, why in refused.items()),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from .claims import check_same_network, claimed_maxima, layer_cells
 from .errors import ExplGraphError
 from .graph import ExplanatoryGraph
 from .images import open_images
-from .intervention import VARIANTS, Gradients, Rest, logit_gradients
+from .intervention import VARIANTS, Gradients, Rest, hooked, logit_gradients
 from .matches import Matches
 from .questions import Question
 from .structures import F8, I8, NONE, LayerSpec
@@ -176,12 +175,12 @@ class SeenPhoto:
         """
         first, *above = self.layers if layers is None else layers
         rest = self._rests[first.number]
-        rest.logits(self.inputs, first.maps[None])  # tries out how a batch may grow, unedited
+        rest.settle()
         found = [np.empty((0, len(self.logits)))]
         for batch in _batches(places, min(self.batch_size, VARIANTS)):
             gone = torch.from_numpy(np.stack(batch))
             edits = {layer.spec.name: self._emptying(layer, gone) for layer in above}
-            with _edited(self.net.module, edits):
+            with hooked(self.net.module, edits):
                 logits = rest.logits(self.inputs, self._emptying(first, gone)(first.maps))
             found.append(logits.double().cpu().numpy())
         return np.concatenate(found)
@@ -281,21 +280,3 @@ def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     waiting = iter(items)
     while batch := list(islice(waiting, size)):
         yield batch
-
-
-@contextmanager
-def _edited(module: nn.Module, edits: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Replace the outputs of some submodules by functions of them."""
-
-    def hook_of(edit: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, object, Tensor], Tensor]:
-        return lambda _module, _inputs, output: edit(output)
-
-    handles = []
-    try:
-        for name, edit in edits.items():
-            hook = hook_of(edit)
-            handles.append(module.get_submodule(name).register_forward_hook(hook))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

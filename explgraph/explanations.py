@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -124,10 +124,14 @@ def available_methods(
     return reasons(ask(net, image, target, graph=graph, found=found))
 
 
-def reasons(question: Question) -> dict[str, str | None]:
-    """Return why each method cannot answer a question by its defaults; None for those that can."""
+def reasons(question: Question, names: Container[str] | None = None) -> dict[str, str | None]:
+    """Return why methods, all or some, cannot answer a question by their defaults, or None."""
     with _undisturbed(question):
-        return {name: _reason(entry, question, entry.defaults) for name, entry in methods().items()}
+        return {
+            name: _reason(entry, question, entry.defaults)
+            for name, entry in methods().items()
+            if names is None or name in names
+        }
 
 
 def _reason(entry: Method, question: Question, options: Options) -> str | None:

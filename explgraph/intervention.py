@@ -197,6 +197,10 @@ class Rest:
         repeated = photo if grow else photo.expand(len(variants), -1, -1, -1)
         return _run(self.net, repeated, {self.layer: replace})
 
+    def settle(self) -> None:
+        """Find out how batches may grow now, before anything else changes the network."""
+        _ = self._grows
+
     @cached_property
     def _grows(self) -> bool:
         """Whether a batch of one may become one of many at the layer, to the same effect."""
@@ -221,13 +225,12 @@ def _run(
     gradients: bool = False,
 ) -> Tensor:
     """Return the logits (B, n) of a pass in which functions see, and may replace, outputs."""
-    called: set[str] = set()
     with torch.inference_mode(False):  # where convolutions would not be seen by the tracing
         net.select(list(hooks))
     with (
         torch.inference_mode(not gradients),
         evaluation(net.module),
-        _hooked(net.module, hooks, called),
+        hooked(net.module, hooks) as called,
     ):
         logits = net.module(net._put(batch))
     missing = [name for name in hooks if name not in called]
@@ -246,9 +249,15 @@ def _run(
 
 
 @contextmanager
-def _hooked(
-    module: nn.Module, hooks: Mapping[str, Callable[[Tensor], object]], called: set[str]
-) -> Iterator[None]:
+def hooked(
+    module: nn.Module, hooks: Mapping[str, Callable[[Tensor], object]]
+) -> Iterator[set[str]]:
+    """Let functions see the outputs of submodules, and replace them unless they return None.
+
+    Yields the names of those that have been called, as they are.
+    """
+    called: set[str] = set()
+
     def hook_of(name: str) -> Callable[[nn.Module, object, Tensor], object]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> object:
             called.add(name)
@@ -260,7 +269,7 @@ def _hooked(
     try:
         for name in hooks:
             handles.append(module.get_submodule(name).register_forward_hook(hook_of(name)))
-        yield
+        yield called
     finally:
         for handle in handles:
             handle.remove()

@@ -156,7 +156,7 @@ def score_segments(
     net
         The network.
     image, target, graph
-        As in `explgraph.explanations`.
+        As in `explgraph.explain`.
     cutting
         How the photo is cut, see `Cutting`.
     baseline
@@ -168,27 +168,32 @@ def score_segments(
     Raises
     ------
     ExplGraphError
-        As `explgraph.explanations`, and if scikit-image is not installed.
+        As `explgraph.explain`, and if scikit-image is not installed.
     """
     question = ask(net, image, target, graph=graph, batch_size=batch_size)
     labels = cut(question, cutting or Cutting())
-    alone = torch.cat([question.scores(shown) for shown in shown_alone(question, labels, baseline)])
-    nothing = question.scores(question.baseline(baseline))
-    top, probability, top_whole = _classes(question, labels, baseline)
+    shown = shown_alone(question, labels, baseline)
+    answers = torch.cat([_answers(question, some) for some in shown])
+    (whole,) = _answers(question, question.inputs)
+    (nothing,) = _answers(question, question.baseline(baseline))
+    target = question.target
+    index = target.index if isinstance(target, ClassTarget) else None
+    asked = index or 0
+    best = answers.softmax(dim=1).max(dim=1)
     frame = question.frame
     if question.mirrored:
         labels, frame = labels[:, ::-1], mirrored_frame(frame, labels.shape[1])
     return Segments(
         image=question.name,
-        target=question.target.label,
+        target=target.label,
         labels=labels,
         frame=frame,
-        score=alone.cpu().numpy(),
-        whole=float(question.scores(question.inputs)),
-        nothing=float(nothing),
-        top=top,
-        probability=probability,
-        top_whole=top_whole,
+        score=answers[:, asked].numpy(),
+        whole=float(whole[asked]),
+        nothing=float(nothing[asked]),
+        top=best.indices.numpy().astype(np.int32) if index is not None else None,
+        probability=best.values.numpy() if index is not None else None,
+        top_whole=int(whole.argmax()) if index is not None else None,
         names=class_names(net),
     )
 
@@ -234,18 +239,10 @@ def shown_alone(question: Question, labels: I4, baseline: str) -> Iterator[Tenso
         yield torch.where(where == some[:, None, None, None], question.inputs, empty)
 
 
-def _classes(
-    question: Question, labels: I4, baseline: str
-) -> tuple[I4 | None, F4 | None, int | None]:
-    """Return the class of each segment by itself, its softmax, and the class of the whole photo."""
+def _answers(question: Question, batch: Tensor) -> Tensor:
+    """Return what is said of inputs (B, 3, H_in, W_in): (B, n_classes) logits, or (B, 1) scores."""
     if not isinstance(question.target, ClassTarget):
-        return None, None, None
-    net, top, probability = question.net, [], []
-    with torch.no_grad(), evaluation(net.module):
-        for shown in shown_alone(question, labels, baseline):
-            share = class_logits(net.module, net._put(shown)).softmax(dim=1)
-            best = share.max(dim=1)
-            top.append(best.indices.cpu())
-            probability.append(best.values.cpu())
-        whole = int(class_logits(net.module, net._put(question.inputs)).argmax())
-    return torch.cat(top).numpy().astype(np.int32), torch.cat(probability).numpy(), whole
+        return question.scores(batch)[:, None].cpu()
+    module = question.net.module
+    with torch.no_grad(), evaluation(module):
+        return class_logits(module, question.net._put(batch)).cpu()
