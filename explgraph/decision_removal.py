@@ -229,15 +229,7 @@ class SeenPhoto:
 
 def nearest_cells(layer: LayerSpec, top: LayerSpec) -> tuple[I8, I8]:
     """Return for a layer's rows and columns the nearest ones of the top layer."""
-    rows, columns = (
-        np.floor((offset + stride * np.arange(count) - top.offset[axis]) / top.stride[axis] + 0.5)
-        .clip(0, top.grid[axis] - 1)
-        .astype(np.int64)
-        for axis, (count, offset, stride) in enumerate(
-            zip(layer.grid, layer.offset, layer.stride, strict=True)
-        )
-    )
-    return rows, columns
+    return top.nearest(0, layer.centres(0)), top.nearest(1, layer.centres(1))
 
 
 def matches_of(

@@ -199,10 +199,9 @@ def grid_cells(grid: Grid, size: tuple[int, int]) -> I8:
     for axis, (count, length) in enumerate(zip(shape, size, strict=True)):
         px = np.arange(length) + 0.5
         if isinstance(grid, LayerSpec):
-            nearest = np.floor((px - grid.offset[axis]) / grid.stride[axis] + 0.5)
+            axes.append(grid.nearest(axis, px))
         else:
-            nearest = np.floor(px * count / length)
-        axes.append(np.clip(nearest, 0, count - 1).astype(np.int64))
+            axes.append(np.floor(px * count / length).astype(np.int64))
         require(
             len(np.unique(axes[-1])) == count,
             f"a grid of {shape[0]} x {shape[1]} cells is too fine, or lies outside of an input of "
@@ -256,10 +255,7 @@ def on_grid(values: NDArray[Any], grid: Grid | None, size: tuple[int, int]) -> F
 
 def _at_centres(values: F8, layer: LayerSpec) -> F8:
     """Read a map (H_in, W_in) where the centres of the cells' receptive fields are."""
-    rows, columns = (
-        (offset + stride * np.arange(count) - 0.5).astype(np.float64)
-        for offset, stride, count in zip(layer.offset, layer.stride, layer.grid, strict=True)
-    )
+    rows, columns = (layer.centres(axis) - 0.5 for axis in (0, 1))
     return resampled(values, rows, columns).astype(np.float64)
 
 

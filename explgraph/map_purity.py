@@ -152,10 +152,7 @@ def _best_rows(score: F4) -> NDArray[np.bool_]:
 
 def _cell_labels(layer: LayerSpec, frames: F8, masks: PartMasks) -> Labels:
     """Return (N, H, W) the label at the centre of each cell's receptive field."""
-    y, x = (
-        offset + stride * np.arange(size)
-        for offset, stride, size in zip(layer.offset, layer.stride, layer.grid, strict=True)
-    )
+    y, x = layer.centres(0), layer.centres(1)
     centres = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
     labels = [
         label_at(frame[:, 0] + frame[:, 1] * centres, mask)

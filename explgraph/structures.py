@@ -77,6 +77,15 @@ class LayerSpec:
     rectified: bool = True
     global_context: bool = False
 
+    def centres(self, axis: int) -> F8:
+        """Return where the receptive fields of rows (axis 0) or columns have their centres, px."""
+        return np.asarray(self.offset[axis] + self.stride[axis] * np.arange(self.grid[axis]))
+
+    def nearest(self, axis: int, px: NDArray[np.floating]) -> I8:
+        """Return the row (axis 0) or column nearest to network pixels, of two the later one."""
+        cell = np.floor((px - self.offset[axis]) / self.stride[axis] + 0.5)
+        return np.asarray(cell.clip(0, self.grid[axis] - 1).astype(np.int64))
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return {
