@@ -29,6 +29,8 @@ BLOCKS = 4
 BLUR = 0.5
 """Cells: deviation of the Gaussian that the map is smoothed with. Neighbours see much the same."""
 
+_ROUNDING = 1e-9  # what sums of effects come to where there is none
+
 Places = NDArray[np.bool_]
 """(H, W) some places: cells of the graph's top layer."""
 
@@ -149,7 +151,9 @@ def place_attribution(
     )
 
 
-def graph_explanation(graph: ExplanatoryGraph) -> Callable[[Question], Attribution]:
+def graph_explanation(
+    graph: ExplanatoryGraph, *, every_cell: bool = False
+) -> Callable[[Question], Attribution]:
     """Return a graph's own explanation of a class, to stand beside the methods of `explain`.
 
     It is that of `explgraph.decision.Decision.map`, without what else `explain_decision` measures.
@@ -158,6 +162,9 @@ def graph_explanation(graph: ExplanatoryGraph) -> Callable[[Question], Attributi
     ----------
     graph
         Mined from the network that is asked.
+    every_cell
+        The control: places are emptied whole, whether nodes claim their cells or not. Of the graph
+        nothing but its layers and their m_c are used then.
 
     Returns
     -------
@@ -171,7 +178,8 @@ def graph_explanation(graph: ExplanatoryGraph) -> Callable[[Question], Attributi
     """
 
     def answer(question: Question) -> Attribution:
-        seen = SeenPhoto(question, graph, matches_of(question, graph, mirror=False))
+        found = matches_of(question, graph, mirror=False)
+        seen = SeenPhoto(question, graph, found, every_cell=every_cell)
         effects = place_effects(seen, seed=question.seed)
         return place_attribution(question, graph, effects)
 
@@ -200,4 +208,4 @@ def _random_halves(grid: tuple[int, int], rng: np.random.Generator) -> Iterator[
 
 def _shares(values: F8) -> F8:
     total = float(np.abs(values).sum())
-    return values / total if total > 0 else values
+    return values / total if total > _ROUNDING else np.zeros_like(values)

@@ -84,6 +84,8 @@ class SeenPhoto:
         P nodes, mined from the question's network.
     found
         Where its nodes are in this photo, and in no other: see `matches_of`.
+    every_cell
+        As a control, let `emptied` change every cell of a place, whether nodes claim it or not.
 
     Attributes
     ----------
@@ -106,7 +108,14 @@ class SeenPhoto:
         If the target is no class, or graph, matches and network do not belong together.
     """
 
-    def __init__(self, question: Question, graph: ExplanatoryGraph, found: Matches) -> None:
+    def __init__(
+        self,
+        question: Question,
+        graph: ExplanatoryGraph,
+        found: Matches,
+        *,
+        every_cell: bool = False,
+    ) -> None:
         if not isinstance(question.target, ClassTarget):
             raise ExplGraphError(
                 f"a decision is for a class, but {question.target.label} is asked about: give a "
@@ -123,7 +132,7 @@ class SeenPhoto:
         self.logits: F8 = seen.logits[0].double().cpu().numpy()
         self.layers = [self._layer(graph, index, seen) for index in range(len(names))]
         self._rests = [Rest(self.net, name) for name in names]
-        self._claimed = [layer.cells(layer.peaks) for layer in self.layers]
+        self._claimed = [layer.cells(layer.peaks) | every_cell for layer in self.layers]
 
     @property
     def logit(self) -> float:

@@ -208,3 +208,19 @@ def test_graph_explanation__is_the_map_of_a_decision(net):
 def test_graph_explanation__is_for_classes_alone(net):
     with pytest.raises(ExplGraphError, match="a decision is for a class"):
         graph_explanation(hills_graph(net))(ask(net, hills_photo(), ("1", 0)))
+
+
+def test_graph_explanation__of_every_cell_hangs_on_no_node(net):
+    """The control: with no node found at all, it says what a graph that claims every cell says."""
+    question, graph = ask(net, hills_photo(), 0), hills_graph(net)
+    none = hills_matches(1, [[0, 0, 0]])
+    assert not place_effects(SeenPhoto(question, graph, none)).values.any()
+    empty, full = (
+        place_effects(SeenPhoto(question, graph, found, every_cell=True)).values
+        for found in (none, hills_matches(1))
+    )
+    np.testing.assert_array_equal(empty, full)
+    np.testing.assert_array_equal(
+        graph_explanation(graph, every_cell=True)(question).values, empty.astype(np.float32)
+    )
+    assert np.unravel_index(full.argmax(), full.shape) in HILL_A
