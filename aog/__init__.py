@@ -1,10 +1,10 @@
 """And-Or graphs over the nodes of an explanatory graph: from a few clicks to parts in photos."""
 
+from .answers import confidence_region, region_share
 from .config import PartConfig
-from .fitting import fit_parts
+from .fitting import fit_clicks, fit_parts
 from .inference import locate
 from .parsing import Parse, parse
-from .regions import confidence_region, region_share
 from .structures import AndOrGraph, Localizations, Parts
 
 DISTRIBUTION = "explgraph"
@@ -16,6 +16,7 @@ __all__ = [
     "PartConfig",
     "Parts",
     "confidence_region",
+    "fit_clicks",
     "fit_parts",
     "locate",
     "parse",

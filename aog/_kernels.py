@@ -1,4 +1,5 @@
 """CPU loop of the votes: in threads over views, each of which owns its maps."""
+
 # ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
@@ -8,7 +9,7 @@ import math
 
 import numpy as np
 
-from explgraph._jit import jit
+from explgraph.base.jit import jit
 
 _REACH = 3.5  # standard deviations: beyond, a vote is below .003 of its height
 

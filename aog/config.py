@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from explgraph.errors import require, unknown_name
+from explgraph.base.errors import require, unknown_name
 
 _NON_NEGATIVE = ("vote", "look", "scene", "facing", "doubt", "merge")
 _POSITIVE = ("reach", "width", "floor")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.structures import F4, F8
-from explgraph.threads import over_rows
+from explgraph.base.arrays import F4, F8
+from explgraph.base.threads import over_rows
 
 from . import _kernels
 from .answers import GRID

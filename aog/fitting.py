@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.clicks import Clicks
-from explgraph.errors import require
-from explgraph.graph import ExplanatoryGraph
-from explgraph.matches import Matches
-from explgraph.structures import F4, F8
+from explgraph.base.arrays import F4, F8
+from explgraph.base.errors import require
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches
+from explgraph.photos.annotations import Annotations, PhotoSize
 
+from .clicks import Clicks, check_clicks
 from .config import PartConfig
 from .evidence import evidence, visible_from
 from .looks import look_at, scene_of
@@ -40,11 +41,55 @@ class Habits(NamedTuple):
 def fit_parts(
     graph: ExplanatoryGraph,
     found: Matches,
+    annotations: Annotations,
+    part: str | Sequence[str] | None = None,
+    *,
+    photo_size: PhotoSize | None = None,
+    config: PartConfig | None = None,
+) -> Parts:
+    """Make And-Or graphs of parts from one click or more for each.
+
+    Parameters
+    ----------
+    graph
+        A mined graph.
+    found
+        Its matches (``match(..., views=True)``) in the annotated photos and, better, in others of
+        the category too: they tell how strongly each node responds where it is seen best.
+    annotations
+        The clicks, in pixels of the photos: at most one for a part in a photo.
+    part
+        A name, or several; None: all parts that are annotated.
+    photo_size
+        (height, width) of the photos in pixels, or one pair by name. None: as they were matched.
+    config
+        Hyper-parameters; None takes the defaults.
+
+    Returns
+    -------
+    `Parts`, which hold the graph and work without anything else.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no annotations, a part is unknown, a photo was not matched or clicked twice, or
+        a click lies outside of its photo.
+    """
+    require(len(annotations) > 0, "there are no annotations: mark the part in at least one photo")
+    names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
+    sizes = found.photo_sizes if photo_size is None else photo_size
+    clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
+    return fit_clicks(graph, found, clicks, config=config)
+
+
+def fit_clicks(
+    graph: ExplanatoryGraph,
+    found: Matches,
     clicks: Sequence[Clicks],
     *,
     config: PartConfig | None = None,
 ) -> Parts:
-    """Make an And-Or graph of each part from one click or more.
+    """Make an And-Or graph of each part from clicks that are checked already.
 
     Parameters
     ----------

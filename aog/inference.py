@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.matches import Matches
-from explgraph.structures import F4, F8
+from explgraph.base.arrays import F4, F8
+from explgraph.graphs.matches import Matches
 
 from .answers import GRID, cell_centres, nearest_point, posterior
 from .evidence import Evidence, evidence, expected_likeness

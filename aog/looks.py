@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import F2, F4, F8, LayerSpec
+from explgraph.base.arrays import F2, F4, F8
+from explgraph.base.layer import LayerSpec
 
 WINDOW = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
 """The nine cells of a look, relative to the part, row by row."""

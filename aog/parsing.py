@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import check_shape, require
-from explgraph.matches import Matches
-from explgraph.structures import F4, F8, I4, frozen
+from explgraph.base.arrays import F4, F8, I4, frozen
+from explgraph.base.errors import check_shape, require
+from explgraph.graphs.matches import Matches
 
 from . import _kernels
 from .evidence import vote_heights

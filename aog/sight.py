@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import require
-from explgraph.graph import ExplanatoryGraph, graph_hash
-from explgraph.matches import Matches
-from explgraph.structures import F2, F4, F8, LayerSpec
+from explgraph.base.arrays import F2, F4, F8
+from explgraph.base.errors import require
+from explgraph.base.layer import LayerSpec
+from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.matches import Matches
 
 
 class Sight(NamedTuple):

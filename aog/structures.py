@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph import markup
-from explgraph.errors import check_finite, check_shape, require, unknown_name
-from explgraph.graph import ExplanatoryGraph
-from explgraph.storage import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.structures import F2, F4, I4, U1, frozen
+from explgraph.base import markup
+from explgraph.base.arrays import F2, F4, I4, U1, frozen
+from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.graphs.graph import ExplanatoryGraph
 
 from .config import PartConfig
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 _PATTERNS = ("node", "group", "displacement", "spread", "weight", "scale")
 _TEMPLATES = ("clicks", "centre", "size", "look", "scene", "start")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.structures import F2, F4, F8, I8
+from explgraph.base.arrays import F2, F4, F8, I8
 
 from .looks import unit_vectors
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import explgraph as eg
-from explgraph.demo import MODEL
+from explgraph.demo.run import MODEL
 from mining import MiningConfig
 
 IMAGES = Path(__file__).parent / "images" / "pages"

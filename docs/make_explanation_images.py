@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import explgraph as eg
-from explgraph.demo import MODEL
-from explgraph.explanations import answer, reasons
-from explgraph.questions import ask
+from explgraph.demo.run import MODEL
+from explgraph.explanations.answers import answer, reasons
+from explgraph.explanations.questions import ask
 
 IMAGES = Path(__file__).parent / "images" / "pages"
 PHOTO = "003.png"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import explgraph as eg
-from explgraph.demo import MODEL
+from explgraph.demo.run import MODEL
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -26,12 +26,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import explgraph as eg
-from explgraph.annotations import read_annotations
-from explgraph.errors import require
-from explgraph.evaluation import raw_peaks
-from explgraph.measures import N_SHARE, SHARE_LIMIT, tracking_ratio
-from explgraph.protocol import CEILING, GRAPH, NO_EDGES, PLAIN, RAW, RAW_MIRRORED
-from explgraph.truth import part_truth
+from explgraph.base.errors import require
+from explgraph.evaluation.protocol import CEILING, GRAPH, NO_EDGES, PLAIN, RAW, RAW_MIRRORED
+from explgraph.evaluation.tables import raw_peaks
+from explgraph.evaluation.tracking import N_SHARE, SHARE_LIMIT, tracking_ratio
+from explgraph.evaluation.truth import part_truth
+from explgraph.photos.annotation_files import read_annotations
 from mining import MiningConfig, match_peaks, mine_peaks
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; markers say the same again.
@@ -202,7 +202,7 @@ def draw_fidelity(data: Data) -> Figure:
 
 def draw_explained(data: Data) -> Figure:
     """Part, texture and unexplained share of all layers, stacked, beside the controls."""
-    from explgraph.study_explained import ALL_LAYERS, BACKGROUND, SHUFFLED
+    from explgraph.evaluation.explained import ALL_LAYERS, BACKGROUND, SHUFFLED
 
     means = means_of(data, "explained")
     means = means[means["layer"] == ALL_LAYERS]

@@ -26,14 +26,14 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 import explgraph as eg
-from explgraph.demo_network import CLASSES, load_demo_network
-from explgraph.drawings import SEEDS, SPECIES, Drawing, draw_animal
-from explgraph.images import open_images
-from explgraph.segments import Segments, score_segments
-from explgraph.structures import NONE
-from explgraph.texture_drawing import draw_texture
-from explgraph.texture_probe import probe_texture
-from explgraph.texture_results import KINDS, TextureProbe
+from explgraph.base.arrays import NONE
+from explgraph.demo.animals.drawing import SEEDS, SPECIES, Drawing, draw_animal
+from explgraph.demo.model import CLASSES, load_demo_network
+from explgraph.explanations.pictures.texture import draw_texture
+from explgraph.explanations.segments import Segments, score_segments
+from explgraph.explanations.texture.probe import probe_texture
+from explgraph.explanations.texture.results import KINDS, TextureProbe
+from explgraph.photos.images import open_images
 
 IMAGES = Path(__file__).parent / "images" / "pages"
 

@@ -1,6 +1,6 @@
-"""The facade's verbs: from a network and photos to peaks, a graph, matches, parts.
+"""The facade's verbs: from a network and photos to peaks, a graph, matches.
 
-With the command line, the only place that knows the network side, `mining` and `aog` alike.
+Networks and mining meet here, and nowhere below.
 """
 
 from __future__ import annotations
@@ -13,26 +13,22 @@ from typing import Literal, Unpack
 import numba
 import numpy as np
 
-import aog
-from aog import PartConfig, Parts
+from explgraph.base import __version__
+from explgraph.base.errors import require
+from explgraph.base.files import PathLike, Stages
+from explgraph.base.layer import LayerSpec
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches
+from explgraph.networks.backbone import Backbone
+from explgraph.peaks.extraction import extract_peaks
+from explgraph.peaks.reading import ReadOptions
+from explgraph.peaks.spool.reading import SpooledPeaks
+from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
+from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
+from explgraph.peaks.structures import PeakSet
+from explgraph.photos.images import ImageSource, open_images
 from mining import MiningConfig, match_peaks, mine_peaks
-from mining.engine import usable_device
-
-from . import __version__
-from .annotations import Annotations
-from .backbones import Backbone
-from .clicks import check_clicks
-from .errors import require
-from .extraction import ChannelStatistics, ReadOptions, channel_statistics, extract_peaks
-from .graph import ExplanatoryGraph
-from .images import ImageSource, open_images
-from .matches import Matches
-from .spool import spool_peaks, spool_statistics
-from .spooled import SpooledPeaks
-from .stages import Stages
-from .storage import PathLike
-from .structures import LayerSpec, PeakSet
-from .truth import PhotoSize
+from mining.devices import usable_device
 
 Layers = Literal["auto"] | Sequence[str]
 _Measure = Callable[[Backbone, object, Sequence[LayerSpec], ReadOptions], ChannelStatistics]
@@ -61,7 +57,7 @@ def extract(
     layers
         Names, or "auto" for the network's last conv stages. Not used where ``background`` has them.
     **options
-        See `explgraph.extraction.ReadOptions`.
+        See `explgraph.peaks.reading.ReadOptions`.
 
     Returns
     -------
@@ -140,7 +136,7 @@ def mine(
     resume
         Go on with what ``spool`` holds, if anything.
     **options
-        See `explgraph.extraction.ReadOptions`.
+        See `explgraph.peaks.reading.ReadOptions`.
 
     Returns
     -------
@@ -220,7 +216,7 @@ def match(
         Keep what was seen both ways and the maps of one layer, for `fit_parts` and `locate`. That
         takes some hundred kilobytes more for each photo.
     **options
-        See `explgraph.extraction.ReadOptions`; with ``mirror=False`` only photos as given are
+        See `explgraph.peaks.reading.ReadOptions`; with ``mirror=False`` only photos as given are
         looked at, in half the time.
 
     Returns
@@ -248,47 +244,3 @@ def check_weights(graph: ExplanatoryGraph, net: Backbone) -> None:
         f"{str(theirs)[:12]}...) than this network's ({net.name!r}, {ours[:12]}...). Load the "
         "weights it was mined from, or pass force=True (--force) to match all the same",
     )
-
-
-def fit_parts(
-    graph: ExplanatoryGraph,
-    found: Matches,
-    annotations: Annotations,
-    part: str | Sequence[str] | None = None,
-    *,
-    photo_size: PhotoSize | None = None,
-    config: PartConfig | None = None,
-) -> Parts:
-    """Make And-Or graphs of parts from one click or more for each.
-
-    Parameters
-    ----------
-    graph
-        A mined graph.
-    found
-        Its matches (``match(..., views=True)``) in the annotated photos and, better, in others of
-        the category too: they tell how strongly each node responds where it is seen best.
-    annotations
-        The clicks, in pixels of the photos: at most one for a part in a photo.
-    part
-        A name, or several; None: all parts that are annotated.
-    photo_size
-        (height, width) of the photos in pixels, or one pair by name. None: as they were matched.
-    config
-        Hyper-parameters; None takes the defaults.
-
-    Returns
-    -------
-    `Parts`, which hold the graph and work without anything else.
-
-    Raises
-    ------
-    ExplGraphError
-        If there are no annotations, a part is unknown, a photo was not matched or clicked twice, or
-        a click lies outside of its photo.
-    """
-    require(len(annotations) > 0, "there are no annotations: mark the part in at least one photo")
-    names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
-    sizes = found.photo_sizes if photo_size is None else photo_size
-    clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
-    return aog.fit_parts(graph, found, clicks, config=config)

@@ -8,6 +8,7 @@ kind of GPU. Arrays are those of `_kernels.py`.
 
 The sizes of a block are constants: the compiler needs them for memory that a block shares.
 """
+
 # ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: ignore-errors
 

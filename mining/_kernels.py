@@ -7,6 +7,7 @@ a filter's nodes need of them stays in the processor's cache. Innermost loops ru
 float32 and each for itself, so that the compiler computes as many at once as the machine has lanes.
 Sums over photos are in float64 and in a fixed order: neither threads nor lanes change a bit.
 """
+
 # ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
@@ -16,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph._jit import jit
-from explgraph.structures import F4, F8, GROUP, I4
+from explgraph.base.arrays import F4, F8, I4
+from explgraph.base.jit import jit
+from explgraph.peaks.structures import GROUP
 
 from ._lanes import (
     add_explained,

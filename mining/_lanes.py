@@ -3,6 +3,7 @@
 Each is a function of rows, so that the compiler sees that the photos can be computed side by side;
 within a larger function it does not. All are in float32 but for `total`.
 """
+
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explgraph._jit import jit
+from explgraph.base.jit import jit
 
 from ._math import bump, log_of, part_of
 

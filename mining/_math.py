@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from explgraph._jit import jit
-from explgraph.structures import F8
+from explgraph.base.arrays import F8
+from explgraph.base.jit import jit
 
 Real = float | np.floating[Any]
 

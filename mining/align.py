@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.errors import check_shape
-from explgraph.peak_source import PeakSource
-from explgraph.structures import F4, F8, Peaks
-from explgraph.threads import one_blas_thread
+from explgraph.base.arrays import F4, F8
+from explgraph.base.errors import check_shape
+from explgraph.base.threads import one_blas_thread
+from explgraph.peaks.structures import Peaks, PeakSource
 
 MOST_PHOTOS = 1000
 """Photos that are compared with each other; the others are compared with what these agree on."""

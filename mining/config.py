@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from explgraph.errors import require
+from explgraph.base.errors import require
 
 
 @dataclass(frozen=True, slots=True)

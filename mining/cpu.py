@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from explgraph.peak_source import PeakSource
-from explgraph.structures import F8, I4, I8, U1
-from explgraph.threads import map_ranges
+from explgraph.base.arrays import F8, I4, I8, U1
+from explgraph.base.threads import map_ranges
+from explgraph.peaks.structures import PeakSource
 
 from .em import Fit, Mixture, PeakColumns, fit, held_out_gain, infer
 from .engine import Kernels

@@ -24,8 +24,8 @@ from numba.core import config
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.peak_source import PeakSource
-from explgraph.structures import F4, F8, I4, I8, U1
+from explgraph.base.arrays import F4, F8, I4, I8, U1
+from explgraph.peaks.structures import PeakSource
 
 from . import _cuda
 from .em import Fit, Mixture

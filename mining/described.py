@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
-from explgraph.firing import fires
-from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import F4, F8, I4, Peaks
-from explgraph.threads import map_ranges
+from explgraph.base.arrays import F4, F8, I4
+from explgraph.base.jit import jit
+from explgraph.base.threads import map_ranges
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import fires
+from explgraph.peaks.structures import Peaks
 
 from .matching import find_places
 

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import F4, F8, I1, I4, NONE, U1, PeakBlock, Peaks
+from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
+from explgraph.peaks.structures import PeakBlock, Peaks
 
 from . import _kernels
 from .parents import Prior
-
-I8 = NDArray[np.int64]
 
 _FIRST_NOISE = 0.1
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar
 
-from explgraph.errors import require, unknown_name
-from explgraph.peak_source import PeakSource
-from explgraph.structures import F8, I4, I8, U1
+from explgraph.base.arrays import F8, I4, I8
 
 from .em import Fit, Mixture
 from .guides import Block, Placed
@@ -55,52 +53,3 @@ class Engine(Protocol):
         Returns the results in the filters' order. The layer's ``mixture`` says how much there is to
         do.
         """
-
-
-def usable_device(device: Device) -> Literal["cpu", "cuda"]:
-    """Return where mining runs: "auto" is "cuda" where that works, else "cpu".
-
-    Raises
-    ------
-    ExplGraphError
-        If there is no such device, or "cuda" misses something: the message says what.
-    """
-    if device not in get_args(Device):
-        raise unknown_name("device", str(device), get_args(Device))
-    missing = "" if device == "cpu" else cuda_missing()
-    require(
-        device != "cuda" or not missing,
-        f"mining with device='cuda' needs {missing}, which is missing. Or use device='cpu'",
-    )
-    return "cpu" if device == "cpu" or missing else "cuda"
-
-
-def engine_for(device: Device, source: PeakSource, mirrored: U1) -> Engine:
-    """Return the engine of a device.
-
-    Parameters
-    ----------
-    device
-        As for `usable_device`.
-    source, mirrored
-        Peaks of N photos, and (N,) 1 for those that are seen mirrored.
-
-    Raises
-    ------
-    ExplGraphError
-        As `usable_device`.
-    """
-    if usable_device(device) == "cpu":
-        from .cpu import CpuEngine
-
-        return CpuEngine(source, mirrored)
-    from .cuda import CudaEngine
-
-    return CudaEngine(source, mirrored)
-
-
-def cuda_missing() -> str:
-    """Return what mining on a GPU lacks here; "" if nothing."""
-    from .cuda import missing
-
-    return missing()

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
-from explgraph.errors import check_shape, require
-from explgraph.firing import fires
-from explgraph.graph import ExplanatoryGraph
-from explgraph.halves import first_half
-from explgraph.structures import F4, F8, I1, I8, Peaks, PeakSet
-from explgraph.threads import map_ranges
+from explgraph.base.arrays import F4, F8, I1, I8, first_half
+from explgraph.base.errors import check_shape, require
+from explgraph.base.jit import jit
+from explgraph.base.threads import map_ranges
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import fires
+from explgraph.peaks.structures import Peaks, PeakSet
 
 from ._math import bump, height
 from .matching import LayerMatch, match_peaks, walk_layers

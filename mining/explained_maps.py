@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
-from explgraph.errors import check_shape
-from explgraph.graph import ExplanatoryGraph
-from explgraph.structures import F4, F8, LayerSpec, Peaks
-from explgraph.threads import map_ranges
+from explgraph.base.arrays import F4, F8
+from explgraph.base.errors import check_shape
+from explgraph.base.jit import jit
+from explgraph.base.layer import LayerSpec
+from explgraph.base.threads import map_ranges
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.peaks.structures import Peaks
 
 from ._math import bump, height, part_of
 from .em import Nodes

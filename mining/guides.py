@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import F4, I4, I8
+from explgraph.base.arrays import F4, I4, I8
 
 from .em import Mixture
 from .parents import Prior, flat_prior, plain_prior, predict

@@ -8,8 +8,9 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from explgraph.peak_source import PeakSource
-from explgraph.structures import F4, F8, I4, I8, U1, LayerSpec
+from explgraph.base.arrays import F4, F8, I4, I8, U1
+from explgraph.base.layer import LayerSpec
+from explgraph.peaks.structures import PeakSource
 
 from .config import MiningConfig
 from .em import Mixture, PeakColumns

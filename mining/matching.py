@@ -7,23 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.errors import ExplGraphError, require
-from explgraph.graph import ExplanatoryGraph, graph_hash
-from explgraph.matches import Matches, Views
-from explgraph.structures import (
-    F4,
-    F8,
-    I1,
-    I4,
-    I8,
-    NONE,
-    U1,
-    PeakBlock,
-    Peaks,
-    PeakSet,
-    look_layer,
-)
-from explgraph.threads import map_ranges
+from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
+from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.layer import look_layer
+from explgraph.base.threads import map_ranges
+from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.matches import Matches, Views
+from explgraph.peaks.structures import PeakBlock, Peaks, PeakSet
 
 from .config import MiningConfig
 from .em import Inference, Mixture, PeakColumns, infer

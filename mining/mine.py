@@ -11,18 +11,20 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from explgraph import __version__
-from explgraph.errors import require
-from explgraph.graph import ExplanatoryGraph
-from explgraph.peak_source import PeakSource
-from explgraph.stages import Stages
-from explgraph.structures import F4, I4, I8, U1, LayerSpec, Peaks, PeakSet
+from explgraph.base import __version__
+from explgraph.base.arrays import F4, I4, I8, U1
+from explgraph.base.errors import require
+from explgraph.base.files import Stages
+from explgraph.base.layer import LayerSpec
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
 
 from .align import facing_signs
 from .config import MiningConfig
 from .described import described
+from .devices import engine_for
 from .em import Mixture
-from .engine import Device, engine_for
+from .engine import Device
 from .guides import Arrays, Block
 from .layers import Above, LayerMiner, MinedLayer
 from .pose import PoseBasis, PoseMap, Poses, fit_poses, pose_basis

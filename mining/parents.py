@@ -1,4 +1,5 @@
 """Parents: which nodes of the layer above move with a node, and where they say that it is."""
+
 # ruff: noqa: ANN001, ANN202
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
@@ -9,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
-from explgraph.structures import F4, F8, I4, I8
+from explgraph.base.arrays import F4, F8, I4, I8
+from explgraph.base.jit import jit
 
 from ._math import agreement
 

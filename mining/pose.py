@@ -15,14 +15,16 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph._jit import jit
-from explgraph.errors import check_shape
-from explgraph.pooling import GRID, pool_peaks
-from explgraph.structures import F4, F8, GROUP, LayerSpec, Peaks
-from explgraph.threads import map_ranges, one_blas_thread
+from explgraph.base.arrays import F4, F8
+from explgraph.base.errors import check_shape
+from explgraph.base.jit import jit
+from explgraph.base.layer import LayerSpec
+from explgraph.base.threads import map_ranges, one_blas_thread
+from explgraph.peaks.structures import GROUP, Peaks
 
 from .config import MiningConfig
 from .em import PeakColumns
+from .pooling import GRID, pool_peaks
 
 MOST_PHOTOS = 1000
 """Photos whose components are looked for; the others are seen by what these have shown."""

@@ -21,12 +21,11 @@ from sklearn.pipeline import Pipeline
 
 import aog
 import explgraph as eg
-from explgraph import match_cache as cache_module
-from explgraph.annotations import Annotations
-from explgraph.errors import ExplGraphError
-from explgraph.estimator import PartLocalizer
-from explgraph.match_cache import match_cache
-from tests.drawn_parts import drawn
+from explgraph import estimator as cache_module
+from explgraph.base.errors import ExplGraphError
+from explgraph.estimator import PartLocalizer, match_cache
+from explgraph.photos.annotations import Annotations
+from tests.support.drawn_parts import drawn
 
 N_FIT = 16
 DIAGONAL = 2**0.5

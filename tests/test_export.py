@@ -7,13 +7,14 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from explgraph.drawing import draw_graph
-from explgraph.errors import ExplGraphError
-from explgraph.export import export_graph, find_node, prune, to_networkx
-from explgraph.graph import ExplanatoryGraph
-from tests.painted_photos import painted, pictures
-from tests.parts_by_hand import hand_made_parts
-from tests.planted import near_border, planted_graph
+from explgraph.base.errors import ExplGraphError
+from explgraph.drawing.graph.draw import draw_graph
+from explgraph.export import export_graph, to_networkx
+from explgraph.graphs.choice import find_node, prune
+from explgraph.graphs.graph import ExplanatoryGraph
+from tests.support.painted_photos import painted, pictures
+from tests.support.parts_by_hand import hand_made_parts
+from tests.support.planted import near_border, planted_graph
 
 NASTY = 'a "quote", <b>&amp;</b> \\N\\n \x07 \n é 口 \U0001f469'
 

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import nn
 
 import explgraph as eg
-from explgraph.errors import ExplGraphError
-from explgraph.graph import ExplanatoryGraph
-from explgraph.matches import Matches
-from explgraph.structures import PeakSet
+from explgraph.base.errors import ExplGraphError
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches
+from explgraph.peaks.structures import PeakSet
 from mining import mine_peaks
 
 SIDE = 48

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from explgraph.demo_network import CLASSES, DemoNet
-from explgraph.drawings import SEEDS, SPECIES, draw_animal, draw_background
+from explgraph.demo.animals.drawing import SEEDS, SPECIES, draw_animal, draw_background
+from explgraph.demo.model import CLASSES, DemoNet
 
 log = logging.getLogger("train")
 

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 import explgraph as eg
-from explgraph.demo_network import load_demo_network
-from explgraph.drawings import SEEDS, draw_animal, draw_background
+from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
+from explgraph.demo.model import load_demo_network
 
 ARGUMENTS = [] if "ipykernel" in sys.modules else sys.argv[1:]  # in a notebook they are Jupyter's
 OUT = Path(ARGUMENTS[0] if ARGUMENTS else tempfile.mkdtemp())

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 import explgraph as eg
-from explgraph.demo_network import trained_demo_net
-from explgraph.drawings import SEEDS, draw_animal, draw_background
+from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
+from explgraph.demo.model import trained_demo_net
 
 ARGUMENTS = [] if "ipykernel" in sys.modules else sys.argv[1:]  # in a notebook they are Jupyter's
 OUT = Path(ARGUMENTS[0] if ARGUMENTS else tempfile.mkdtemp())

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import explgraph as eg
-from explgraph.drawings import SEEDS, draw_animal, draw_background
+from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
 
 ARGUMENTS = [] if "ipykernel" in sys.modules else sys.argv[1:]  # in a notebook they are Jupyter's
 WEIGHTS = ARGUMENTS[0] if ARGUMENTS else "DEFAULT"

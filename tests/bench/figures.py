@@ -13,18 +13,17 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from explgraph.graph import ExplanatoryGraph
-from explgraph.images import open_images
-from explgraph.loading import iterate_batches
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.peaks.structures import GROUP, PeakSet
+from explgraph.photos.images import open_images
+from explgraph.photos.loading import iterate_batches
 from explgraph.pipeline import extract, match
-from explgraph.structures import GROUP, PeakSet
 from mining import mine_peaks
-from tests.spooling import spool_by_hand
-
-from . import fresh
-from .repeats import repeated
-from .rounds import Figure, growth_exponent, take_turns
-from .workload import BATCH, Workload
+from tests.bench import fresh
+from tests.bench.repeats import repeated
+from tests.bench.rounds import Figure, growth_exponent, take_turns
+from tests.bench.workload import BATCH, Workload
+from tests.support.spooling import spool_by_hand
 
 Figures = dict[str, Any]
 Pair = tuple[int, int]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .rounds import F8
+from tests.bench.rounds import F8
 
 if TYPE_CHECKING:
-    from explgraph.structures import PeakSet
+    from explgraph.peaks.structures import PeakSet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,9 +53,9 @@ def compile_path() -> dict[str, Any]:
     """Find peaks, mine and match twice, of next to nothing: the first time is spent compiling."""
     from numba.core import event
 
-    from explgraph.peaks import find_peaks
+    from explgraph.peaks.finding import find_peaks
     from mining import match_peaks, mine_peaks
-    from tests.planted_peaks import planted_peaks
+    from tests.support.planted_peaks import planted_peaks
 
     peaks = planted_peaks(n_images=24, channels=4).peaks  # type: ignore[no-untyped-call]
     layer, ones = peaks.layers[0], np.ones(peaks.layers[0].channels)
@@ -75,10 +75,9 @@ def compile_path() -> dict[str, Any]:
 
 def mine_in_memory(base: str, photos: str) -> dict[str, Any]:
     """Mine the peaks of so many photos; they resemble those of a file."""
-    from explgraph.structures import PeakSet
+    from explgraph.peaks.structures import PeakSet
     from mining import mine_peaks
-
-    from .repeats import repeated
+    from tests.bench.repeats import repeated
 
     mine_peaks(repeated(PeakSet.load(base), int(photos)))
     return {"bytes": peak_bytes()}
@@ -86,8 +85,8 @@ def mine_in_memory(base: str, photos: str) -> dict[str, Any]:
 
 def mine_spooled(folder: str) -> dict[str, Any]:
     """Mine the peaks in a spool folder."""
-    from explgraph.spooled import open_spool
-    from explgraph.stages import Stages
+    from explgraph.base.files import Stages
+    from explgraph.peaks.spool.reading import open_spool
     from mining import mine_peaks
 
     mine_peaks(open_spool(folder), stages=Stages(folder, {}))
@@ -98,14 +97,15 @@ def extract_drawings(photos: str, folder: str | None = None) -> dict[str, Any]:
     """Extract the peaks of so many drawings with the demo network, into memory or a folder."""
     from PIL import Image
 
-    from explgraph.backbones import load_backbone
-    from explgraph.demo import MODEL
-    from explgraph.extraction import ChannelStatistics, ReadOptions, extract_peaks
-    from explgraph.images import ImageItem, ImageSource
+    from explgraph.demo.run import MODEL
+    from explgraph.networks.backbone import load_backbone
+    from explgraph.peaks.extraction import extract_peaks
+    from explgraph.peaks.reading import ReadOptions
+    from explgraph.peaks.spool.writing import spool_peaks
+    from explgraph.peaks.statistics import ChannelStatistics
+    from explgraph.photos.images import ImageItem, ImageSource
     from explgraph.pipeline import extract
-    from explgraph.spool import spool_peaks
-
-    from .workload import draw
+    from tests.bench.workload import draw
 
     net, few = load_backbone(MODEL, device="cpu"), draw(_DRAWINGS)
     reference = extract(net, few, progress=False)

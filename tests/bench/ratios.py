@@ -24,10 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from explgraph import __version__
-from explgraph.storage import write_bytes
+from explgraph.base.files import write_bytes
 from mining import mine_peaks
-
-from .figures import (
+from tests.bench.figures import (
     FULL,
     QUICK,
     Figures,
@@ -38,8 +37,8 @@ from .figures import (
     start_up,
     thread_speedup,
 )
-from .rounds import Figure
-from .workload import demo_workload, reference_workload
+from tests.bench.rounds import Figure
+from tests.bench.workload import demo_workload, reference_workload
 
 FLAT = 0.1
 """Memory is flat when it grows by no more than this share of what the peaks would take."""

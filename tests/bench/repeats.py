@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.structures import Peaks, PeakSet
+from explgraph.peaks.structures import Peaks, PeakSet
 
 Array = NDArray[Any]
 

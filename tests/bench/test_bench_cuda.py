@@ -12,10 +12,10 @@ import pytest
 import torch
 from torchvision.models import vgg16
 
-from explgraph.structures import Peaks
+from explgraph.peaks.structures import Peaks
 from mining import mine_peaks
-from mining.engine import cuda_missing
-from tests.planted_peaks import layer_spec, peak_set
+from mining.devices import cuda_missing
+from tests.support.planted_peaks import layer_spec, peak_set
 
 N_IMAGES, CHANNELS, SIDE, N_PEAKS = 1000, 512, 224, 8
 STRIDES = (8, 8, 16, 16)  # grids of 28 x 28 and 14 x 14

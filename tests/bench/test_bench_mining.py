@@ -7,15 +7,14 @@ whole layers and whole runs on as many as Numba may use.
 import numpy as np
 import pytest
 
-from explgraph.peaks import find_peaks
+from explgraph.peaks.finding import find_peaks
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining.cpu import CpuEngine
 from mining.em import Mixture, PeakColumns, fit, held_out_gain, infer
 from mining.layers import LayerMiner
 from mining.parents import Companions, choose_parents, flat_prior, predict
-from tests.planted_peaks import SIDE, layer_spec, planted_peaks
-
-from .repeats import repeated
+from tests.bench.repeats import repeated
+from tests.support.planted_peaks import SIDE, layer_spec, planted_peaks
 
 AREA = float(SIDE * SIDE)
 N_IMAGES, CHANNELS, PARTS = 100, 256, 10

@@ -7,13 +7,13 @@ read beside is `test_bench__parts_match`: finding the nodes in the same photos, 
 import numpy as np
 import pytest
 
-from aog import fit_parts, locate
-from explgraph.clicks import Clicks
-from explgraph.graph import graph_hash
-from explgraph.matches import Matches, Views
-from explgraph.structures import NONE
+from aog import fit_clicks, locate
+from aog.clicks import Clicks
+from explgraph.base.arrays import NONE
+from explgraph.graphs.graph import graph_hash
+from explgraph.graphs.matches import Matches, Views
 from mining import match_peaks, mine_peaks
-from tests.planted_peaks import SIDE, planted_peaks
+from tests.support.planted_peaks import SIDE, planted_peaks
 
 N, CHANNELS = 200, 256
 
@@ -67,9 +67,9 @@ def test_bench__parts_match(benchmark, planted):
 
 
 def test_bench__parts_fit(benchmark, planted, found, clicks):
-    assert measure(benchmark, fit_parts, planted[0], found, clicks).names == ("part",)
+    assert measure(benchmark, fit_clicks, planted[0], found, clicks).names == ("part",)
 
 
 def test_bench__parts_locate(benchmark, planted, found, clicks):
-    parts = fit_parts(planted[0], found, clicks)
+    parts = fit_clicks(planted[0], found, clicks)
     assert len(measure(benchmark, locate, parts, found)) == N

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explgraph.backbones import Backbone, load_backbone
-from explgraph.demo import MODEL
-from explgraph.drawings import SEEDS, draw_animal, draw_background
-from explgraph.hooks import evaluation
-from explgraph.images import open_images
+from explgraph.base.arrays import U1
+from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
+from explgraph.demo.run import MODEL
+from explgraph.networks.backbone import Backbone, load_backbone
+from explgraph.networks.hooks import evaluation
+from explgraph.peaks.structures import PeakSet
+from explgraph.photos.images import open_images
 from explgraph.pipeline import extract
-from explgraph.structures import U1, PeakSet
 
 BATCH = 32  # as by default
 _BESIDE = Path(__file__).resolve().parents[3] / "shared"

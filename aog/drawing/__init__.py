@@ -1,0 +1,1 @@
+"""Pictures of And-Or graphs and of what they find."""

@@ -1,0 +1,265 @@
+"""Answers on photos: how one was found, and a contact sheet of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from aog.answers import confidence_region, region_share
+from aog.parsing import Parse
+from aog.structures import Localizations
+from explgraph.base.arrays import F8
+from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.files import PathLike
+from explgraph.drawing.canvas import fitted, font_for
+from explgraph.drawing.look import COLORS
+from explgraph.drawing.overlay import Overlay
+from explgraph.drawing.pictures import save_picture
+from explgraph.photos.images import ImageSource, LoadedImage, open_images
+
+LEVEL = 0.9
+"""Probability of the regions drawn."""
+
+_INK, _FAINT, _PAPER, _RULE, _ANSWER = "#222222", "#6B6B6B", "#FFFFFF", "#D9DBDF", "#FFFFFF"
+_ROOM, _PANEL, _MARGIN, _LEAST_HEIGHT = 640, 330, 24, 400  # pixels of the picture of a parse
+_ROW, _BAR, _DOT = 20, 90, 5
+_DISCS = (2.5, 5.5)  # radius of the discs, by the contribution over the largest one
+_NOTE = ("Disc: where a pattern was found;", "line: to where it says that the part is.")
+_TILE, _GAP, _LINE = 168, 14, 17  # pixels of the sheet
+_LEAST_COLUMNS = 3  # that its heading has room for
+_PALETTE = ("#FFD400", "#00E5FF", "#FF5CC8", "#7CFF4F", "#FF8A3D", "#B39DFF")
+
+
+def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
+    """Draw on a photo how a part was found: the answer, and the patterns that count most for it.
+
+    A disc is where a pattern was found, the larger the more it counts, in its layer's colour; the
+    line from it leads to where it says that the part is. The cross is the answer, with its box
+    where the size is known. What lies outside of the region that holds the part with a probability
+    of 90 % is dimmed. Beside the photo, the patterns are listed.
+
+    Parameters
+    ----------
+    parse
+        What `explgraph.parse` found.
+    photos
+        The photos located in, in any form that `open_images` takes.
+    path
+        File to write, .png or .jpg.
+
+    Raises
+    ------
+    ExplGraphError
+        If the photo is not among those given.
+    """
+    source = open_images(photos)
+    answer = parse.answer
+    overlay = Overlay(_load(source, answer.images[0]), _ROOM)
+    _mark_patterns(overlay, parse)
+    height = max(overlay.size[0] + 2 * _MARGIN, _LEAST_HEIGHT, _panel_height(parse))
+    picture = Image.new("RGB", (overlay.size[1] + _PANEL + 3 * _MARGIN, height), _PAPER)
+    picture.paste(overlay.finish(), (_MARGIN, _MARGIN))
+    _Panel(picture, overlay.size[1] + 2 * _MARGIN).write(parse)
+    save_picture(picture, path)
+
+
+def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns: int = 6) -> None:
+    """Write a contact sheet of photos with the parts found in them, in the order of the answers.
+
+    Each part has its colour: a cross with its box where the size is known, and the outline of the
+    region that holds it with a probability of 90 %. Below stands how sure the answer is. Parts that
+    are not visible are named, not marked; a photo without any visible part is shown pale.
+
+    Parameters
+    ----------
+    where
+        The answers to show; ``where.take(...)`` chooses some.
+    photos
+        The photos located in, in any form that `open_images` takes. Each is loaded once.
+    path
+        File to write, .png or .jpg.
+    columns
+        Photos in a row.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no answers, or a photo is not among those given.
+    """
+    require(len(where) > 0, "there are no answers to show")
+    require(columns >= 1, f"columns must be at least 1, got {columns}")
+    source = open_images(photos)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(where.images):
+        rows.setdefault(name, []).append(row)
+    colors = dict(zip(dict.fromkeys(where.parts), cycle(_PALETTE), strict=False))
+    regions = confidence_region(where, LEVEL), _cell_edges(where)
+    sheet = _Sheet(len(rows), max(map(len, rows.values())), columns, colors)
+    for name, mine in rows.items():
+        overlay = Overlay(_load(source, name), _TILE)
+        _mark_answers(overlay, where, mine, regions, colors)
+        sheet.add(overlay.finish(), name, where.take(np.array(mine)))
+    save_picture(sheet.image, path)
+
+
+def _load(source: ImageSource, name: str) -> LoadedImage:
+    if name not in source.names:
+        raise ExplGraphError(
+            f"the answers name {name!r}, which is not among the {len(source)} images given: give "
+            "the images that the parts were located in"
+        )
+    return source.load(source.names.index(name))
+
+
+def _cell_edges(where: Localizations) -> F8:
+    """Return (M, 2, G + 1) where cells begin and end, per axis, unit square of the photo."""
+    grid = where.probability.shape[-1]
+    unit = np.arange(grid + 1) / grid
+    return np.asarray(where.frames[..., :1] + where.frames[..., 1:] * unit, dtype=np.float64)
+
+
+def _mark_patterns(overlay: Overlay, parse: Parse) -> None:
+    answer = parse.answer
+    region, edges = confidence_region(answer, LEVEL)[0], _cell_edges(answer)[0]
+    overlay.dim(region, edges)
+    overlay.outline(region, edges, _ANSWER, 1.2)
+    peaks, votes = parse.peak.astype(np.float64), parse.vote.astype(np.float64)
+    share = parse.contribution / parse.contribution.max(initial=1e-12)
+    order = range(len(parse))[::-1]  # the best on top
+    for i in order:
+        overlay.line(peaks[i], votes[i], _color(parse, i), 2)
+    centre = answer.yx[0].astype(np.float64)
+    if np.isfinite(answer.size).all():
+        overlay.box(centre, answer.size[0].astype(np.float64), _ANSWER, 1.6)
+    for i in order:
+        radius = _DISCS[0] + float(share[i]) * (_DISCS[1] - _DISCS[0])
+        overlay.disc(peaks[i], radius, _color(parse, i))
+    overlay.cross(centre, 11, _ANSWER, 3)
+
+
+def _color(parse: Parse, i: int) -> str:
+    return COLORS[int(parse.layer[i]) % len(COLORS)]
+
+
+def _mark_answers(
+    overlay: Overlay,
+    where: Localizations,
+    rows: Sequence[int],
+    regions: tuple[NDArray[np.bool_], F8],
+    colors: Mapping[str, str],
+) -> None:
+    visible = [row for row in rows if where.visible[row]]
+    if not visible:
+        overlay.fade()
+    for row in visible:
+        overlay.outline(regions[0][row], regions[1][row], colors[where.parts[row]], 0.8)
+    for row in visible:
+        color, centre = colors[where.parts[row]], where.yx[row].astype(np.float64)
+        if np.isfinite(where.size[row]).all():
+            overlay.box(centre, where.size[row].astype(np.float64), color, 1.5)
+        overlay.cross(centre, 6, color, 2)
+
+
+class _Panel:
+    """The text beside a parse, written line by line from the top."""
+
+    def __init__(self, picture: Image.Image, left: int) -> None:
+        self._draw = ImageDraw.Draw(picture)
+        self._left, self._y = left, _MARGIN - 4
+
+    def write(self, parse: Parse) -> None:
+        answer = parse.answer
+        sure = f"{float(answer.confidence[0]):.0%} sure"
+        seen = sure if answer.visible[0] else f"not visible; if it were, {sure}"
+        self._line(fitted(answer.parts[0], 24, _PANEL), 24, _INK, 36)
+        self._line(fitted(answer.images[0], 13, _PANEL), 13, _FAINT, 24)
+        self._line(seen, 15, _INK, 22)
+        view = ", photo seen mirrored" if answer.mirrored[0] else ""
+        area = float(region_share(answer, LEVEL)[0])
+        self._line(f"template {int(answer.template[0])}{view}", 13, _FAINT, 18)
+        self._line(f"{LEVEL:.0%} region: {area:.1%} of the photo", 13, _FAINT, 30)
+        if len(parse) == 0:
+            self._line("No pattern of the template votes for it.", 13, _INK, _ROW)
+            return
+        self._line("Patterns that count most", 15, _INK, 24)
+        most = float(parse.contribution[0])
+        for i in range(len(parse)):
+            self._pattern(parse, i, float(parse.contribution[i]) / most)
+        known = float(parse.contribution.sum()) / parse.total
+        self._y += 6
+        self._line(
+            f"{len(parse)} of {parse.fired:,} found: {known:.0%} of the votes", 12, _FAINT, 26
+        )
+        for line in _NOTE:
+            self._line(line, 12, _FAINT, _LINE)
+
+    def _pattern(self, parse: Parse, i: int, share: float) -> None:
+        middle, left = self._y + _ROW / 2 - 2, self._left
+        color = _color(parse, i)
+        box = (left, middle - _DOT, left + 2 * _DOT, middle + _DOT)
+        self._draw.rectangle(box, fill=color)
+        name = fitted(parse.ids[i], 12, _PANEL - _BAR - 30)
+        self._draw.text((left + 18, middle), name, _INK, font_for(name, 12), "lm")
+        start = left + _PANEL - _BAR
+        self._draw.rectangle((start, middle - 4, start + _BAR, middle + 4), _RULE)
+        self._draw.rectangle((start, middle - 4, start + share * _BAR, middle + 4), color)
+        self._y += _ROW
+
+    def _line(self, text: str, size: int, color: str, height: int) -> None:
+        font = font_for(text, size)
+        self._draw.text((self._left, self._y), text, fill=color, font=font)
+        self._y += height
+
+
+def _panel_height(parse: Parse) -> int:
+    return 2 * _MARGIN + 250 + len(parse) * _ROW
+
+
+class _Sheet:
+    """A sheet that is filled tile by tile, row by row."""
+
+    def __init__(self, photos: int, captions: int, columns: int, colors: Mapping[str, str]) -> None:
+        self._columns, self._colors = min(columns, photos), colors
+        self._row_height = _TILE + (captions + 1) * _LINE + _GAP + 4
+        rows = -(-photos // self._columns)
+        width = max(self._columns, _LEAST_COLUMNS) * (_TILE + _GAP) - _GAP + 2 * _MARGIN
+        self._top = _MARGIN + 54
+        self.image = Image.new("RGB", (width, self._top + rows * self._row_height + 8), _PAPER)
+        self._draw = ImageDraw.Draw(self.image)
+        self._count = 0
+        self._head(photos)
+
+    def _head(self, photos: int) -> None:
+        self._text((_MARGIN, _MARGIN - 6), "Parts found in photos", 22, _INK)
+        count = f"{photos:,} photo{'' if photos == 1 else 's'}"
+        note = f"{count}; %: how sure the answer is; outline: {LEVEL:.0%} region"
+        self._text((_MARGIN, _MARGIN + 24), note, 12, _FAINT)
+
+    def add(self, photo: Image.Image, name: str, answers: Localizations) -> None:
+        row, column = divmod(self._count, self._columns)
+        left, top = _MARGIN + column * (_TILE + _GAP), self._top + row * self._row_height
+        self._count += 1
+        corner = (left + (_TILE - photo.width) // 2, top + _TILE - photo.height)
+        self.image.paste(photo, corner)
+        y = top + _TILE + 4
+        self._text((left, y), fitted(name, 12, _TILE), 12, _FAINT)
+        for i, part in enumerate(answers.parts):
+            y += _LINE
+            visible = bool(answers.visible[i])
+            said = f"{float(answers.confidence[i]):.0%}" if visible else "not visible"
+            self._key((left, y + 8), self._colors[part] if visible else _RULE)
+            room = _TILE - 22 - round(font_for(said, 12).getlength(said))
+            self._text(
+                (left + 15, y), f"{fitted(part, 12, room)} {said}", 12, _INK if visible else _FAINT
+            )
+
+    def _key(self, place: tuple[int, int], color: str) -> None:
+        x, y = place
+        self._draw.rectangle((x, y - 5, x + 9, y + 4), color, "#7A7A7A")
+
+    def _text(self, place: tuple[int, int], text: str, size: int, color: str) -> None:
+        self._draw.text(place, text, fill=color, font=font_for(text, size))

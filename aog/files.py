@@ -1,0 +1,122 @@
+"""Answers of `locate` as files for other tools: a table, or COCO key points.
+
+Both count pixels of the upright photo, and an integer is the *centre* of a pixel, as in annotations
+of parts: either file can be read again as such, so that corrected answers serve as new clicks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explgraph.base.errors import require
+from explgraph.base.files import PathLike, write_bytes
+from explgraph.photos.annotations import Annotations, PhotoSize, photo_of, photo_shapes
+from explgraph.photos.keypoints import write_keypoints
+
+if TYPE_CHECKING:
+    from aog import Localizations
+
+
+COLUMNS = (
+    "image", "part", "x", "y", "width", "height", "confidence", "visible", "template", "mirrored",
+)  # fmt: skip
+"""Of the table."""
+
+SUFFIXES = (".csv", ".json")
+
+_PIXEL_DIGITS, _CONFIDENCE_DIGITS = 2, 4
+
+
+def check_answer_file(path: PathLike) -> None:
+    """Raise `ExplGraphError` if a path is none that `write_answers` can write."""
+    target = Path(path)
+    require(
+        target.suffix.lower() in SUFFIXES and not target.is_dir(),
+        f"{target} must be a .csv file, or a .json file for COCO key points",
+    )
+
+
+def write_answers(path: PathLike, answers: Localizations, photo_size: PhotoSize) -> None:
+    """Write where parts are, as the ending of the path says; equal answers give equal bytes.
+
+    Parameters
+    ----------
+    path
+        A ``.csv``: one line for each photo and part with `COLUMNS`; x, y, width and height in
+        pixels to two digits, the size empty where unknown; ``visible`` and ``mirrored`` 0 or 1. Or
+        a ``.json``: COCO key points, see `explgraph.photos.keypoints`, where a part that is not
+        visible has v = 1 and ``score`` is the confidence.
+    answers
+        M answers.
+    photo_size
+        (height, width) of all photos in pixels, or one pair by name.
+
+    Raises
+    ------
+    ExplGraphError
+        If the ending is another, or a photo's size is unknown.
+    """
+    check_answer_file(path)
+    marks = to_annotations(answers, photo_size)
+    if Path(path).suffix.lower() == ".csv":
+        write_bytes(path, _table(answers, marks).encode())
+        return
+    confidence = np.round(answers.confidence.astype(np.float64), _CONFIDENCE_DIGITS)
+    write_keypoints(path, marks, photo_size, scores=confidence, visible=answers.visible)
+
+
+def to_annotations(answers: Localizations, photo_size: PhotoSize) -> Annotations:
+    """Return answers in the terms of annotations: pixels, here to two digits.
+
+    Parameters
+    ----------
+    answers
+        M answers.
+    photo_size
+        As for `write_answers`.
+
+    Raises
+    ------
+    ExplGraphError
+        If a photo's size is unknown.
+    """
+    shape = photo_shapes(photo_size, answers.images)
+    # The unit square starts at the corner of a pixel whose centre is the integer.
+    centre = answers.yx * shape - 0.5
+    return Annotations(
+        image=answers.images,
+        part=answers.parts,
+        yx=np.round(centre, _PIXEL_DIGITS) + 0.0,  # no "-0.0"
+        size=np.round(answers.size * shape, _PIXEL_DIGITS),
+        group=tuple(photo_of(image) for image in answers.images),
+    )
+
+
+def _table(answers: Localizations, marks: Annotations) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row, (image, part) in enumerate(zip(marks.image, marks.part, strict=True)):
+        numbers = (*marks.yx[row, ::-1].tolist(), *marks.size[row, ::-1].tolist())
+        writer.writerow(
+            [
+                image,
+                part,
+                *(_cell(value) for value in numbers),
+                f"{answers.confidence[row]:.{_CONFIDENCE_DIGITS}f}",
+                answers.visible[row],
+                answers.template[row],
+                answers.mirrored[row],
+            ]
+        )
+    return text.getvalue()
+
+
+def _cell(value: float) -> str:
+    """Write a number of pixels; NaN as an empty cell."""
+    return "" if np.isnan(value) else f"{value:.{_PIXEL_DIGITS}f}"

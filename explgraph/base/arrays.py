@@ -1,0 +1,52 @@
+"""Types of arrays, read-only arrays, and how things are divided into halves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import require
+
+F2 = NDArray[np.float16]
+F4 = NDArray[np.float32]
+F8 = NDArray[np.float64]
+I1 = NDArray[np.int8]
+I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
+U1 = NDArray[np.uint8]
+
+NONE = -1
+
+
+def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return a C-contiguous read-only view or copy; the caller's own array stays writable."""
+    result = np.ascontiguousarray(array, dtype=dtype)
+    view = result.view()
+    view.flags.writeable = False
+    return view
+
+
+def first_half(groups: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (N,) whether a photo lies in the first of two halves.
+
+    Distinct groups, sorted as strings, belong to the first and the second half by turns.
+
+    Parameters
+    ----------
+    groups
+        Of N photos. Photos of one group, such as crops of one picture, lie in one half.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are fewer than two groups.
+    """
+    distinct, number = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    require(
+        len(distinct) >= 2,
+        f"two halves need photos of at least 2 groups, got {len(distinct)}: give more photos",
+    )
+    return np.asarray(number % 2 == 0)

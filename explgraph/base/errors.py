@@ -1,0 +1,72 @@
+"""The one error that users see, and the checks that raise it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ExplGraphError(ValueError):
+    """What the caller can put right: the message says what was expected, what came, what to do."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ExplGraphError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ExplGraphError(message)
+
+
+def check_shape(name: str, array: NDArray[np.generic], shape: Sequence[int | None]) -> None:
+    """Check an array's shape; ``None`` stands for any length.
+
+    Raises
+    ------
+    ExplGraphError
+        Naming the array, the expected and the actual shape.
+    """
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ExplGraphError(f"{name} must have shape ({wanted}), got {array.shape}")
+
+
+def check_finite(name: str, array: NDArray[np.floating]) -> None:
+    """Raise `ExplGraphError` when ``array`` holds NaN or an infinity."""
+    bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+    require(bad == 0, f"{name} must be finite, but {bad} of its {np.size(array)} values are not")
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> ExplGraphError:
+    """Build the error for a name that does not exist, with the nearest names that do."""
+    known = list(valid)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
+    text = (
+        f"unknown {kind} {name!r}; the nearest are {', '.join(near)}"
+        if near
+        else (f"unknown {kind} {name!r}; there are none to choose from")
+    )
+    return ExplGraphError(f"{text}. {hint}".rstrip(". ") + ".")
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import a module of a package that an extra installs.
+
+    Raises
+    ------
+    ExplGraphError
+        If it is not installed, naming the extra.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ExplGraphError(
+            f"this needs the package {package} ({error}): pip install 'explgraph[{extra}]'"
+        ) from error

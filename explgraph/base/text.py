@@ -1,0 +1,63 @@
+"""Text for people: cut, set in columns, without what cannot be printed."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+
+def printable(text: str) -> str:
+    """Replace what neither XML nor a line of text can hold by spaces; joiners of glyphs stay."""
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text)
+
+
+def columns(text: str) -> int:
+    """Return how many Latin characters are as wide as ``text``: East Asian ones count twice."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks and without what cannot be printed."""
+    return " ".join(printable(text).split())
+
+
+def cut_end(text: str, room: int) -> str:
+    """Make text one line of at most ``room`` columns; what is too long loses its end."""
+    shown = one_line(text)
+    if columns(shown) <= room:
+        return shown
+    while columns(shown) > room - 1:
+        shown = shown[:-1]
+    return shown.rstrip() + "…"
+
+
+def cut_beginning(text: str, room: int) -> str:
+    """Make text one line of at most ``room`` columns; what is too long loses its beginning.
+
+    So are layers' names cut: what tells those of one network apart stands at their end.
+    """
+    shown = one_line(text)
+    if columns(shown) <= room:
+        return shown
+    while columns(shown) > room - 1:
+        shown = shown[1:]
+    return f"…{shown}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> counted(1, "photo"), counted(1200, "node")
+    ('1 photo', '1,200 nodes')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def photos_named(images: Sequence[str], most: int = 3) -> str:
+    """Return how many photos there are, and the names of the first.
+
+    >>> photos_named(("a.jpg", "b.jpg"))
+    '2 photos (a.jpg, b.jpg)'
+    """
+    names = ", ".join(images[:most]) + (", ..." if len(images) > most else "")
+    return f"{counted(len(images), 'photo')} ({names})" if images else "no photos"

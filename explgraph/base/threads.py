@@ -1,0 +1,93 @@
+"""Work in threads: compiled loops and matrix products let others run beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TypeVar, cast
+
+from numba import get_num_threads
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+
+_PIECES = 4  # for each thread: rows differ in what they cost
+
+
+def map_ranges(task: Callable[[int, int], T], count: int, size: int) -> list[T]:
+    """Call ``task(first, last)`` for ranges of at most ``size`` out of ``count``; keep the order.
+
+    As many threads as Numba may use, each with the BLAS on one thread: what a task computes does
+    not depend on how many there are. Whoever is free takes the next range.
+    """
+    firsts = range(0, count, size)
+    results: list[T | None] = [None] * len(firsts)
+    left = iter(range(len(firsts)))  # shared by the threads
+
+    def work() -> None:
+        try:
+            for i in left:
+                results[i] = task(firsts[i], min(firsts[i] + size, count))
+        except BaseException:
+            for _ in left:  # after an error nothing is begun any more
+                pass
+            raise
+
+    threads = min(_n_threads(), len(firsts))
+    with one_blas_thread():
+        helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+        try:
+            work()
+        finally:
+            wait([helper for helper in helpers if not helper.cancel()])
+        for helper in helpers:
+            if not helper.cancelled():  # one that has not begun is not waited for
+                helper.result()
+    return cast("list[T]", results)
+
+
+def over_rows(function: Callable[..., None], n_rows: int, *args: object) -> None:
+    """Call ``function(first, last, *args)`` for ranges that make up all rows, in threads.
+
+    Numba's own parallel loops compile several times slower, wait by spinning, and leave the
+    caller's PyTorch with another number of threads. The function must have been made by
+    `explgraph.base.jit.jit`, which lets threads run, and write nothing but its own rows.
+    """
+    step = max(1, -(-n_rows // (_PIECES * _n_threads())))
+    map_ranges(lambda first, last: function(first, last, *args), n_rows, step)
+
+
+def _n_threads() -> int:
+    _start_numba()
+    return get_num_threads()
+
+
+@cache
+def _start_numba() -> None:
+    """Let Numba start its threads, and put those of OpenMP back, which are PyTorch's as well."""
+    with _libraries().limit(limits=None):
+        get_num_threads()
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep NumPy's matrix products on one thread: the same bytes for any number of threads."""
+    return cast("AbstractContextManager[object]", _libraries().limit(limits=1, user_api="blas"))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Find the libraries once: to look for them takes longer than many a product."""
+    return ThreadpoolController()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start them takes longer than many a loop."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="explgraph")
+
+
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -1,0 +1,248 @@
+"""What ``explgraph evaluate --measures`` can measure: one entry for each, on shared peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from explgraph.base.errors import ExplGraphError, require, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explgraph.networks.backbone import Backbone
+    from explgraph.peaks.reading import ReadOptions
+    from explgraph.peaks.structures import PeakSet
+    from explgraph.photos.annotations import Annotations
+
+
+_T = TypeVar("_T")
+
+TRACKING = "tracking"
+ANNOTATIONS, BACKGROUND, MASKS = "annotations", "background", "masks"
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """What all measures of one category share: the network has seen the photos once.
+
+    Attributes
+    ----------
+    name, folder
+        Of the category's photos.
+    net
+        The network.
+    peaks
+        N photos, with their mirror images.
+    seeds
+        One graph is mined for each.
+    options
+        How photos are read.
+    background
+        Photos of anything; None where none were given.
+    annotations
+        Parts in these photos; None where there is no such file.
+    parts
+        Those to measure.
+    masks
+        Folder of masks, or None.
+    """
+
+    name: str
+    folder: Path
+    net: Backbone
+    peaks: PeakSet
+    seeds: Sequence[int]
+    options: ReadOptions
+    background: PeakSet | None = None
+    annotations: Annotations | None = None
+    parts: Sequence[str] = ()
+    masks: Path | None = None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """N groups of photos that belong together; a photo that is not annotated is its own."""
+        known = self.annotations
+        group = {} if known is None else dict(zip(known.image, known.group, strict=True))
+        return tuple(group.get(image, image) for image in self.peaks.images)
+
+
+class Result(Protocol):
+    """What a measure gives for one category."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per line and seed, with the columns ``category`` and ``seed``."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON values."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An entry of `MEASURES`.
+
+    Attributes
+    ----------
+    title
+        Of its table.
+    run
+        Measures one category.
+    keys
+        Columns of its table that tell rows apart, apart from the category.
+    needs
+        What must be given: any of `ANNOTATIONS`, `BACKGROUND` and `MASKS`.
+    """
+
+    title: str
+    run: Callable[[Category], Result]
+    keys: tuple[str, ...]
+    needs: frozenset[str] = frozenset()
+
+
+def chosen_measures(names: Sequence[str]) -> dict[str, Measure]:
+    """Return measures by name, in the order given.
+
+    Raises
+    ------
+    ExplGraphError
+        If there is none, or no measure of that name.
+    """
+    require(len(names) > 0, f"--measures needs at least one of {', '.join(MEASURES)}")
+    for name in names:
+        if name not in MEASURES:
+            raise unknown_name("measure", name, MEASURES, f"There are: {', '.join(MEASURES)}")
+    return {name: MEASURES[name] for name in names}
+
+
+def _tracking(category: Category) -> Result:
+    from explgraph.evaluation.protocol import study_peaks
+    from explgraph.photos.images import open_images
+
+    annotations = _given(category.annotations)
+    source, wanted = open_images(category.folder), set(annotations.image)
+    size = {
+        name: source.load(index).photo_size
+        for index, name in enumerate(source.names)
+        if name in wanted.intersection(category.peaks.images)
+    }
+    return study_peaks(
+        category.peaks,
+        annotations,
+        size,
+        category=category.name,
+        seeds=category.seeds,
+        parts=category.parts,
+    )
+
+
+def _explained(category: Category) -> Result:
+    from explgraph.evaluation.explained import study_explained
+
+    return study_explained(
+        category.peaks,
+        _given(category.background),
+        groups=category.groups,
+        seeds=category.seeds,
+        category=category.name,
+    )
+
+
+def _stability(category: Category) -> Result:
+    from explgraph.evaluation.stability import study_stability
+
+    return study_stability(
+        category.peaks, groups=category.groups, seeds=category.seeds, category=category.name
+    )
+
+
+def _purity(category: Category) -> Result:
+    from explgraph.evaluation.map_purity import map_purity
+    from explgraph.evaluation.purity import study_purity
+    from explgraph.photos.masks import read_masks
+    from mining import match_peaks, mine_peaks
+
+    peaks = category.peaks
+    masks = read_masks(_given(category.masks), peaks.images)
+    graphs = {seed: mine_peaks(peaks, seed=seed) for seed in category.seeds}
+    batch_size = category.options["batch_size"]
+    return study_purity(
+        {seed: (graph, match_peaks(graph, peaks)) for seed, graph in graphs.items()},
+        peaks,
+        masks,
+        maps=map_purity(category.net, category.folder, peaks, masks, batch_size=batch_size),
+        category=category.name,
+    )
+
+
+def _fidelity(category: Category) -> Result:
+    from explgraph.base.arrays import first_half
+    from explgraph.evaluation.fidelity import fidelity_curve
+    from mining import match_peaks, mine_peaks
+
+    mined = first_half(category.groups)
+    found = {}
+    for seed in category.seeds:
+        graph = mine_peaks(category.peaks.take(mined), seed=seed)
+        matches = match_peaks(graph, category.peaks.take(~mined))
+        found[seed] = fidelity_curve(graph, matches, category.net, category.folder)
+    return _BySeed(category.name, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _BySeed:
+    """Results of one category for several seeds as one."""
+
+    category: str
+    seeds: Mapping[int, Result]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The seeds' rows, one below the other."""
+        import pandas as pd
+
+        frames = [found.table.assign(seed=seed) for seed, found in self.seeds.items()]
+        return pd.concat(frames, ignore_index=True).assign(category=self.category)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure of every seed as JSON values."""
+        figures = {str(seed): found.to_json() for seed, found in self.seeds.items()}
+        return {"category": self.category, "seeds": figures}
+
+
+def _given(value: _T | None) -> _T:
+    """Return what `Measure.needs` asked for: it was checked before the work began."""
+    if value is None:
+        raise ExplGraphError("a measure runs without something that its `needs` do not name")
+    return value
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        TRACKING: Measure("tracking", _tracking, ("part", "row"), frozenset({ANNOTATIONS})),
+        "explained": Measure(
+            "share of the response that nodes explain",
+            _explained,
+            ("layer", "row"),
+            frozenset({BACKGROUND}),
+        ),
+        "fidelity": Measure(
+            "share of photos whose class stays, with only the cells that nodes claim",
+            _fidelity,
+            ("row",),
+        ),
+        "stability": Measure("nodes that are found again", _stability, ("kind",)),
+        "purity": Measure(
+            "purity: is it one and the same part that lies under a node?",
+            _purity,
+            ("row",),
+            frozenset({MASKS}),
+        ),
+    }
+)
+"""What can be measured, by the name that ``--measures`` takes."""

@@ -1,0 +1,70 @@
+"""``explgraph match``."""
+
+# ruff: noqa: PLR0913  a command's parameters are its options
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as cli
+from .base import Report
+from .options import check_out_file, read_options
+
+if TYPE_CHECKING:
+    from explgraph.graphs.matches import Matches
+
+
+def match(
+    graph: cli.GraphFile,
+    images: cli.Images,
+    out: Annotated[Path, typer.Option(metavar="M", help="The .safetensors file to write.")],
+    model: cli.GraphModel = None,
+    weights: cli.Weights = None,
+    no_mirror: cli.NoMirror = False,
+    boxes: cli.Boxes = None,
+    label: cli.Label = None,
+    force: cli.Force = False,
+    device: cli.Device = "auto",
+    batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
+    strict: cli.Strict = False,
+    as_json: cli.AsJson = False,
+) -> Report:
+    """Find the nodes of a graph in photos.
+
+    The file holds yx (N, P, 2) in the unit square of each photo as given, score (N, P), mirrored
+    (N,) and node_layer (P,); its metadata names the images.
+    """
+    from explgraph import pipeline
+    from explgraph.graphs.graph import ExplanatoryGraph
+    from explgraph.photos.images import open_images
+
+    from .network import graph_network
+
+    check_out_file(out)
+    mined = ExplanatoryGraph.load(graph)
+    source = open_images(images, boxes=boxes, label=label)
+    net = graph_network(mined, model, weights, device=device)
+    options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
+    found = pipeline.match(mined, net, source, force=force, **options)
+    found.save(out)
+    data = _summary(found, out)
+    text = (
+        f"{out}: {data['nodes']} nodes in {data['photos']} photos, {data['mirrored']} of them "
+        f"mirrored; nodes have a peak in {data['with_peak']:.0%} of the photos"
+    )
+    return Report(data, (text,), as_json)
+
+
+def _summary(found: Matches, path: Path) -> dict[str, Any]:
+    return {
+        "matches": str(path),
+        "photos": len(found),
+        "skipped": list(found.header.get("skipped", ())),
+        "nodes": len(found.node_layer),
+        "mirrored": int(found.mirrored.sum()),
+        "with_peak": float((found.score > 0).mean()) if found.score.size else 0.0,
+    }

@@ -1,0 +1,204 @@
+"""``explgraph layers`` and ``explgraph mine``."""
+
+# ruff: noqa: PLR0913  a command's parameters are its options
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from explgraph.base.errors import ExplGraphError, require
+from explgraph.photos.images import ImageSource, SourceView, open_images
+
+from . import options as cli
+from .base import FAILED, Report, one_line, table
+from .options import check_out_file, check_out_folder, layer_choice, read_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from explgraph.base.layer import LayerSpec
+    from explgraph.graphs.graph import ExplanatoryGraph
+
+
+log = logging.getLogger("explgraph")
+
+
+def layers(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As --model of 'explgraph mine'.")],
+    weights: cli.Weights = None,
+    as_json: cli.AsJson = False,
+) -> Report:
+    """List the layers of a network that can be mined, and mark the automatic choice.
+
+    Standard weights are not downloaded for this: without --weights, the architecture is enough.
+    """
+    from explgraph.networks.backbone import load_backbone
+
+    net = load_backbone(model, weights, device="cpu")
+    chosen = net.auto_layers()
+    height, width = net.input_size
+    data = {
+        "model": net.name,
+        "input_size": [height, width],
+        "layers": [
+            {**layer.to_json(), "automatic": layer.name in chosen} for layer in net.layers()
+        ],
+    }
+    legend = f"Input {height} x {width} pixels. * marks the automatic choice."
+    return Report(data, (_layer_table(net.layers(), chosen), legend), as_json)
+
+
+def _layer_table(specs: Sequence[LayerSpec], chosen: Sequence[str]) -> Table:
+    result = table("", "layer", "channels", "grid", "stride", "receptive field", "context", text=2)
+    for spec in specs:
+        result.add_row(
+            "*" if spec.name in chosen else "",
+            spec.name,
+            str(spec.channels),
+            _pair(spec.grid),
+            _pair(spec.stride),
+            _pair(spec.field),
+            "global" if spec.global_context else "local",
+        )
+    return result
+
+
+def _pair(values: tuple[float, float]) -> str:
+    return f"{values[0]:g} x {values[1]:g}"
+
+
+def mine(
+    images: cli.Images,
+    model: cli.Model,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="GRAPH", help="The .safetensors file to write; with --per-class, a folder."
+        ),
+    ],
+    weights: cli.Weights = None,
+    background: cli.Background = None,
+    layers: cli.Layers = "auto",
+    boxes: cli.Boxes = None,
+    label: cli.Label = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the nodes' first positions.")] = 0,
+    device: cli.Device = "auto",
+    batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
+    fit: cli.Fit = "stretch",
+    strict: cli.Strict = False,
+    spool: cli.Spool = None,
+    resume: cli.Resume = False,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class",
+            help="IMAGES holds one folder for each class: write one graph for each, "
+            "OUT/CLASS.safetensors, with --spool by way of DIR/CLASS. A class that fails is named, "
+            "and the others go on.",
+        ),
+    ] = False,
+    as_json: cli.AsJson = False,
+) -> Report:
+    """Mine the explanatory graph of one category from photos of it.
+
+    Peaks of some thousand photos fit into memory. For more, or where a run may be interrupted, give
+    --spool DIR: memory grows by a sixth of what peaks take, and the same command with --resume
+    goes on where the last one was stopped.
+    """
+    from explgraph import pipeline
+
+    from .network import load_network
+
+    check_out_folder(out) if per_class else check_out_file(out)
+    require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
+    source = open_images(images, boxes=boxes, label=label)
+    net = load_network(model, weights, device=device, fit=fit)
+    choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
+    miner = partial(pipeline.mine, net, layers=choice, seed=seed, resume=resume, **options)
+    if not per_class:
+        graph = miner(source, background=background, spool=spool)
+        graph.save(out)
+        return Report(_summary(graph, out), (_sentence(graph, out),), as_json)
+    net.select(choice)  # a wrong name is an error of the command, not of each class
+    if background is not None:  # seen by the network once, not for each class
+        without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
+        statistics = pipeline.extract(net, background, layers=choice, **without_mirror)
+        miner = partial(miner, background=statistics)
+
+    def mine_class(name: str, photos: ImageSource) -> ExplanatoryGraph:
+        return miner(photos, spool=None if spool is None else spool / name)
+
+    return _mine_classes(mine_class, _classes(images, source), out, as_json)
+
+
+def _mine_classes(
+    miner: Callable[[str, ImageSource], ExplanatoryGraph],
+    classes: Mapping[str, ImageSource],
+    out: Path,
+    as_json: bool,
+) -> Report:
+    """Write one graph for each class; name those that fail, and go on."""
+    graphs: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    lines: list[str] = []
+    for name, source in classes.items():
+        path = out / f"{name}.safetensors"
+        log.info("%s: %d photos", name, len(source))
+        try:
+            require(len(source) > 0, f"there are no images in the class folder {name!r}")
+            graph = miner(name, source)
+            graph.save(path)
+        except (ExplGraphError, OSError) as error:
+            failed[name] = one_line(error)
+            log.error("%s: %s", name, failed[name])
+            continue
+        graphs[name] = _summary(graph, path)
+        lines.append(_sentence(graph, path))
+    if failed:
+        lines.append(f"{len(failed)} of {len(classes)} classes failed: {', '.join(failed)}")
+    data = {"graphs": graphs, "failed": failed}
+    return Report(data, tuple(lines), as_json, exit_code=FAILED if failed else 0)
+
+
+def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
+    """Divide the images of a folder among its sub-folders, sorted by name."""
+    require(folder.is_dir(), f"--per-class: {folder} is a file, expected a folder of class folders")
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    require(len(names) > 0, f"--per-class: {folder} holds no folders, one for each class")
+    members: dict[str, list[int]] = {name: [] for name in names}
+    loose: list[int] = []
+    for index, item in enumerate(source.items):
+        first, slash, _ = item.name.partition("/")
+        (members[first] if slash else loose).append(index)
+    if loose:
+        log.warning("%d images lie beside the class folders and are left out", len(loose))
+    return {name: SourceView(source, indices, name) for name, indices in members.items()}
+
+
+def _summary(graph: ExplanatoryGraph, path: Path) -> dict[str, Any]:
+    counts = np.bincount(graph.node_layer, minlength=len(graph.layers)).tolist()
+    return {
+        "graph": str(path),
+        "photos": graph.header.get("n_images"),
+        "skipped": list(graph.header.get("skipped", ())),
+        "nodes": len(graph),
+        "edges": len(graph.edge_child),
+        "layers": {layer.name: n for layer, n in zip(graph.layers, counts, strict=True)},
+    }
+
+
+def _sentence(graph: ExplanatoryGraph, path: Path) -> str:
+    found = _summary(graph, path)
+    layers = ", ".join(f"{name} {count}" for name, count in found["layers"].items())
+    return (
+        f"{path}: {found['nodes']} nodes ({layers}) and {found['edges']} edges "
+        f"from {found['photos']} photos"
+    )

@@ -1,0 +1,214 @@
+"""The options that several commands share, and what they mean to the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from explgraph.base.errors import ExplGraphError, require
+
+if TYPE_CHECKING:
+    from explgraph.graphs.graph import ExplanatoryGraph
+    from explgraph.peaks import reading
+    from explgraph.peaks.reading import ReadOptions
+
+
+_NETWORK, _PHOTOS = "Network", "Photos"
+
+GraphFile = Annotated[
+    Path, typer.Argument(metavar="GRAPH", help="A graph that 'explgraph mine' wrote.")
+]
+Images = Annotated[
+    Path,
+    typer.Argument(metavar="IMAGES", help="A folder of photos, searched with its sub-folders."),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="A torchvision name, timm:NAME, or your own factory as path/to/file.py:function or "
+        "package.module:function.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+GraphModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The network the graph was mined from. Needed only where the graph does not name a "
+        "torchvision or timm model: your own factory is never run because a file says so.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A .safetensors, .pth or .pt file, or the name of one of the model's standard "
+        "weights. Default: the standard weights, downloaded once; a factory's own.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda",
+        help="Where the network runs; auto takes a GPU if there is one.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|bfloat16|float16",
+        help="What the network computes in: half precision is faster on hardware made for it.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+BatchSize = Annotated[
+    int,
+    typer.Option(min=1, help="Photos per run of the network.", rich_help_panel=_NETWORK),
+]
+Layers = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,C",
+        help="Layers to mine, as 'explgraph layers' names them, or auto.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Fit = Annotated[
+    str,
+    typer.Option(
+        metavar="stretch|letterbox|crop",
+        help="How photos are made to fit the network's input: stretched, filled up, or cut.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Background = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Photos of anything, which tell what is a strong response. Default: IMAGES.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="F",
+        help="Object boxes, each of which becomes one item: a CSV image,x,y,width,height[,label] "
+        "with the box's centre in pixels, a COCO .json, or VOC .xml (a file or a folder).",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=_PHOTOS),
+]
+Spool = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep peaks in files there, not in memory: for many photos, and for runs that may be "
+        "interrupted. A folder that is new, or see --resume.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what --spool DIR holds, if anything. The graph is the same, byte by byte, "
+        "as that of a run that was never interrupted.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+Around = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NODE",
+        help="Only this node, its ancestors and descendants: number, layer/filter/part, or the "
+        "name that you gave it.",
+    ),
+]
+NoMirror = Annotated[
+    bool,
+    typer.Option("--no-mirror", help="Look at photos as given only, in half the time."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Go on with other weights than those a graph was mined from."),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop at a photo that cannot be read, rather than skip it.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on stdout.")
+]
+
+
+def read_options(
+    batch_size: int, strict: bool, mirror: bool = True, precision: str = "float32"
+) -> ReadOptions:
+    """Collect how photos are read; the library says which values of ``precision`` there are."""
+    return {
+        "batch_size": batch_size,
+        "strict": strict,
+        "mirror": mirror,
+        "precision": cast("reading.Precision", precision),
+    }
+
+
+def split_names(names: str) -> tuple[str, ...]:
+    """Split "A,B,C" into names, without blanks around them."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def layer_choice(layers: str) -> Literal["auto"] | Sequence[str]:
+    """Return the library's form of ``--layers``."""
+    return "auto" if layers == "auto" else split_names(layers)
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Split "0,1,2" into whole numbers that are not negative.
+
+    Raises
+    ------
+    ExplGraphError
+        Naming the option.
+    """
+    try:
+        result = tuple(int(part) for part in split_names(text))
+    except ValueError as error:
+        raise ExplGraphError(f"{option} must be numbers such as 0,1,2, got {text!r}") from error
+    require(
+        len(result) > 0 and min(result) >= 0,
+        f"{option} must be numbers such as 0,1,2, none of them negative, got {text!r}",
+    )
+    return result
+
+
+def check_out_file(out: Path) -> None:
+    """Raise `ExplGraphError` before the work begins if ``out`` can be no file of arrays."""
+    require(out.suffix == ".safetensors", f"--out must end in .safetensors, got {str(out)!r}")
+    require(not out.is_dir(), f"--out {out} is a folder: give the name of a file in it")
+
+
+def check_out_folder(out: Path) -> None:
+    """Raise `ExplGraphError` before the work begins if ``out`` can be no folder."""
+    require(not out.exists() or out.is_dir(), f"--out {out} is a file: expected a folder")
+
+
+def node_name(graph: ExplanatoryGraph, text: str) -> str | int:
+    """Read a node from the command line: digits are its number, unless a node is called so."""
+    is_number = text.isdecimal() and text not in graph.names.values()
+    return int(text) if is_number else text

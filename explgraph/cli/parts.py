@@ -1,0 +1,192 @@
+"""``explgraph parts``."""
+
+# ruff: noqa: PLR0913  a command's parameters are its options
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from explgraph.base.errors import require
+from explgraph.photos.annotations import photo_of
+from explgraph.photos.decoding import UnreadableImageError
+from explgraph.photos.images import ImageSource, LoadedImage, open_images
+
+from . import options as cli
+from .base import Report, table
+from .options import check_out_file, read_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aog import Parts
+    from explgraph.graphs.matches import Matches
+    from explgraph.photos.annotations import Annotations
+
+
+_UNLABELLED = "unlabelled/"
+
+
+def parts(
+    graph: cli.GraphFile,
+    images: cli.Images,
+    annotations: Annotated[
+        Path,
+        typer.Option(
+            metavar="A",
+            help="Where the parts are in one photo of IMAGES or more: a CSV "
+            "image,part,x,y[,width,height] in pixels of the photo, COCO key points (.json), or a "
+            "folder as CUB-200-2011 or VOC-Part have it.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="PARTS", help="The .safetensors file to write.")],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A part to learn; may be given again. Default: all parts in A."
+        ),
+    ] = None,
+    model: cli.GraphModel = None,
+    weights: cli.Weights = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="More photos of the category, without annotations; taken whole. Photos of IMAGES "
+            "that are not annotated serve for the same.",
+            rich_help_panel="Photos",
+        ),
+    ] = None,
+    boxes: cli.Boxes = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L",
+            help="Take only the boxes with this label and, of annotations that have labels, the "
+            "objects.",
+            rich_help_panel="Photos",
+        ),
+    ] = None,
+    force: cli.Force = False,
+    device: cli.Device = "auto",
+    batch_size: cli.BatchSize = 32,
+    precision: cli.Precision = "float32",
+    strict: cli.Strict = False,
+    as_json: cli.AsJson = False,
+) -> Report:
+    """Learn where semantic parts are from one to three clicks.
+
+    PARTS holds what 'explgraph locate' needs; the graph is not needed any more. The photos around
+    the annotated ones help: give some dozens of them.
+    """
+    from aog import fit_parts
+    from explgraph import pipeline
+    from explgraph.graphs.graph import ExplanatoryGraph
+    from explgraph.photos.annotation_files import read_annotations
+
+    from .network import graph_network
+
+    check_out_file(out)
+    mined = ExplanatoryGraph.load(graph)
+    has_labels = annotations.suffix.lower() != ".csv"
+    require(
+        label is None or has_labels or boxes is not None,
+        f"--label {label} chooses among --boxes or the objects of COCO key points, CUB-200-2011 or "
+        "VOC-Part: give one of them",
+    )
+    marks = read_annotations(annotations, parts=part or None, label=label if has_labels else None)
+    labelled = open_images(images, boxes=boxes, label=None if boxes is None else label)
+    names = tuple(dict.fromkeys(part or marks.parts()))
+    _check(marks, names, labelled)
+    source = labelled if unlabelled is None else _Together(labelled, images, unlabelled)
+    net = graph_network(mined, model, weights, device=device)
+    options = read_options(batch_size, strict, precision=precision)
+    found = pipeline.match(mined, net, source, force=force, views=True, **options)
+    fitted = fit_parts(mined, found, marks, names)
+    fitted.save(out)
+    data = _summary(fitted, found, out)
+    return Report(data, (_sentence(data), _table(data)), as_json)
+
+
+def _check(marks: Annotations, names: Sequence[str], source: ImageSource) -> None:
+    """Refuse wrong annotations before the network runs over all photos."""
+    from aog.clicks import check_clicks
+
+    wanted = {photo_of(image) for image in marks.image}
+    sizes: dict[str, tuple[int, int]] = {}
+    for index, item in enumerate(source.items):
+        photo = photo_of(item.name)
+        if photo in wanted and photo not in sizes:
+            sizes[photo] = source.load(index).photo_size
+    for name in names:
+        check_clicks(marks, name, source.names, sizes)
+
+
+class _Together(ImageSource):
+    """Annotated photos, and those of another folder, named "unlabelled/...".
+
+    A photo of the folder that is one of the annotated folder's, too, is taken once: as that one.
+    """
+
+    def __init__(self, labelled: ImageSource, images: Path, unlabelled: Path) -> None:
+        more, root, inner = open_images(unlabelled), unlabelled.resolve(), images.resolve()
+        root = root if root.is_dir() else root.parent
+        chosen = [
+            index
+            for index, item in enumerate(more.items)
+            if not (root / item.name).is_relative_to(inner)
+        ]
+        offset = 1 + max(item.photo for item in labelled.items)
+        renamed = (
+            replace(item, name=_UNLABELLED + item.name, photo=offset + item.photo)
+            for item in (more.items[index] for index in chosen)
+        )
+        self.items = (*labelled.items, *renamed)
+        self._places = [(labelled, index) for index in range(len(labelled))]
+        self._places += [(more, index) for index in chosen]
+        twice = {*labelled.names} & {*self.names[len(labelled) :]}
+        require(
+            not twice,
+            f"photos of {unlabelled} are called {_UNLABELLED}..., and {images} has {len(twice)} of "
+            "the same name: rename the folder in it",
+        )
+
+    def load(self, index: int) -> LoadedImage:
+        """Decode one item; errors, too, call it by its name here."""
+        source, place = self._places[index]
+        try:
+            return source.load(place)
+        except UnreadableImageError as error:
+            raise UnreadableImageError(self.items[index].name, error.reason) from error
+
+
+def _summary(fitted: Parts, found: Matches, path: Path) -> dict[str, Any]:
+    return {
+        "parts": str(path),
+        "photos": len(found),
+        "skipped": list(found.header.get("skipped", ())),
+        "fitted": {
+            aog.part: {
+                "clicks": int(aog.clicks.sum()),
+                "templates": len(aog),
+                "patterns": len(aog.node),
+            }
+            for aog in fitted.aogs
+        },
+    }
+
+
+def _sentence(data: dict[str, Any]) -> str:
+    count = len(data["fitted"])
+    return f"{data['parts']}: {count} part{'s' * (count > 1)}, with {data['photos']} photos"
+
+
+def _table(data: dict[str, Any]) -> Table:
+    result = table("part", "clicks", "templates", "patterns")
+    for name, row in data["fitted"].items():
+        result.add_row(name, *(str(count) for count in row.values()))
+    return result

@@ -1,0 +1,1 @@
+"""Drawn animals and where their parts are."""

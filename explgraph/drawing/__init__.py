@@ -1,0 +1,1 @@
+"""The tools of all pictures, and the drawing of a graph."""

@@ -1,0 +1,1 @@
+"""How good graphs, parts and explanations are, each figure beside its controls."""

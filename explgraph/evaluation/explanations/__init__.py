@@ -1,0 +1,1 @@
+"""How good explanations are: checks, measures, a study over photos."""

@@ -1,0 +1,307 @@
+"""Tables of measures: a graph's figures, and the rows beside which they have to be read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.arrays import NONE
+from explgraph.base.errors import check_shape, require
+from explgraph.graphs.matches import Matches
+from explgraph.peaks.structures import PeakSet
+from explgraph.photos.annotations import PhotoSize
+
+from .ceiling import RidgeFeatures, supervised_ceiling
+from .tracking import (
+    Instability,
+    MirrorAgreement,
+    Tracking,
+    location_instability,
+    mirror_agreement,
+    tracking,
+)
+from .truth import PartTruth, part_truth
+
+if TYPE_CHECKING:
+    from explgraph.photos.annotations import Annotations
+
+
+_log = logging.getLogger("explgraph")
+
+_CEILING = "supervised ceiling"
+_HEADINGS = ("nodes", "T100", "T100-unique", "constant", "share", "instability", "frozen")
+
+
+@dataclass(frozen=True, slots=True)
+class PartEvaluation:
+    """All figures for one part.
+
+    Attributes
+    ----------
+    part
+        Name of the part.
+    photos
+        Number of photos with exactly one visible instance, in halves A and B.
+    tracking, instability
+        By row.
+    ceiling
+        Tracking ratio of a supervised regression on half B; None where it was not asked for.
+    """
+
+    part: str
+    photos: tuple[int, int]
+    tracking: Mapping[str, Tracking]
+    instability: Mapping[str, Instability]
+    ceiling: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All figures for one set of photos.
+
+    Attributes
+    ----------
+    parts
+        One entry per part.
+    instability
+        By row, the mean over all parts as landmarks.
+    mirror
+        By row, for rows that mirror some photos and where the head is annotated.
+    """
+
+    parts: tuple[PartEvaluation, ...]
+    instability: Mapping[str, Instability]
+    mirror: Mapping[str, MirrorAgreement]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values; what could not be measured is null."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def to_text(self) -> str:
+        """Return one table per part, to be read in a terminal."""
+        blocks = [_part_table(part) for part in self.parts]
+        if len(self.parts) > 1:
+            rows = [[k, _digits(v.nodes), _digits(v.frozen)] for k, v in self.instability.items()]
+            blocks.append(_table(["all parts", "instability", "frozen"], rows))
+        rows = [
+            [k, _digits(v.agreement), _digits(v.majority), str(v.photos)]
+            for k, v in self.mirror.items()
+        ]
+        if rows:
+            blocks.append(_table(["mirror agreement", "share", "majority", "photos"], rows))
+        return "\n\n".join(blocks)
+
+
+def evaluate(
+    rows: Mapping[str, Matches],
+    annotations: Annotations,
+    *,
+    photo_size: PhotoSize,
+    rank: Mapping[str, NDArray[np.floating]] | None = None,
+    features: RidgeFeatures | None = None,
+    parts: Sequence[str] | None = None,
+    head: str = "head",
+) -> Evaluation:
+    """Measure how well nodes follow annotated parts, for several rows of a table.
+
+    Parameters
+    ----------
+    rows
+        Matches of the same photos under the names to be printed, e.g. raw peaks without and with
+        the graph's mirroring (`raw_peaks`), a mixture without edges, the graph.
+    annotations
+        Parts of these photos. Annotations of other photos are left out, with a warning.
+    photo_size
+        (height, width) of the photos in pixels, or one pair for each photo's name.
+    rank
+        By row, (P,) the rank of its nodes, e.g. ``graph.gain``; default: the mean score.
+    features
+        Features for the supervised ceiling (`ceiling.ridge_features`); default: no ceiling.
+    parts
+        The parts to measure; default: all that are annotated.
+    head
+        The part that says which way the animal looks.
+
+    Returns
+    -------
+    `Evaluation`
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no rows, they are of different photos, or a part is annotated in too few.
+    """
+    photos = _common_photos(rows)
+    truths = _truths(annotations, photo_size, photos, parts, head)
+    ranks = {name: matches.score.mean(axis=0) for name, matches in rows.items()} | dict(rank or {})
+    measured = tuple(
+        PartEvaluation(
+            part=truth.part,
+            photos=(int(np.sum(truth.half == 0)), int(np.sum(truth.half == 1))),
+            tracking={name: tracking(m, truth, ranks[name]) for name, m in rows.items()},
+            instability={name: location_instability(m, [truth]) for name, m in rows.items()},
+            ceiling=None if features is None else supervised_ceiling(features, truth),
+        )
+        for truth in truths
+    )
+    heads = [truth for truth in truths if truth.part == head]
+    return Evaluation(
+        parts=measured,
+        instability={name: location_instability(m, truths) for name, m in rows.items()},
+        mirror={
+            name: mirror_agreement(m, truth)
+            for truth in heads
+            for name, m in rows.items()
+            if m.mirrored.any()
+        },
+    )
+
+
+def _common_photos(rows: Mapping[str, Matches]) -> frozenset[str]:
+    require(len(rows) > 0, "evaluate needs at least one row of matches, got none")
+    sets = {name: frozenset(matches.images) for name, matches in rows.items()}
+    (first, photos), *others = sets.items()
+    for name, other in others:
+        require(
+            other == photos,
+            f"all rows must be matches of the same photos, but {len(photos ^ other)} photos are "
+            f"in only one of {first!r} and {name!r}: match both on the same folder",
+        )
+    return photos
+
+
+def _truths(
+    annotations: Annotations,
+    photo_size: PhotoSize,
+    photos: frozenset[str],
+    parts: Sequence[str] | None,
+    head: str,
+) -> list[PartTruth]:
+    left_out = set(annotations.image) - photos
+    if left_out:
+        _log.warning(
+            "%d annotated photos were not matched and are left out, e.g. %s",
+            len(left_out),
+            min(left_out),
+        )
+    names = annotations.parts() if parts is None else parts
+    return [part_truth(annotations, p, photo_size, head=head, images=photos) for p in names]
+
+
+def raw_peaks(peaks: PeakSet, mirrored: NDArray[Any] | None = None) -> Matches:
+    """Take each filter for a node that lies at the filter's strongest peak.
+
+    Parameters
+    ----------
+    peaks
+        N photos, C filters in all layers together.
+    mirrored
+        (N,) photos to take in their mirrored form, e.g. ``matches.mirrored`` of a graph; default:
+        none.
+
+    Returns
+    -------
+    `Matches` of shape (N, C). A filter without a peak has score 0 and lies at its mean position
+    over the photos (in the orientation that ``mirrored`` gives them), or in the middle if it never
+    fires.
+
+    Raises
+    ------
+    ExplGraphError
+        If a photo is to be mirrored and the peaks of the mirrored photos are missing.
+    """
+    n = len(peaks)
+    flip = np.zeros(n, dtype=bool) if mirrored is None else np.asarray(mirrored).astype(bool)
+    check_shape("mirrored", flip, (n,))
+    yx, score = _strongest(peaks, flip)
+    fires = score > 0
+    count = fires.sum(axis=0)[:, None]
+    total = np.where(fires[..., None], yx, 0).sum(axis=0)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.array(peaks.input_size) / 2)
+    yx = np.where(fires[..., None], yx, mean)
+    yx[flip, :, 1] = peaks.input_size[1] - yx[flip, :, 1]
+    unit = peaks.frames[:, None, :, 0] + peaks.frames[:, None, :, 1] * yx
+    channels = [layer.channels for layer in peaks.layers]
+    return Matches(
+        images=peaks.images,
+        yx=unit.astype(np.float32),
+        score=score,
+        log_density=np.zeros_like(score),
+        peak=np.where(fires, 0, NONE),
+        mirrored=flip.astype(np.uint8),
+        node_layer=np.repeat(np.arange(len(channels), dtype=np.int32), channels),
+        header=peaks.header,
+    )
+
+
+def _strongest(
+    peaks: PeakSet, flip: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return (N, C, 2) network pixels, each photo's in its own orientation, and (N, C) weights."""
+    require(
+        peaks.mirrored is not None or not flip.any(),
+        "raw_peaks was asked to mirror photos whose mirrored peaks are missing: extract with "
+        "mirror=True",
+    )
+    yx = np.concatenate([p.yx[:, :, 0] for p in peaks.peaks], axis=1).astype(np.float64)
+    weight = np.concatenate([p.weight[:, :, 0] for p in peaks.peaks], axis=1)
+    if flip.any():
+        yx[flip] = np.concatenate([p.yx[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
+        weight[flip] = np.concatenate([p.weight[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
+    return yx, weight
+
+
+def _part_table(part: PartEvaluation) -> str:
+    rows = []
+    for name, found in part.tracking.items():
+        unique = _digits(found.t100_unique)
+        if found.unique < min(100, found.nodes):
+            unique += f" ({found.unique})"
+        shaky = part.instability[name]
+        rows.append(
+            [
+                name,
+                str(found.nodes),
+                _digits(found.t100),
+                unique,
+                _digits(found.constant),
+                _digits(found.share),
+                _digits(shaky.nodes, 4),
+                _digits(shaky.frozen, 4),
+            ]
+        )
+    if part.ceiling is not None:
+        rows.append([_CEILING, "", _digits(part.ceiling), *[""] * 5])
+    title = f"{part.part}: {sum(part.photos)} photos (halves {part.photos[0]} + {part.photos[1]})"
+    return _table([title, *_HEADINGS], rows)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Align columns: the first to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, *rows]
+    )
+
+
+def _digits(value: float, digits: int = 3) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _plain(value: object) -> object:
+    """Replace what JSON does not know: tuples by lists, NaN and infinities by null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

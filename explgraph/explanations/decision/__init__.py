@@ -1,0 +1,1 @@
+"""One decision explained by the nodes of a graph."""

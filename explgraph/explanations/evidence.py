@@ -1,0 +1,305 @@
+"""Class evidence: how much of a class's logit hangs on a node's activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from explgraph.base.arrays import F4, F8, I4, NONE
+from explgraph.base.errors import require
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches, fires
+from explgraph.networks.backbone import Backbone
+from explgraph.networks.intervention import Gradients, Rest, logit_gradients
+
+from .claims import SeenPhotos, check_same_network, claimed_maxima, layer_cells, seen_photos
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+PER_LAYER = 10
+"""Best nodes of each layer whose exact drop is measured when none are named."""
+
+_EXACT = ("drop", "control", "same_filter")
+_FIGURES = ("photos", "cells", "logit", "estimate", *_EXACT)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClassEvidence:
+    """What P nodes add to a class's logit: means over the photos that count for each.
+
+    Attributes
+    ----------
+    target
+        The class; None: each photo's own top-1.
+    ids
+        P names, layer/filter/part.
+    photos
+        (P,) how many photos count: those in which the node fires, its best ones. Where there are
+        none, all other figures are NaN.
+    cells
+        (P,) cells of the peak's basin.
+    logit
+        (P,) the class's logit, unedited.
+    estimate
+        (P,) the drop to first order: gradient times activation above m_c, summed over the cells.
+    drop
+        (P,) the logit's drop when the cells are set to m_c; NaN for nodes that were not asked for.
+    control
+        (P,) its drop when as many other active cells are set to their m_c: of the same filter if it
+        has so many, else of the whole layer.
+    same_filter
+        (P,) share of the photos in which the control is of the same filter.
+    """
+
+    target: int | None
+    ids: tuple[str, ...]
+    photos: I4
+    cells: F8
+    logit: F8
+    estimate: F8
+    drop: F8
+    control: F8
+    same_filter: F8
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per node, index ``node``; the columns are ``id`` and the attributes (P,)."""
+        import pandas as pd
+
+        columns = {name: getattr(self, name) for name in _FIGURES}
+        return pd.DataFrame({"id": self.ids, **columns}).rename_axis("node")
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's, of estimate and exact drop over the nodes that have both; NaN below three."""
+        both = np.isfinite(self.drop) & np.isfinite(self.estimate)
+        if both.sum() < 3 or min(np.ptp(self.drop[both]), np.ptp(self.estimate[both])) == 0:
+            return math.nan
+        return float(np.corrcoef(self.drop[both], self.estimate[both])[0, 1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON values, a row for each node; what does not apply is null."""
+        rows = self.table.reset_index().to_dict(orient="records")
+        return {
+            "target": self.target,
+            "correlation": _plain(self.correlation),
+            "nodes": [{str(k): _plain(v) for k, v in row.items()} for row in rows],
+        }
+
+
+def class_evidence(
+    graph: ExplanatoryGraph,
+    matches: Matches,
+    net: Backbone,
+    images: object,
+    *,
+    target: int | None = None,
+    nodes: Sequence[int] | None = None,
+    photos: int = 10,
+    seed: int = 0,
+) -> ClassEvidence:
+    """Measure how much a class's logit drops when nodes' activations are removed.
+
+    In a photo in which a node fires, the cells that ascend to the peak on which it was found are
+    set to the channel's m_c, where the response is 0; all else stays. An estimate to first order
+    costs one pass forth and back for all nodes together; the exact drop is measured for some.
+
+    Parameters
+    ----------
+    graph
+        P nodes.
+    matches
+        Where they are in N photos.
+    net
+        The network; a classifier.
+    images
+        These photos, and perhaps others, in any form that `explgraph.open_images` takes.
+    target
+        Index of the class; None: each photo's own top-1.
+    nodes
+        Indices of the nodes whose exact drop is wanted; default: the 10 best of each layer, by
+        `ExplanatoryGraph.ranking`.
+    photos
+        How many photos count for a node, at most: the best of those in which it scores at least
+        half of its mean score over the photos it was mined from.
+    seed
+        Of the control's cells.
+
+    Raises
+    ------
+    ExplGraphError
+        If the graph, matches, network and images do not belong together, a node or the class does
+        not exist, or the network returns no logits.
+    """
+    check_same_network(graph, matches, net)
+    require(photos >= 1, f"photos must be at least 1, got {photos}")
+    asked = _asked(graph, nodes)
+    counts = _best_photos(graph, matches, photos)
+    rows = np.flatnonzero(counts.any(axis=1))
+    part, counts = matches.take(images=rows), counts[rows]
+    names = [layer.name for layer in graph.layers]
+    rests = [Rest(net, name) for name in names]
+    totals = {name: np.zeros(len(graph)) for name in _FIGURES}
+    for batch in seen_photos(part, net, images) if len(rows) else ():
+        found = logit_gradients(net, batch.tensor, names, target)
+        for index in np.unique(graph.node_layer):
+            for photo in _photos(graph, part, batch, found, int(index)):
+                at = photo.claims(counts[photo.row])
+                _add(totals, at.nodes, photo.estimates(at))
+                exact = at.take(asked[at.nodes])
+                rng = np.random.default_rng([seed, int(rows[photo.row]), int(index)])
+                if len(exact.nodes):
+                    _add(totals, exact.nodes, photo.drops(exact, rests[index], rng))
+    return _summary(graph, totals, asked, target)
+
+
+def _asked(graph: ExplanatoryGraph, nodes: Sequence[int] | None) -> NDArray[np.bool_]:
+    """Mark (P,) the nodes whose exact drop is wanted."""
+    asked = np.zeros(len(graph), dtype=bool)
+    if nodes is None:
+        ranking = graph.ranking
+        for layer in range(len(graph.layers)):
+            asked[ranking[graph.node_layer[ranking] == layer][:PER_LAYER]] = True
+        return asked
+    wrong = [node for node in nodes if not 0 <= node < len(graph)]
+    require(not wrong, f"nodes {wrong[:3]} do not exist: 0..{len(graph) - 1} do")
+    asked[list(nodes)] = True
+    return asked
+
+
+def _best_photos(graph: ExplanatoryGraph, matches: Matches, photos: int) -> NDArray[np.bool_]:
+    """Mark (N, P) the photos that count for a node; of equal scores the first photo goes first."""
+    place = np.argsort(np.argsort(-matches.score, axis=0, kind="stable"), axis=0)
+    return fires(matches.score.T, graph.score).T & (place < photos)
+
+
+class _Claims(NamedTuple):
+    """n nodes of one layer, and the places of their maxima among the photo's C * H * W cells."""
+
+    nodes: NDArray[np.intp]
+    tops: NDArray[np.intp]
+
+    def take(self, chosen: NDArray[np.bool_]) -> _Claims:
+        return _Claims(self.nodes[chosen], self.tops[chosen])
+
+
+class _Photo(NamedTuple):
+    """One layer in one photo.
+
+    ``row`` in the matches; ``tensor (1, 3, H_in, W_in)``; ``logit`` of the class ``target``;
+    ``maps (C, H, W)`` and ``mean (C,)``; ``first_order (C * H * W,)`` the gradient times the
+    activation above the mean; ``peak (C * H * W,)`` the place of the maximum that a cell belongs
+    to, `NONE` for inactive cells; ``nodes (P_l,)`` of the layer and ``tops (P_l,)`` their maxima.
+    """
+
+    row: int
+    tensor: Tensor
+    logit: float
+    target: int
+    maps: Tensor
+    mean: F4
+    first_order: F8
+    peak: NDArray[np.intp]
+    nodes: NDArray[np.intp]
+    tops: NDArray[np.intp]
+
+    def claims(self, counts: NDArray[np.bool_]) -> _Claims:
+        """Return the claims of the nodes for which the photo counts, ``counts (P,)``."""
+        return _Claims(self.nodes, self.tops).take(counts[self.nodes] & (self.tops != NONE))
+
+    def estimates(self, at: _Claims) -> dict[str, F8]:
+        """Return by figure (n,) what needs no further pass."""
+        active = self.peak != NONE
+        peak, n_cells = self.peak[active], len(self.peak)
+        size = np.bincount(peak, minlength=n_cells)[at.tops].astype(np.float64)
+        change = np.bincount(peak, self.first_order[active], n_cells)[at.tops].astype(np.float64)
+        one: F8 = np.ones(len(at.nodes))
+        return {"photos": one, "cells": size, "logit": self.logit * one, "estimate": change}
+
+    def drops(self, at: _Claims, rest: Rest, rng: np.random.Generator) -> dict[str, F8]:
+        """Return by figure (n,) what the rest of the network says to each node's removal."""
+        removed = self.peak == at.tops[:, None]
+        controls = [
+            self._control(mask, top, rng) for mask, top in zip(removed, at.tops, strict=True)
+        ]
+        masks = np.concatenate([np.zeros_like(removed[:1]), removed, [c.cells for c in controls]])
+        mean = torch.tensor(self.mean)[:, None, None]
+        gone = torch.from_numpy(masks).reshape(-1, *self.maps.shape)
+        variants = torch.where(gone, mean, self.maps)
+        logits = rest.logits(self.tensor, variants)[:, self.target].double().cpu().numpy()
+        drop, control = (logits[0] - logits[1:]).reshape(2, -1)
+        same = np.array([c.same_filter for c in controls], dtype=np.float64)
+        return {"drop": drop, "control": control, "same_filter": same}
+
+    def _control(self, removed: NDArray[np.bool_], top: int, rng: np.random.Generator) -> _Control:
+        """Choose as many active cells outside of a basin as it has."""
+        others = np.flatnonzero((self.peak != NONE) & ~removed)
+        area = self.maps[0].numel()
+        siblings = others[others // area == top // area]
+        n_cells = int(removed.sum())
+        same = len(siblings) >= n_cells
+        pool = siblings if same else others
+        cells = np.zeros_like(removed)
+        cells[rng.permutation(pool)[:n_cells]] = True
+        return _Control(cells, same)
+
+
+class _Control(NamedTuple):
+    cells: NDArray[np.bool_]
+    same_filter: bool
+
+
+def _photos(
+    graph: ExplanatoryGraph, matches: Matches, batch: SeenPhotos, found: Gradients, index: int
+) -> Iterator[_Photo]:
+    """Yield a batch's photos, one layer of each."""
+    name, mean = graph.layers[index].name, graph.channel_mean[index]
+    maps = found.maps[name].cpu()
+    cells = layer_cells(maps.numpy(), mean, graph.channel_scale[index])
+    nodes = np.flatnonzero(graph.node_layer == index)
+    tops = claimed_maxima(graph, matches, batch.rows, cells, nodes)
+    above = maps.double() - torch.tensor(mean, dtype=torch.float64)[:, None, None]
+    first_order = (found.gradients[name].cpu().double() * above).flatten(1).numpy()
+    first = np.prod(graph.layers[index].grid) * np.arange(len(mean))  # cell of each filter's map
+    for i, (row, basin) in enumerate(zip(batch.rows, cells.basin, strict=True)):
+        yield _Photo(
+            row=int(row),
+            tensor=batch.tensor[i : i + 1],
+            logit=float(found.logits[i, found.target[i]]),
+            target=int(found.target[i]),
+            maps=maps[i],
+            mean=mean,
+            first_order=first_order[i],
+            peak=np.where(basin == NONE, NONE, basin + first[:, None, None]).ravel(),
+            nodes=nodes,
+            tops=np.where(tops[i] == NONE, NONE, tops[i] + first[graph.node_channel[nodes]]),
+        )
+
+
+def _add(totals: dict[str, F8], nodes: NDArray[np.intp], figures: dict[str, F8]) -> None:
+    for name, values in figures.items():
+        totals[name][nodes] += values
+
+
+def _summary(
+    graph: ExplanatoryGraph, totals: dict[str, F8], asked: NDArray[np.bool_], target: int | None
+) -> ClassEvidence:
+    photos = totals.pop("photos")
+    count = np.where(photos > 0, photos, np.nan)
+    means = {name: total / count for name, total in totals.items()}
+    exact = {name: np.where(asked, means.pop(name), np.nan) for name in _EXACT}
+    ids = tuple(graph.node_id(node) for node in range(len(graph)))
+    return ClassEvidence(target, ids, photos.astype(np.int32), **means, **exact)
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value

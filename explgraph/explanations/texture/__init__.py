@@ -1,0 +1,1 @@
+"""Shape or texture: what answers and nodes survive when a photo is changed."""

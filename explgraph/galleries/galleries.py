@@ -1,0 +1,147 @@
+"""Galleries: what a node sees in the photos in which it scores best, and what a filter mixes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from explgraph.base.errors import require
+from explgraph.base.files import PathLike
+from explgraph.drawing.patches import best_photos
+from explgraph.drawing.pictures import check_picture_name, save_picture
+from explgraph.graphs.choice import find_node
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches, check_nodes
+from explgraph.peaks.structures import PeakSet
+from explgraph.photos.images import open_images
+
+from .filter_page import TILE as FILTER_TILE
+from .filter_page import FilterPage, filter_rows
+from .node_page import TILE as NODE_TILE
+from .node_page import NodePage
+from .strongest import filter_nodes, find_layer, strongest_peaks
+from .tiles import Place, cut_tiles, field_note
+
+_ORDER_NOTE = (
+    "Below, the photos in which it scores best. The number is its score: the response there, in "
+    "standard deviations of the filter, times how sure it is that the response is this node's."
+)
+
+
+def node_gallery(
+    graph: ExplanatoryGraph,
+    found: Matches,
+    images: object,
+    path: PathLike,
+    node: int | str,
+    *,
+    patches: int = 24,
+) -> None:
+    """Draw what a node sees in the photos in which it scores best, and what is known of it.
+
+    Each photo is cut to the receptive field of the node's layer around the node's place. Fields of
+    less than a quarter of the photo's sides are shown with what is around them and have a frame;
+    where a field is larger than the photo, the whole photo is shown. Photos that the graph sees
+    mirrored are mirrored.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    found
+        Where its P nodes are in N photos.
+    images
+        The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
+        Each is loaded once at most.
+    path
+        File to write, .png or .jpg.
+    node
+        Index, id ``layer/filter/part``, or the name that you gave it.
+    patches
+        Photos shown, highest score first (on a tie the first photo first). Photos without a peak of
+        the node (score 0) are not shown.
+
+    Raises
+    ------
+    ExplGraphError
+        If graph, matches and photos do not belong together, or the node does not exist.
+    """
+    check_picture_name(path)
+    require(patches >= 1, f"patches must be at least 1, got {patches}")
+    check_nodes(graph, found)
+    index = find_node(graph, node)
+    layer = graph.layers[graph.node_layer[index]]
+    photos = best_photos(found, index, patches)
+    places = [Place(photo, found.yx[photo, index].astype(np.float64)) for photo in photos]
+    source = open_images(images)
+    tiles = cut_tiles(layer, graph.input_size, found, source, places, NODE_TILE)
+    notes = [_ORDER_NOTE, field_note(layer, graph.input_size, tiles)] if tiles else []
+    page = NodePage(graph, found, index, len(tiles), " ".join(notes))
+    for photo, tile in zip(photos, tiles, strict=True):
+        page.add(tile, float(found.score[photo, index]), found.images[photo])
+    save_picture(page.canvas.image, path)
+
+
+def filter_gallery(
+    graph: ExplanatoryGraph,
+    found: Matches,
+    peaks: PeakSet,
+    images: object,
+    path: PathLike,
+    layer: int | str,
+    channel: int,
+    *,
+    patches: int = 8,
+) -> None:
+    """Draw the parts that a filter mixes: its nodes side by side, against its raw peaks.
+
+    The first row has the photos in which the filter's strongest peak is highest, wherever it is; a
+    badge tells which node claims that peak. Below, each node of the filter has a row of the photos
+    in which it scores best. What a tile shows is as in `node_gallery`.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    found
+        Where its P nodes are in N photos.
+    peaks
+        The peaks of these photos: ``extract(net, images, background=graph)``.
+    images
+        The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
+    path
+        File to write, .png or .jpg.
+    layer
+        Name of the layer, or its index in the graph.
+    channel
+        The filter. One without nodes shows its raw peaks.
+    patches
+        Photos in a row, at most.
+
+    Raises
+    ------
+    ExplGraphError
+        If graph, matches, peaks and photos do not belong together, or there is no such filter.
+    """
+    check_picture_name(path)
+    require(patches >= 1, f"patches must be at least 1, got {patches}")
+    check_nodes(graph, found)
+    index = find_layer(graph, layer)
+    spec = graph.layers[index]
+    require(
+        0 <= channel < spec.channels,
+        f"filter {channel} does not exist: {spec.name} has 0 to {spec.channels - 1}",
+    )
+    strongest = strongest_peaks(graph, found, peaks, index, channel)
+    rows = filter_rows(
+        graph, found, strongest, filter_nodes(graph, index, channel).tolist(), patches
+    )
+    places = [place for row in rows for place in row.places]
+    source = open_images(images)
+    tiles = cut_tiles(spec, graph.input_size, found, source, places, FILTER_TILE)
+    page = FilterPage(graph, strongest, rows, field_note(spec, graph.input_size, tiles))
+    page.add_heading(index, channel)
+    start = 0
+    for row in rows:
+        page.add(row, tiles[start : start + len(row.places)], found)
+        start += len(row.places)
+    save_picture(page.canvas.image, path)

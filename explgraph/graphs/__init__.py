@@ -1,0 +1,1 @@
+"""The explanatory graph, its nodes and where they were found; choosing, describing, comparing."""

@@ -1,0 +1,53 @@
+"""Nodes and edges of a graph as plain values, which any format holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .graph import ExplanatoryGraph
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_HEADER_KEYS = ("model", "weight_hash", "seed")
+# XML 1.0 cannot hold these, nor UTF-8 a lone surrogate; XML turns a carriage return into a newline.
+_UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def graph_attributes(graph: ExplanatoryGraph) -> dict[str, str | int]:
+    """Return what is known of a whole graph as plain scalars, as `to_networkx` describes it."""
+    known = {key: graph.header[key] for key in _HEADER_KEYS if graph.header.get(key) is not None}
+    return {
+        "layers": ",".join(layer.name for layer in graph.layers),
+        "input_height": int(graph.input_size[0]),
+        "input_width": int(graph.input_size[1]),
+        **{key: value if isinstance(value, int) else str(value) for key, value in known.items()},
+    }
+
+
+def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
+    """Yield each node's attributes as plain scalars, as `to_networkx` describes them."""
+    frame = graph.nodes.drop(columns=["id", "y_px", "x_px"])
+    frame.insert(1, "layer_index", graph.node_layer)
+    frame["name"] = [writable(name) for name in frame["name"]]
+    return _rows(frame)
+
+
+def writable(text: str) -> str:
+    """Replace what GraphML cannot hold by spaces."""
+    return _UNWRITABLE.sub(" ", text)
+
+
+def edge_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
+    """Yield each edge's attributes as plain scalars, as `to_networkx` describes them."""
+    return _rows(graph.edges.drop(columns=["child", "parent"]))
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a table's rows; ``tolist`` turns NumPy scalars into Python's."""
+    names = [str(name) for name in frame.columns]
+    columns = [frame[name].tolist() for name in names]
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))

@@ -1,0 +1,307 @@
+"""What is this node? Its facts as a table of all nodes, or in sentences about one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.arrays import F8
+from explgraph.base.errors import check_shape, require
+
+from .choice import find_node
+from .graph import ExplanatoryGraph
+from .matches import Matches, check_nodes, fires
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_SHOWN = 5  # names in a sentence
+_THIRDS = (1 / 3, 2 / 3)
+_BLOCK = 1024  # nodes at a time: bounds the temporaries to some MB per 100 photos
+
+
+class NodeKinds(Protocol):
+    """Whether nodes are parts or texture; arrays of P nodes."""
+
+    @property
+    def texture(self) -> NDArray[np.bool_]:
+        """(P,) whether a node is texture; the others are parts."""
+        ...
+
+    @property
+    def places(self) -> NDArray[np.floating[Any]]:
+        """(P,) how many strong places the node's filter has in a photo in which it fires."""
+        ...
+
+
+def node_facts(
+    graph: ExplanatoryGraph,
+    matches: Matches | None = None,
+    *,
+    kinds: NodeKinds | None = None,
+    evidence: Mapping[int, float] | pd.Series | None = None,
+) -> pd.DataFrame:
+    """Collect what is known of every node of a graph.
+
+    Parameters
+    ----------
+    graph
+        P nodes.
+    matches
+        Where they are in N photos: the photos it was mined from, or others. None: what the graph
+        itself knows of the photos it was mined from.
+    kinds
+        Which nodes are parts and which texture, e.g. from `mining.explained.node_kinds`.
+    evidence
+        By node, how much the logit of the photos' class drops without the node's activation, e.g.
+        ``class_evidence(...).table["drop"]``. Nodes that are not in it have NaN.
+
+    Returns
+    -------
+    One row per node, index ``node``, with the columns
+
+    - ``id``, ``name``, ``layer``, ``filter``;
+    - ``fires``: the share of the photos in which its score is at least half of its mean score over
+      the photos it was mined from (`ExplanatoryGraph.score`), and above 0;
+    - ``mean_score`` over the photos, and ``best_score``;
+    - ``y``, ``x``, ``y_spread``, ``x_spread``: score-weighted mean and standard deviation of its
+      place, unit square, in the graph's own orientation; NaN if it never scores;
+    - ``sure_px``: standard deviation per axis about the predicted place, network pixels: the
+      smaller, the surer its place is;
+    - ``log_density``: mean log of its density where it fires, per square network pixel: the larger,
+      the nearer to its prediction it was found; NaN if it never fires;
+    - ``parents``: tuple of their ids;
+    - ``others``: tuple of the ids of the filter's other nodes, nearest first: the parts that the
+      filter mixes; ``nearest_px``: distance of the mean places to the nearest of them, network
+      pixels, NaN if there is none;
+    - with ``kinds``: ``texture`` (bool) and ``places``; with ``evidence``: ``evidence``.
+
+    Without matches, ``y`` and ``x`` are the mean place in the network's input, by its height and
+    width, and ``best_score``, the spreads and ``log_density`` are missing: a graph does not keep
+    them.
+
+    Raises
+    ------
+    ExplGraphError
+        If the matches or the kinds are not of this graph's nodes, or there are no photos.
+    """
+    import pandas as pd
+
+    _check(graph, matches, kinds)
+    ids = np.array([graph.node_id(node) for node in range(len(graph))], dtype=object)
+    others = [_others(graph, node) for node in range(len(graph))]
+    facts = {
+        "id": ids,
+        "name": [graph.names.get(node, "") for node in range(len(graph))],
+        "layer": [graph.layers[layer].name for layer in graph.node_layer],
+        "filter": graph.node_channel,
+        **_firing(graph, matches, np.arange(len(graph))),
+        "sure_px": graph.spread,
+        "parents": [tuple(ids[graph.parents(node)]) for node in range(len(graph))],
+        "others": [tuple(ids[found.nodes]) for found in others],
+        "nearest_px": [found.nearest_px for found in others],
+    }
+    if kinds is not None:
+        facts |= {"texture": np.asarray(kinds.texture), "places": np.asarray(kinds.places)}
+    if evidence is not None:
+        facts["evidence"] = [float(evidence.get(node, np.nan)) for node in range(len(graph))]
+    return pd.DataFrame(facts).rename_axis("node")
+
+
+def describe_node(
+    graph: ExplanatoryGraph,
+    matches: Matches | None,
+    node: int | str,
+    *,
+    kinds: NodeKinds | None = None,
+    evidence: Mapping[int, float] | pd.Series | None = None,
+) -> str:
+    """Say in a few lines what a node is, from the figures of `node_facts`.
+
+    Parameters
+    ----------
+    graph, matches, kinds, evidence
+        As in `node_facts`.
+    node
+        Index, id ``layer/filter/part``, or the name that you gave it.
+
+    Raises
+    ------
+    ExplGraphError
+        As `node_facts`, and if the node does not exist.
+    """
+    _check(graph, matches, kinds)
+    index = find_node(graph, node)
+    facts = {key: float(v[0]) for key, v in _firing(graph, matches, np.array([index])).items()}
+    lines = [
+        _title(graph, index),
+        *_place_lines(facts, float(graph.spread[index]), _photos(matches)),
+        _parents_line(graph, index),
+        _others_line(graph, index),
+    ]
+    if kinds is not None:
+        kind = "texture" if kinds.texture[index] else "a part"
+        lines.append(
+            f"It is {kind}: where it fires, its filter has {kinds.places[index]:.1f} strong places."
+        )
+    drop = np.nan if evidence is None else float(evidence.get(index, np.nan))
+    if not np.isnan(drop):
+        lines.append(f"Without its activation the class logit falls by {drop:.3f}.")
+    return "\n".join(lines)
+
+
+def _photos(matches: Matches | None) -> str:
+    return "the photos it was mined from" if matches is None else f"{len(matches)} photos"
+
+
+def _check(graph: ExplanatoryGraph, matches: Matches | None, kinds: NodeKinds | None) -> None:
+    if matches is not None:
+        check_nodes(graph, matches)
+        require(len(matches) > 0, "node facts need at least one matched photo, got none")
+    if kinds is not None:
+        check_shape("kinds.texture", np.asarray(kinds.texture), (len(graph),))
+        check_shape("kinds.places", np.asarray(kinds.places), (len(graph),))
+
+
+def _firing(
+    graph: ExplanatoryGraph, matches: Matches | None, nodes: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    """Return by name (p,) how often p nodes fire, how strongly, and where."""
+    if matches is None:
+        y, x = (graph.mu[nodes] / np.array(graph.input_size, dtype=np.float32)).T
+        return {"fires": graph.support[nodes], "mean_score": graph.score[nodes], "y": y, "x": x}
+    blocks = [
+        _firing_block(graph, matches, nodes[start : start + _BLOCK])
+        for start in range(0, max(len(nodes), 1), _BLOCK)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _firing_block(
+    graph: ExplanatoryGraph, matches: Matches, nodes: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    found = matches.take(nodes=nodes)
+    score = found.score.astype(np.float64)
+    firing = fires(found.score.T, graph.score[nodes]).T
+    mean, spread = _weighted(found.canonical_yx.astype(np.float64), score)
+    density, _ = _weighted(found.log_density[..., None].astype(np.float64), firing.astype(float))
+    return {
+        "fires": firing.mean(axis=0),
+        "mean_score": score.mean(axis=0),
+        "best_score": score.max(axis=0),
+        "y": mean[:, 0],
+        "x": mean[:, 1],
+        "y_spread": spread[:, 0],
+        "x_spread": spread[:, 1],
+        "log_density": density[:, 0],
+    }
+
+
+def _weighted(values: F8, weight: F8) -> tuple[F8, F8]:
+    """Return (p, D) weighted mean and deviation of (N, p, D) values; NaN without any weight."""
+    total = weight.sum(axis=0)[:, None]
+    share = np.where(total > 0, weight[..., None] / np.where(total > 0, total, 1), np.nan)
+    mean = (share * values).sum(axis=0)
+    return mean, np.sqrt((share * (values - mean) ** 2).sum(axis=0))
+
+
+class _Others(NamedTuple):
+    """The other nodes of a node's filter, nearest first."""
+
+    nodes: NDArray[np.intp]
+    nearest_px: float
+
+
+def _others(graph: ExplanatoryGraph, node: int) -> _Others:
+    layer = graph.node_layer[node]
+    first, stop = np.searchsorted(graph.node_layer, [layer, layer + 1])
+    channels = graph.node_channel[first:stop]  # sorted, as layers are
+    start, end = first + np.searchsorted(
+        channels, [graph.node_channel[node], graph.node_channel[node] + 1]
+    )
+    nodes = np.delete(np.arange(start, end), node - start)
+    distance = np.linalg.norm(graph.mu[nodes] - graph.mu[node], axis=1)
+    order = np.argsort(distance, kind="stable")
+    return _Others(nodes[order], float(distance[order[0]]) if len(order) else float("nan"))
+
+
+def _title(graph: ExplanatoryGraph, node: int) -> str:
+    name = graph.names.get(node)
+    called = f' ("{name}")' if name else ""
+    layer = graph.layers[graph.node_layer[node]].name
+    rank = int(np.flatnonzero(graph.ranking == node)[0]) + 1
+    return (
+        f"{graph.node_id(node)}{called}: a node of filter {graph.node_channel[node]} of layer "
+        f"{layer}, number {rank} of {len(graph)} in the graph's ranking."
+    )
+
+
+def _place_lines(facts: Mapping[str, float], spread_px: float, photos: str) -> list[str]:
+    """Say where it fires; what a graph without matches does not know is left out."""
+    if facts["mean_score"] <= 0:
+        return [f"It is found in none of {photos}."]
+    best = f", best {facts['best_score']:.3g}" if "best_score" in facts else ""
+    y, x = (
+        f"{axis} {facts[axis]:.2f}"
+        + (f" +- {facts[spread]:.2f}" if (spread := f"{axis}_spread") in facts else "")
+        for axis in ("y", "x")
+    )
+    density = facts.get("log_density", np.nan)
+    sure = "" if np.isnan(density) else f"; mean log density where it fires {density:.2f}"
+    return [
+        f"It fires in {facts['fires']:.0%} of {photos}; mean score {facts['mean_score']:.3g}"
+        f"{best}.",
+        f"It lies {_region(facts['y'], facts['x'])} of the photo: {y}, {x} (unit square, the "
+        "graph's own orientation).",
+        f"Its place is sure to {spread_px:.0f} px about the prediction{sure}.",
+    ]
+
+
+def _region(y: float, x: float) -> str:
+    """Name a place in words: which third of the height and of the width."""
+    rows, columns = ("in the upper", "in the middle", "in the lower"), ("left", "middle", "right")
+    row, column = (int(np.searchsorted(_THIRDS, at, side="right")) for at in (y, x))
+    if row == column == 1:
+        return "in the middle"
+    if row == 1:
+        return f"in the {columns[column]} third"
+    return f"{rows[row]} {columns[column]}"
+
+
+def _parents_line(graph: ExplanatoryGraph, node: int) -> str:
+    parents = graph.parents(node)
+    if len(parents) == 0:
+        return "It has no parents: its place is predicted from nothing above."
+    return f"It moves with {_count(len(parents), 'node')} above: {_listed(graph, parents)}."
+
+
+def _others_line(graph: ExplanatoryGraph, node: int) -> str:
+    others, nearest = _others(graph, node)
+    if len(others) == 0:
+        return "It is the only node of its filter."
+    return (
+        f"Its filter mixes it with {_count(len(others), 'other node')}, the nearest "
+        f"{nearest:.0f} px away: "
+        f"{_listed(graph, others)}."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
+
+
+def _listed(graph: ExplanatoryGraph, nodes: NDArray[Any]) -> str:
+    """Name a few nodes, with the user's names where there are any."""
+    shown = [int(node) for node in nodes[:_SHOWN]]
+    names = [
+        f"{graph.node_id(node)} ({graph.names[node]})"
+        if node in graph.names
+        else graph.node_id(node)
+        for node in shown
+    ]
+    more = len(nodes) - len(shown)
+    return ", ".join(names) + (f" and {more} more" if more else "")

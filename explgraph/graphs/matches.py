@@ -1,0 +1,272 @@
+"""Where a graph's nodes are in photos: `Matches`, and what was seen both ways, `Views`.
+
+Dimensions and coordinates as in `explgraph.peaks.structures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.arrays import F2, F4, F8, I1, I4, U1, frozen
+from explgraph.base.errors import ExplGraphError, check_shape, require
+from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.layer import LayerSpec
+
+if TYPE_CHECKING:
+    from .graph import ExplanatoryGraph
+
+
+_VIEW_ARRAYS = ("frames", "yx", "score", "gain", "maps")
+_MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Views:
+    """N photos seen both ways: what parts are fitted and located with.
+
+    V = 2 views, the photo as given and mirrored, or 1 where photos were not mirrored. Positions are
+    network pixels of the view itself.
+
+    Attributes
+    ----------
+    layer
+        The layer of the maps: `look_layer` of the graph's.
+    input_size
+        (H_in, W_in) of the network's input, pixels.
+    frames
+        (N, 2, 2) from network pixels to the photo's unit square, as in `PeakSet`.
+    yx
+        (N, V, P, 2) the peak on which each node was found, or where it is predicted.
+    score
+        (N, V, P) as `Matches.score`.
+    gain
+        (N, V) log-likelihood of a view over noise, per unit of response.
+    maps
+        (N, V, H, W, C) response maps of that layer.
+    """
+
+    layer: LayerSpec
+    input_size: tuple[int, int]
+    frames: F8
+    yx: F4
+    score: F4
+    gain: F8
+    maps: F2
+
+    def __post_init__(self) -> None:
+        check_shape("Views.gain", self.gain, (None, None))
+        n, v = self.gain.shape
+        p = self.score.shape[-1]
+        shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+            "frames": ((n, 2, 2), np.float64),
+            "yx": ((n, v, p, 2), np.float32),
+            "score": ((n, v, p), np.float32),
+            "gain": ((n, v), np.float64),
+            "maps": ((n, v, *self.layer.grid, self.layer.channels), np.float16),
+        }
+        for name, (shape, dtype) in shapes.items():
+            check_shape(f"Views.{name}", getattr(self, name), shape)
+            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+    def take(self, images: NDArray[Any], nodes: NDArray[Any] | slice) -> Views:
+        """Select images and nodes by index."""
+        return replace(
+            self,
+            frames=self.frames[images],
+            yx=self.yx[images][:, :, nodes],
+            score=self.score[images][:, :, nodes],
+            gain=self.gain[images],
+            maps=self.maps[images],
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Matches:
+    """Where each of P nodes is in each of N photos.
+
+    Attributes
+    ----------
+    images
+        N names, in order.
+    yx
+        (N, P, 2) unit square of the photo, in the orientation of the photo as given: between where
+        the node is predicted and the peak on which it was found.
+    score
+        (N, P) response of that peak times the node's responsibility for it; 0 = no peak, and then
+        the position is the one predicted.
+    log_density
+        (N, P) log of the node's density at its peak, or where it is predicted, per square network
+        pixel.
+    peak
+        (N, P) which of its filter's peaks it was found on, counted by falling strength from 0, in
+        the orientation in which the graph sees the photo; `NONE` where the score is 0.
+    mirrored
+        (N,) 1 where the graph explains the mirrored photo better.
+    node_layer
+        (P,) index of the node's layer.
+    header
+        What the file records: model, weight hash, graph hash.
+    photo_size
+        (N, 2) height and width of the whole upright photos, pixels; or None where unknown.
+    frames
+        (N, 2, 2) from network pixels to the photo's unit square, as in `PeakSet`; or None where
+        unknown. In photos seen mirrored they are the pixels of the photo as given.
+    views
+        The photos seen both ways, or None: see `Views`.
+    """
+
+    images: tuple[str, ...]
+    yx: F4
+    score: F4
+    log_density: F4
+    peak: I1
+    mirrored: U1
+    node_layer: I4
+    header: Mapping[str, Any] = field(default_factory=dict)
+    photo_size: I4 | None = None
+    frames: F8 | None = None
+    views: Views | None = None
+
+    def __post_init__(self) -> None:
+        n, p = len(self.images), len(self.node_layer)
+        check_shape("Matches.yx", self.yx, (n, p, 2))
+        check_shape("Matches.score", self.score, (n, p))
+        check_shape("Matches.log_density", self.log_density, (n, p))
+        check_shape("Matches.peak", self.peak, (n, p))
+        check_shape("Matches.mirrored", self.mirrored, (n,))
+        kinds = {"peak": np.int8, "mirrored": np.uint8, "node_layer": np.int32}
+        for name in _MATCH_ARRAYS:
+            dtype = kinds.get(name, np.float32)
+            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        if self.photo_size is not None:
+            check_shape("Matches.photo_size", self.photo_size, (n, 2))
+            object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
+        if self.frames is not None:
+            check_shape("Matches.frames", self.frames, (n, 2, 2))
+            object.__setattr__(self, "frames", frozen(self.frames, np.float64))
+        if self.views is not None:
+            check_shape("Views.score of Matches", self.views.score, (n, None, p))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"<Matches of {len(self.node_layer)} nodes in {len(self)} photos>"
+
+    def _repr_html_(self) -> str:
+        from .display import matches_html
+
+        return matches_html(self)
+
+    @property
+    def photo_sizes(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the whole photos, pixels, by name.
+
+        Raises
+        ------
+        ExplGraphError
+            If they are unknown.
+        """
+        if self.photo_size is None:
+            raise ExplGraphError(
+                "the matches do not tell how large the photos are: give photo_size=(height, width)"
+            )
+        sizes = ((height, width) for height, width in self.photo_size.tolist())
+        return dict(zip(self.images, sizes, strict=True))
+
+    @property
+    def canonical_yx(self) -> F4:
+        """(N, P, 2) positions in the graph's own orientation: mirrored photos mirrored."""
+        flip = self.mirrored.astype(bool)[:, None]
+        x = np.where(flip, 1 - self.yx[..., 1], self.yx[..., 1])
+        return np.stack([self.yx[..., 0], x], axis=-1)
+
+    def take(
+        self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None
+    ) -> Matches:
+        """Select images and nodes by index or by boolean mask."""
+        rows = np.arange(len(self))[slice(None) if images is None else images]
+        chosen = slice(None) if nodes is None else nodes
+        cols = np.arange(len(self.node_layer))[chosen]
+        grid = np.ix_(rows, cols)
+        return Matches(
+            images=tuple(self.images[i] for i in rows),
+            yx=self.yx[grid],
+            score=self.score[grid],
+            log_density=self.log_density[grid],
+            peak=self.peak[grid],
+            mirrored=self.mirrored[rows],
+            node_layer=self.node_layer[cols],
+            header=self.header,
+            photo_size=None if self.photo_size is None else self.photo_size[rows],
+            frames=None if self.frames is None else self.frames[rows],
+            views=None if self.views is None else self.views.take(rows, chosen),
+        )
+
+    def save(self, path: PathLike) -> None:
+        """Write the matches to a safetensors file; equal matches give equal bytes."""
+        arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
+        header = {**self.header, "images": list(self.images)}
+        known = {"photo_size": self.photo_size, "frames": self.frames}
+        arrays |= {name: array for name, array in known.items() if array is not None}
+        if self.views is not None:
+            arrays |= {f"views.{name}": getattr(self.views, name) for name in _VIEW_ARRAYS}
+            header["views"] = {
+                "layer": self.views.layer.to_json(),
+                "input_size": list(self.views.input_size),
+            }
+        write_arrays(path, "matches", arrays, header)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a matches file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "matches")
+        with whole_file(path, "matches"):
+            about, views = header.pop("views", None), None
+            if about is not None:
+                seen: dict[str, Any] = {name: arrays.pop(f"views.{name}") for name in _VIEW_ARRAYS}
+                height, width = about["input_size"]
+                views = Views(LayerSpec.from_json(about["layer"]), (height, width), **seen)
+            images = tuple(header.pop("images"))
+            return cls(images=images, header=header, views=views, **arrays)
+
+
+def check_nodes(graph: ExplanatoryGraph, found: Matches) -> None:
+    """Raise `ExplGraphError` unless matches are of a graph's nodes."""
+    require(
+        np.array_equal(found.node_layer, graph.node_layer),
+        f"the matches have {len(found.node_layer)} nodes that are not this graph's {len(graph)}: "
+        "match this graph",
+    )
+
+
+_SHARE = 0.5
+
+
+def fires(score: F4, mean_score: F4) -> NDArray[np.bool_]:
+    """Return (P, N) where nodes fire: they score at least half of their mean, and above 0.
+
+    Parameters
+    ----------
+    score
+        (P, N) of P nodes in N photos.
+    mean_score
+        (P,) their means over the photos that they were mined from.
+    """
+    return (score > 0) & (score >= _SHARE * mean_score[:, None])

@@ -1,0 +1,271 @@
+"""Pretrained networks as sources of feature maps: any CNN, by name or as the user's own module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.files import PathLike
+from explgraph.base.layer import LayerSpec
+
+from .hooks import capture_outputs
+from .layers import automatic_layers, minable_layers, repeated_modules
+from .preprocess import Fit, Preprocess, TransformPreprocess
+from .tracing import Trace, trace
+from .zoo import DEFAULT, build_network, check_weights, weight_hash
+
+AnyPreprocess = Preprocess | TransformPreprocess
+
+
+class Backbone:
+    """A network, how photos are fed to it, and where each of its layers looks.
+
+    Parameters
+    ----------
+    module
+        Any convolutional network on RGB batches (B, 3, H_in, W_in). It is moved to ``device``;
+        apart from that it stays as it is: modes, gradient flags and hooks are the same after every
+        call.
+    transform
+        From an RGB ``PIL.Image`` to a float tensor (3, H_in, W_in); or a `Preprocess`. None
+        resizes the whole photo to ``input_size`` and normalises by ImageNet's mean and deviation.
+    name
+        What files call the network.
+    input_size
+        (H_in, W_in), pixels; by default 224 x 224, or what ``transform`` returns.
+    fit
+        How photos of other shape are fitted in, without ``transform``: see `Preprocess`.
+    device
+        "auto" (CUDA if there is a GPU), "cpu", "cuda", "cuda:1", ...
+
+    Raises
+    ------
+    ExplGraphError
+        If weights are NaN or infinite, the device does not exist, or the transform is none that
+        positions can be followed through.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU())
+    >>> backbone = Backbone(net, name="tiny", input_size=(32, 32), device="cpu")
+    >>> backbone.auto_layers()
+    ('1',)
+    >>> backbone.select("auto")[0].field
+    (3, 3)
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        transform: Callable[[Image.Image], Any] | None = None,
+        *,
+        name: str | None = None,
+        input_size: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
+        device: str = "auto",
+    ) -> None:
+        require(
+            isinstance(module, nn.Module),
+            f"a backbone needs a torch.nn.Module, got {type(module).__name__}",
+        )
+        check_weights(module)
+        self.preprocess = _preprocess(transform, input_size, fit)
+        self.device = _device(device)
+        self.module = module.to(self.device)
+        self.name = name
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H_in, W_in) of the network's input, pixels."""
+        return self.preprocess.input_size
+
+    @cached_property
+    def weight_hash(self) -> str:
+        """SHA-256 over the sorted (name, dtype, shape, bytes) of the state dict."""
+        return weight_hash(self.module)
+
+    @cached_property
+    def _trace(self) -> Trace:
+        height, width = self.input_size
+        noise = torch.Generator().manual_seed(0)
+        probe = torch.randn((1, 3, height, width), generator=noise)
+        try:
+            return trace(self.module, self._put(probe))
+        except Exception as error:
+            raise ExplGraphError(
+                f"the network does not run on a batch of shape (1, 3, {height}, {width}): {error}. "
+                "Give the input_size that it was made for"
+            ) from error
+
+    @cached_property
+    def _layers(self) -> dict[str, LayerSpec]:
+        return {spec.name: spec for spec in minable_layers(self._trace)}
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Return every layer that can be mined, in forward order.
+
+        Raises
+        ------
+        ExplGraphError
+            If the network has no spatial layers, or does not run on its input size.
+        """
+        return tuple(self._layers.values())
+
+    def auto_layers(self) -> tuple[str, ...]:
+        """Return the names of the layers that are mined by default, lowest first.
+
+        `explgraph.networks.layers.automatic_layers` states the rule.
+        """
+        self.layers()
+        return automatic_layers(self._trace)
+
+    def select(self, layers: Literal["auto"] | Sequence[str]) -> tuple[LayerSpec, ...]:
+        """Return layers by name, or the automatic choice, in forward order.
+
+        Raises
+        ------
+        ExplGraphError
+            If a name is unknown (the nearest are named), names no layer of maps, or names a module
+            that the network calls more than once.
+        """
+        wanted = self.auto_layers() if isinstance(layers, str) and layers == "auto" else layers
+        wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+        require(bool(wanted), "no layers given: name at least one, or use 'auto'")
+        for name in wanted:
+            self._check_layer(name)
+        return tuple(spec for spec in self.layers() if spec.name in wanted)
+
+    def _check_layer(self, name: str) -> None:
+        if name in self._layers:
+            return
+        if name in (times := repeated_modules(self._trace)):
+            raise ExplGraphError(
+                f"layer {name!r} is one module that the network calls {times[name]} times, so it "
+                f"has no single output. Choose the block around it, or others, as "
+                f"{', '.join(self.auto_layers())}"
+            )
+        if name and name in dict(self.module.named_modules()):
+            raise ExplGraphError(
+                f"layer {name!r} cannot be mined: it does not return maps (B, C, H, W) with "
+                f"overlapping receptive fields behind a convolution. Choose from: "
+                f"{', '.join(self.auto_layers())}, or any that `explgraph layers` lists"
+            )
+        raise unknown_name("layer", name, self._layers, "`explgraph layers` lists all of them")
+
+    def capture(self, batch: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Run the network as far as needed and return the outputs of some layers.
+
+        Parameters
+        ----------
+        batch
+            (B, 3, H_in, W_in), preprocessed; it is moved to the backbone's device.
+        layers
+            Names, as in `layers`.
+
+        Returns
+        -------
+        By name, (B, C, H, W) float32 on the backbone's device: the layer's own output, whatever an
+        in-place operation makes of it afterwards.
+
+        Raises
+        ------
+        ExplGraphError
+            If a layer cannot be mined or the batch has another shape.
+        """
+        names = [spec.name for spec in self.select(layers)]
+        require(
+            batch.ndim == 4 and tuple(batch.shape[1:]) == (3, *self.input_size),
+            f"the batch must have shape (B, 3, {self.input_size[0]}, {self.input_size[1]}), "
+            f"got {tuple(batch.shape)}",
+        )
+        return capture_outputs(self.module, self._put(batch), names)
+
+    def _put(self, batch: Tensor) -> Tensor:
+        """Bring a batch to the network's device and, for half-precision networks, its type."""
+        kinds = [p.dtype for p in self.module.parameters() if p.is_floating_point()]
+        return batch.to(self.device, kinds[0] if kinds else torch.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the header of a file records of this backbone."""
+        return {
+            "model": self.name,
+            "weight_hash": self.weight_hash,
+            "preprocess": self.preprocess.to_json(),
+        }
+
+
+def load_backbone(
+    model: str,
+    weights: PathLike | None = DEFAULT,
+    *,
+    device: str = "auto",
+    fit: Fit = "stretch",
+) -> Backbone:
+    """Load a network by name.
+
+    Parameters
+    ----------
+    model
+        A torchvision name ("squeezenet1_0"), "timm:NAME", or the user's own factory as
+        "path/to/file.py:function" or "package.module:function", which returns a module or a pair
+        of module and transform.
+    weights
+        "DEFAULT" or the name of a torchvision weight enum ("IMAGENET1K_V1"), downloaded once; a
+        local ``.safetensors``, ``.pth`` or ``.pt`` file; None for random weights. A factory's
+        network keeps its own weights unless a file is given.
+    device, fit
+        See `Backbone`. ``fit`` is not for factories that bring a transform.
+
+    Raises
+    ------
+    ExplGraphError
+        If the model or its weights are unknown, or the file does not fit (naming the keys).
+    """
+    network = build_network(model, weights)
+    transform = network.transform
+    if transform is None:
+        transform = Preprocess(network.input_size, fit=fit, mean=network.mean, std=network.std)
+        fit = "stretch"
+    return Backbone(network.module, transform, name=network.name, fit=fit, device=device)
+
+
+def _preprocess(
+    transform: Callable[[Image.Image], Any] | None, input_size: tuple[int, int] | None, fit: Fit
+) -> AnyPreprocess:
+    if transform is None:
+        return Preprocess(input_size or (224, 224), fit=fit)
+    require(
+        fit == "stretch",
+        f"fit={fit!r} and a transform exclude each other: the transform decides how photos fit",
+    )
+    if isinstance(transform, Preprocess | TransformPreprocess):
+        require(
+            input_size in (None, transform.input_size),
+            f"the preprocessing makes inputs of {transform.input_size}, but input_size is "
+            f"{input_size}",
+        )
+        return transform
+    return TransformPreprocess(transform, input_size)
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ExplGraphError(
+            f"unknown device {device!r}: expected 'auto', 'cpu' or 'cuda'"
+        ) from error
+    require(
+        found.type != "cuda" or torch.cuda.is_available(),
+        f"device {device!r} asked for, but PyTorch finds no GPU: use device='cpu'",
+    )
+    return found

@@ -1,0 +1,324 @@
+"""How photos are fed to a network, and which part of a photo it then sees."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from explgraph.base.arrays import F4, F8
+from explgraph.base.errors import ExplGraphError, require
+
+Fit = Literal["stretch", "letterbox", "crop"]
+FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_log = logging.getLogger("explgraph")
+
+
+class Preprocess:
+    """Makes the network's input of a photo; safe to call from several threads.
+
+    Parameters
+    ----------
+    input_size
+        (H_in, W_in) of the network's input, pixels.
+    fit
+        "stretch" resizes the whole photo, aspect not kept; "letterbox" keeps the aspect and fills
+        up with the mean colour; "crop" keeps the aspect and cuts the middle out.
+    mean, std
+        Per channel, of RGB values in 0..1.
+
+    Raises
+    ------
+    ExplGraphError
+        If ``fit`` is unknown or the size is not positive.
+    """
+
+    def __init__(
+        self,
+        input_size: tuple[int, int] = (224, 224),
+        *,
+        fit: Fit = "stretch",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        require(fit in FITS, f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+        require(min(input_size) > 0, f"input_size must be positive, got {input_size}")
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.fit = fit
+        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+
+    def __call__(self, image: Image.Image) -> tuple[Tensor, F8]:
+        """Make the network's input of one photo.
+
+        Parameters
+        ----------
+        image
+            Upright, RGB.
+
+        Returns
+        -------
+        input
+            (3, H_in, W_in) float32.
+        frame
+            (2, 2), per axis (y, x): ``unit = frame[:, 0] + frame[:, 1] * px`` takes network pixels
+            to the photo's unit square.
+        """
+        size, start = self._placement(image)
+        resized = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        pixels: F4 = (np.asarray(resized, dtype=np.float32) / np.float32(255) - mean) / std
+        result = np.zeros((*self.input_size, 3), dtype=np.float32)  # normalised mean colour
+        ours, theirs = zip(*map(_overlap, start, size, self.input_size), strict=True)
+        result[ours] = pixels[theirs]
+        frame = np.array([[-s / n, 1 / n] for s, n in zip(start, size, strict=True)])
+        return torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))), frame
+
+    def _placement(self, image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return (y, x) the size to give the whole photo and where its corner goes."""
+        if self.fit == "stretch":
+            return self.input_size, (0, 0)
+        (high, wide), (h, w) = self.input_size, (image.height, image.width)
+        choose = min if self.fit == "letterbox" else max
+        scale = choose(high / h, wide / w)
+        size = (max(1, round(h * scale)), max(1, round(w * scale)))
+        return size, ((high - size[0]) // 2, (wide - size[1]) // 2)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a file's header records."""
+        return {
+            "fit": self.fit,
+            "input_size": list(self.input_size),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+
+def _overlap(start: int, size: int, room: int) -> tuple[slice, slice]:
+    """Return where a strip from ``start`` on shows in ``room``, there and in the strip itself."""
+    first, last = max(start, 0), min(start + size, room)
+    return slice(first, last), slice(first - start, last - start)
+
+
+class TransformPreprocess:
+    """A user's transform as a preprocessing: positions go back through what it does to coordinates.
+
+    What it does is found by pushing coordinate ramps of the photo's size through it, once per size.
+
+    Parameters
+    ----------
+    transform
+        Takes an RGB ``PIL.Image`` and returns a float tensor (3, H_in, W_in), always of one size.
+    input_size
+        (H_in, W_in) expected; None takes what the transform returns.
+
+    Raises
+    ------
+    ExplGraphError
+        If the transform fails, returns anything else, or gives different sizes for different
+        photos; on the first photo, if it is random, flips, rotates or bends.
+    """
+
+    _PROBES = ((320, 240), (240, 320))
+
+    def __init__(
+        self,
+        transform: Callable[[Image.Image], Any],
+        input_size: tuple[int, int] | None = None,
+    ) -> None:
+        sizes = {tuple(run_transform(transform, _grey(size)).shape[1:]) for size in self._PROBES}
+        require(
+            len(sizes) == 1,
+            f"the transform gives photos of different shape different sizes {sorted(sizes)}: let "
+            "it resize to a fixed (height, width), e.g. Resize((224, 224))",
+        )
+        found = sizes.pop()
+        require(
+            input_size is None or tuple(input_size) == found,
+            f"the transform makes inputs of {found}, but input_size is {input_size}",
+        )
+        self.input_size = (int(found[0]), int(found[1]))
+        self._transform = transform
+        self._frames: dict[tuple[int, int], F8] = {}
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def __call__(self, image: Image.Image) -> tuple[Tensor, F8]:
+        """Make the network's input of one photo, as `Preprocess` does."""
+        frame = self._frame(image.size)
+        result = run_transform(self._transform, image)
+        require(
+            tuple(result.shape[1:]) == self.input_size,
+            f"the transform gave a photo of {image.size} the size {tuple(result.shape[1:])} "
+            f"instead of {self.input_size}: let it resize to a fixed (height, width)",
+        )
+        return result, frame
+
+    def _frame(self, size: tuple[int, int]) -> F8:
+        with self._lock:
+            if size not in self._frames:
+                frame = find_frame(self._transform, size)
+                self._warn_of_crop(frame)
+                self._frames[size] = frame
+            return self._frames[size]
+
+    def _warn_of_crop(self, frame: F8) -> None:
+        corners = np.clip([frame[:, 0], frame[:, 0] + frame[:, 1] * self.input_size], 0, 1)
+        share = corners[1] - corners[0]
+        if not self._warned and np.any(share < 0.99):
+            self._warned = True
+            _log.warning(
+                "the transform cuts photos: the network sees %.0f %% of the height and %.0f %% of "
+                "the width of the first one, and nothing is found outside. "
+                "Resize((height, width)) without a crop shows it the whole photo",
+                100 * share[0],
+                100 * share[1],
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a file's header records: the transform itself is code and stays outside."""
+        name = getattr(self._transform, "__name__", type(self._transform).__name__)
+        return {"fit": "transform", "input_size": list(self.input_size), "transform": name}
+
+
+def _grey(size: tuple[int, int]) -> Image.Image:
+    return Image.new("RGB", size, (128, 128, 128))
+
+
+# A coin flipped so often shows the same side in less than one of a hundred transforms.
+_REPEATS = 8
+_EDGE = 2  # output pixels at a border whose resampling kernel is cut off there
+_HELP = "Use a transform that only resizes, crops, pads and normalises"
+
+Transform = Callable[[Image.Image], Any]
+
+
+def run_transform(transform: Transform, image: Image.Image) -> Tensor:
+    """Run a transform and check what it returns.
+
+    Returns
+    -------
+    (3, H, W) float32.
+
+    Raises
+    ------
+    ExplGraphError
+        If it fails or returns anything but a float tensor of that shape.
+    """
+    try:
+        result = transform(image)
+    except Exception as error:
+        raise ExplGraphError(
+            f"the transform failed on an RGB photo of {image.width} x {image.height}: {error}"
+        ) from error
+    require(
+        isinstance(result, Tensor) and result.ndim == 3 and result.shape[0] == 3,
+        "the transform must return a tensor (3, H, W), got "
+        + (f"{tuple(result.shape)}" if hasattr(result, "shape") else type(result).__name__),
+    )
+    require(
+        result.is_floating_point(),
+        f"the transform must return floats, got {result.dtype}: end it with ToTensor and Normalize",
+    )
+    tensor: Tensor = result.detach().to(torch.float32)
+    return tensor
+
+
+def find_frame(transform: Transform, size: tuple[int, int]) -> F8:
+    """Find where a transform takes the coordinates of photos of one size.
+
+    Parameters
+    ----------
+    transform
+        Takes an RGB photo, returns (3, H, W).
+    size
+        (width, height) of the photo, as ``PIL.Image.size``.
+
+    Returns
+    -------
+    (2, 2), per axis (y, x): unit of the photo = frame[:, 0] + frame[:, 1] * output pixels.
+
+    Raises
+    ------
+    ExplGraphError
+        If the transform is random, changes colours by more than a scale and an offset, flips,
+        rotates, or is not affine.
+    """
+    black, white = (_respond(transform, Image.new("RGB", size, (v, v, v))) for v in (0, 255))
+    span = white - black
+    # Padding does not answer to the photo's values.
+    seen = span.abs() > 0.99 * span.abs().max()
+    require(bool(seen.any()), f"the transform's result does not depend on the photo. {_HELP}")
+    rows = []
+    for axis in (0, 1):
+        ramp = _ramp(size, axis)
+        value = _respond(transform, ramp)
+        if axis == 1:  # once is enough: whatever is random moves both axes or shows in one of them
+            _refuse_random(transform, ramp, value)
+        unit = torch.where(seen, (value - black) / torch.where(seen, span, 1.0), torch.nan)
+        rows.append(_fit(unit.numpy(), axis, size[1 - axis]))
+    return np.array(rows)
+
+
+def _respond(transform: Transform, image: Image.Image) -> Tensor:
+    """(H, W) the transform's output, channels averaged: the probes are grey."""
+    return run_transform(transform, image).to(torch.float64).mean(dim=0)
+
+
+def _ramp(size: tuple[int, int], axis: int) -> Image.Image:
+    """Make a grey photo whose value says how far down (axis 0) or right (axis 1) a pixel is."""
+    width, height = size
+    n = (height, width)[axis]
+    values = np.round((np.arange(n) + 0.5) / n * 255).astype(np.uint8)
+    plane = np.broadcast_to(values[:, None] if axis == 0 else values, (height, width))
+    return Image.fromarray(np.ascontiguousarray(np.repeat(plane[..., None], 3, axis=2)))
+
+
+def _refuse_random(transform: Transform, ramp: Image.Image, value: Tensor) -> None:
+    for _ in range(_REPEATS):
+        again = _respond(transform, ramp)
+        if again.shape != value.shape or not torch.allclose(again, value, atol=1e-4):
+            raise ExplGraphError(
+                "the transform is random: the same photo gives different inputs. "
+                f"{_HELP}, without the augmentation of training"
+            )
+
+
+def _fit(unit: F8, axis: int, n: int) -> tuple[float, float]:
+    """Fit ``unit = a + b px`` along one axis of an (H, W) plane of coordinates, NaN = padding.
+
+    ``n`` is the photo's length along the axis, pixels.
+    """
+    # Beyond the outermost pixel centres the photo is held constant: no coordinate to be read.
+    margin = 1 / n + 1 / 255
+    inside = np.isfinite(unit) & (unit > margin) & (unit < 1 - margin)
+    for side in (0, 1):
+        inside &= np.roll(inside, _EDGE, side) & np.roll(inside, -_EDGE, side)
+    ys, xs = np.nonzero(inside)
+    require(len(ys) >= 16, f"the transform leaves too little of a photo to follow. {_HELP}")
+    across, along = (xs, ys) if axis == 0 else (ys, xs)
+    design = np.stack([np.ones(len(ys)), along + 0.5, across + 0.5], axis=1)
+    target = unit[ys, xs]
+    start, slope, skew = map(float, np.linalg.lstsq(design, target, rcond=None)[0])
+    error = float(np.abs(design @ (start, slope, skew) - target).max())
+    length = float(np.ptp(along)) + 1
+    name = "vertically" if axis == 0 else "horizontally"
+    if abs(skew) * (np.ptp(across) + 1) > 0.02 and error < 0.02:
+        raise ExplGraphError(f"the transform rotates, shears or transposes photos. {_HELP}")
+    require(
+        error < 1.5 / 255 + 1.5 / n + 0.5 / length,
+        f"the transform bends photos or changes their colours unevenly: its coordinates are off a "
+        f"straight line by {error:.3f} of the photo. {_HELP}",
+    )
+    require(
+        bool(slope > 0), f"the transform flips photos {name}. {_HELP}: mining mirrors by itself"
+    )
+    return start, slope

@@ -1,0 +1,267 @@
+"""One forward pass on a probe, watched operation by operation and module by module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .hooks import evaluation
+from .receptive import Operation, View, image_view, propagate
+
+# New tensors that take only shape and type from their argument.
+_FACTORIES = frozenset(
+    (
+        *("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"),
+        *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"),
+    )
+)
+_ATTENTION = ("scaled_dot_product", "multi_head_attention")
+_PRODUCTS = frozenset(("mm", "bmm", "addmm", "baddbmm", "matmul"))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mark:
+    """A value computed from the image: its number in order of computation, and where it looks."""
+
+    node: int
+    view: View | None
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call of a module.
+
+    Attributes
+    ----------
+    name
+        As in ``named_modules()``; "" is the whole network.
+    kind
+        The module's type.
+    parent
+        Index of the calling module's call, -1 for the network's own.
+    first, last
+        Numbers of the values computed inside: first <= node < last.
+    out
+        The output, where it is one tensor that depends on the image.
+    shape
+        Of the output.
+    rectified
+        Whether the output, a map, had no negative value.
+    """
+
+    name: str
+    kind: type[nn.Module]
+    parent: int
+    first: int
+    last: int = 0
+    out: Mark | None = None
+    shape: tuple[int, ...] = ()
+    rectified: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Trace:
+    """What a forward pass did.
+
+    Attributes
+    ----------
+    calls
+        Module calls, by the order in which they began.
+    edges
+        (u, v): value v was computed from value u.
+    learned
+        By number, the values that a layer with weights computed: "spatial", "pointwise" (a 1x1
+        convolution or linear layer) or "depthwise" (channels not mixed).
+    products
+        Numbers of the values that are products of two values: the work of attention.
+    ended
+        Number and operation of each value where a spatial path ended.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    edges: list[tuple[int, int]] = field(default_factory=list)
+    learned: dict[int, str] = field(default_factory=dict)
+    products: list[int] = field(default_factory=list)
+    ended: list[tuple[int, str]] = field(default_factory=list)
+
+
+def trace(module: nn.Module, probe: Tensor) -> Trace:
+    """Run ``module`` once, in evaluation mode, and follow where every tensor looks.
+
+    Parameters
+    ----------
+    module
+        Left as it was.
+    probe
+        (1, 3, H_in, W_in) on the module's device.
+    """
+    recorder = _Recorder(probe)
+    with evaluation(module), torch.no_grad(), _watched(module, recorder), recorder:
+        module(probe)
+    return recorder.trace
+
+
+@contextmanager
+def _watched(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    handles = []
+    try:
+        for name, child in module.named_modules():
+            handles.append(child.register_forward_pre_hook(recorder.enter(name)))
+            handles.append(child.register_forward_hook(recorder.leave))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows operations below autograd, where composite ones are already taken apart."""
+
+    def __init__(self, probe: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.trace = Trace()
+        self._marks: dict[tuple[Any, ...], Mark] = {}
+        self._kept: dict[int, list[Tensor]] = {}  # by storage: alive, so that no address is reused
+        self._count = 0
+        self._open: list[int] = []
+        self._paused = False
+        self._put(probe, self._new(image_view(probe.shape), ()))
+
+    # Modules
+
+    def enter(self, name: str) -> Callable[[nn.Module, object], None]:
+        def hook(module: nn.Module, inputs: object) -> None:
+            parent = self._open[-1] if self._open else -1
+            self._open.append(len(self.trace.calls))
+            self.trace.calls.append(Call(name, type(module), parent, self._count))
+
+        return hook
+
+    def leave(self, module: nn.Module, inputs: object, output: object) -> None:
+        call = self.trace.calls[self._open.pop()]
+        call.last = self._count
+        if isinstance(output, Tensor):
+            call.out, call.shape = self._get(output), tuple(output.shape)
+            if call.out is not None and call.out.view is not None:
+                self._paused = True
+                call.rectified = bool((output >= 0).all())
+                self._paused = False
+
+    # Operations
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if self._paused:
+            return func(*args, **kwargs)
+        schema = func._schema
+        bound = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+        bound.update(zip((a.name for a in schema.arguments), args, strict=False))
+        bound.update(kwargs)
+        marks = {name: found for name, value in bound.items() if (found := self._among(value))}
+        result = func(*args, **kwargs)
+        name = str(schema.name).removeprefix("aten::").rstrip("_")
+        if marks and name not in _FACTORIES:
+            written = [
+                bound[a.name]
+                for a in schema.arguments
+                if a.alias_info is not None and a.alias_info.is_write
+            ]
+            outputs = _tensors(written) or _tensors(result)
+            pointwise = torch.Tag.pointwise in func.tags
+            self._record(name, pointwise, bound, marks, outputs, bool(_tensors(written)))
+        return result
+
+    def _record(
+        self,
+        name: str,
+        pointwise: bool,
+        bound: dict[str, Any],
+        marks: dict[str, list[Mark]],
+        outputs: list[Tensor],
+        in_place: bool,
+    ) -> None:
+        sources = [mark for group in marks.values() for mark in group]
+        views = {key: tuple(mark.view for mark in group) for key, group in marks.items()}
+        for i, tensor in enumerate(outputs):
+            if not in_place and _key(tensor) in self._marks:
+                continue  # the very same tensor: a view that changes nothing
+            view = None
+            parallel = "split" in name or name in ("chunk", "unbind")
+            if i == 0 or parallel:  # further results are statistics or indices
+                view = propagate(Operation(name, pointwise, bound, views, tuple(tensor.shape)))
+            if in_place and len({mark.node for mark in sources}) > 1:
+                self._forget_aliases(tensor)
+            mark = self._new(view, sources)
+            self._put(tensor, mark)
+            if i == 0 and view is None and any(source.view is not None for source in sources):
+                self.trace.ended.append((mark.node, name))
+        if (kind := _learned_kind(name, bound)) and len(sources) == 1:
+            self.trace.learned[self._count - 1] = kind
+        attends = any(word in name for word in _ATTENTION)
+        if attends or (name in _PRODUCTS and len(sources) > 1):
+            self.trace.products.append(self._count - 1)
+
+    def _new(self, view: View | None, sources: Sequence[Mark]) -> Mark:
+        mark = Mark(self._count, view)
+        self.trace.edges.extend({(source.node, mark.node) for source in sources})
+        self._count += 1
+        return mark
+
+    # Tensors are known by the memory they show, which views and autograd's wrappers do not change.
+
+    def _put(self, tensor: Tensor, mark: Mark) -> None:
+        self._marks[_key(tensor)] = mark
+        self._kept.setdefault(_storage(tensor), []).append(tensor)
+
+    def _get(self, tensor: Tensor) -> Mark | None:
+        mark = self._marks.get(_key(tensor))
+        if mark is None and tensor.numel() > 0 and _storage(tensor) in self._kept:
+            # Another window on memory that holds image data: what it shows was not followed.
+            mark = self._new(None, ())
+            self._put(tensor, mark)
+        return mark
+
+    def _among(self, value: object) -> list[Mark]:
+        return [mark for tensor in _tensors(value) if (mark := self._get(tensor)) is not None]
+
+    def _forget_aliases(self, tensor: Tensor) -> None:
+        """Other windows on this memory show new data from now on."""
+        for alias in self._kept.get(_storage(tensor), ()):
+            self._marks.pop(_key(alias), None)
+
+
+def _learned_kind(name: str, args: dict[str, Any]) -> str:
+    if name == "convolution":
+        weight = args["weight"].shape
+        if args["groups"] > 1 and weight[1] == 1:
+            return "depthwise"
+        return "pointwise" if all(size == 1 for size in weight[2:]) else "spatial"
+    return "pointwise" if name in ("mm", "addmm", "linear") else ""
+
+
+def _tensors(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _key(tensor: Tensor) -> tuple[Any, ...]:
+    return (_storage(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())

@@ -1,0 +1,1 @@
+"""From a network and photos to activation peaks, in memory or in files."""

@@ -1,0 +1,1 @@
+"""Peaks in files, for more photos than memory holds."""

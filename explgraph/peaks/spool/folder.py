@@ -1,0 +1,224 @@
+"""What lies in a spool's folder, and the key that says what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from explgraph.base import __version__
+from explgraph.base.errors import require
+from explgraph.base.files import STAGE, whole_file, write_bytes
+from explgraph.base.layer import LayerSpec
+from explgraph.networks.backbone import Backbone
+from explgraph.peaks.extraction import peak_header
+from explgraph.peaks.reading import ReadOptions, batch_size
+from explgraph.photos.images import ImageSource
+from explgraph.photos.loading import Skipped
+
+SHARD = "shard"
+"""The kind of the files of peaks, and what their names begin with."""
+STATISTICS = "statistics.safetensors"
+MANIFEST = "manifest.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of a spool: the peaks of photos that follow each other.
+
+    Attributes
+    ----------
+    file
+        Its name in the folder.
+    sha256
+        Of its bytes.
+    first, next
+        It covers the source's images ``first`` to ``next`` - 1.
+    photos
+        How many of these could be read.
+    skipped
+        The names of the others.
+    """
+
+    file: str
+    sha256: str
+    first: int
+    next: int
+    photos: int
+    skipped: tuple[str, ...]
+
+    def is_whole(self, folder: Path) -> bool:
+        """Tell whether the file is there with the bytes that were written."""
+        path = folder / self.file
+        return path.is_file() and sha256_of(path) == self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a spool folder holds.
+
+    Attributes
+    ----------
+    key
+        JSON values that decide the peaks: see `explgraph.peaks.spool.writing`.
+    shards
+        In the order of the source.
+    complete
+        Whether they cover the whole source.
+    """
+
+    key: Mapping[str, Any]
+    shards: tuple[Shard, ...] = ()
+    complete: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest's file; equal manifests give equal bytes."""
+        values = {
+            "complete": self.complete,
+            "key": self.key,
+            "kind": "spool",
+            "schema": _SCHEMA,
+            "shards": [asdict(shard) for shard in self.shards],
+        }
+        return json.dumps(values, sort_keys=True, indent=1).encode()
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest, whole, in place of the one that was there."""
+        write_bytes(folder / MANIFEST, self.to_bytes())
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a folder.
+
+        Raises
+        ------
+        ExplGraphError
+            If there is none, or it is no whole one.
+        """
+        path = folder / MANIFEST
+        require(path.is_file(), f"{folder} is no spool folder: there is no {MANIFEST} in it")
+        with whole_file(path, "spool"):
+            values = json.loads(path.read_bytes())
+            require(
+                values["kind"] == "spool" and values["schema"] <= _SCHEMA,
+                f"{path} has kind {values['kind']!r} and schema {values['schema']}, expected "
+                f"'spool' and at most {_SCHEMA}: update explgraph",
+            )
+            shards = [
+                Shard(**{**entry, "skipped": tuple(entry["skipped"])}) for entry in values["shards"]
+            ]
+            inside = all(Path(shard.file).name == shard.file for shard in shards)
+            require(inside, f"{path} names files outside of its folder: make it anew")
+            return cls(values["key"], tuple(shards), values["complete"])
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_LONGEST = 48  # characters of a value in a message
+
+
+def run_key(
+    net: Backbone, source: ImageSource, layers: Sequence[LayerSpec], options: ReadOptions
+) -> dict[str, Any]:
+    """Return JSON values of what decides how the network answers: itself, photos, batches.
+
+    Photos are told by their names and boxes; whether a file has changed is not looked at. Rounding
+    counts, so the kind of device and the versions do.
+    """
+    network = peak_header(net, options, Skipped())
+    del network["skipped"]
+    return {
+        "batch_size": batch_size(options),
+        "deterministic": options.get("deterministic", False),
+        "device": net.device.type,
+        "images": {
+            "count": len(source),
+            "sha256": digest_of(
+                json.dumps([item.name, item.box and astuple(item.box)]).encode()
+                for item in source.items
+            ),
+        },
+        "input_size": list(net.input_size),
+        "layers": [layer.to_json() for layer in layers],
+        "network": network,
+        "versions": {"explgraph": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """Return the SHA-256 of byte strings, one after the other."""
+    result = hashlib.sha256()
+    for part in parts:
+        result.update(part)
+    return result.hexdigest()
+
+
+def begin(folder: Path, key: Mapping[str, Any], resume: bool) -> Manifest:
+    """Return the manifest to go on from; where a folder has none, write one without shards.
+
+    Raises
+    ------
+    ExplGraphError
+        If there is one and ``resume`` is not set, or that of another extraction.
+    """
+    require(not folder.exists() or folder.is_dir(), f"{folder} is a file: expected a folder")
+    if not (folder / MANIFEST).exists():
+        manifest = Manifest(json.loads(json.dumps(key)))
+        manifest.write(folder)
+        return manifest
+    check_resume(folder, resume)
+    manifest = Manifest.read(folder)
+    check_same(folder, manifest.key, key)
+    for name in (MANIFEST, STATISTICS, f"{SHARD}-*", f"{STAGE}-*"):
+        for half_written in folder.glob(f".{name}.*.tmp"):  # of a process that was killed
+            half_written.unlink()
+    return manifest
+
+
+def check_resume(folder: Path, resume: bool) -> None:
+    """Raise `ExplGraphError`, for a folder that holds a spool, unless ``resume`` is set."""
+    require(
+        resume,
+        f"{folder} holds a spool already: pass resume=True (--resume) to go on with it, or give "
+        "another folder",
+    )
+
+
+def check_same(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise `ExplGraphError`, naming what differs, if a folder's key is not ours."""
+    there, here = dict(_leaves("", theirs)), dict(_leaves("", ours))
+    names = [name for name in here | there if there.get(name) != here.get(name)]
+    differences = "; ".join(
+        f"{name} is {_short(there.get(name))} there and {_short(here.get(name))} here"
+        for name in names
+    )
+    require(
+        not names,
+        f"{folder} holds the spool of another run, which cannot be gone on with: {differences}. "
+        "Run with what it was made with, or give another folder",
+    )
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the dotted names of a JSON value's entries, and these as text."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _leaves(f"{path}.{name}" if path else name, entry)
+    else:
+        yield path, json.dumps(value, sort_keys=True)
+
+
+def _short(text: str | None) -> str:
+    if text is None:
+        return "missing"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,227 @@
+"""Peaks in the shard files of a spool folder, as mining reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from explgraph.base.arrays import F4, F8, I4, frozen
+from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.files import PathLike, whole_file
+from explgraph.base.layer import LayerSpec
+from explgraph.peaks.structures import GROUP, PeakBlock, Peaks, PeakSet
+
+from .folder import SHARD, Manifest
+
+_FIELDS = ("weight", "yx")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SpooledPeaks:
+    """Peaks of N photos that stay in files: an `explgraph.peaks.structures.PeakSource`.
+
+    Memory is that of what was asked for last, beside the photos' names, frames and sizes.
+
+    Attributes
+    ----------
+    folder
+        The spool folder.
+    manifest
+        What is in it.
+    images, frames, photo_size, channel_mean, channel_scale
+        As of `PeakSet`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    images: tuple[str, ...]
+    frames: F8
+    photo_size: I4
+    channel_mean: tuple[F4, ...]
+    channel_scale: tuple[F4, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H_in, W_in) of the network's input, pixels."""
+        height, width = self.manifest.key["input_size"]
+        return height, width
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The L layers, lowest first."""
+        return tuple(LayerSpec.from_json(values) for values in self.manifest.key["layers"])
+
+    @property
+    def n_views(self) -> int:
+        """2 with the mirrored photos, else 1."""
+        return 2 if self.manifest.key["mirror"] else 1
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """Model, weight hash, preprocessing and the names of skipped photos."""
+        skipped = [name for shard in self.manifest.shards for name in shard.skipped]
+        return {**self.manifest.key["network"], "skipped": skipped}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, and so of all peaks."""
+        return hashlib.sha256(self.manifest.to_bytes()).hexdigest()
+
+    def block(self, layer: int, first: int, last: int) -> PeakBlock:
+        """Read the peaks of a layer's filters ``first`` to ``last`` - 1 in all photos.
+
+        Raises
+        ------
+        ExplGraphError
+            If there are no such filters, or a shard cannot be read any more.
+        """
+        channels = self.layers[layer].channels
+        require(
+            0 <= first < last <= channels,
+            f"the layer has filters 0 to {channels - 1}, got {first} to {last - 1}",
+        )
+        everyone = range(len(self))
+        views = [self._filters(kind, layer, everyone, first, last) for kind in self._kinds]
+        return PeakBlock(*views[0], *views[-1], first)
+
+    def groups(self) -> Iterator[PeakSet]:
+        """Read all photos in order, `GROUP` at a time."""
+        for start in range(0, len(self), GROUP):
+            yield self._photos(range(start, min(start + GROUP, len(self))))
+
+    def load(self) -> PeakSet:
+        """Read all photos into memory."""
+        return self._photos(range(len(self)))
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return ("peaks", "mirrored")[: self.n_views]
+
+    def _photos(self, photos: range) -> PeakSet:
+        rows = slice(photos.start, photos.stop)
+        views = [
+            tuple(self._layer(kind, i, spec, photos) for i, spec in enumerate(self.layers))
+            for kind in self._kinds
+        ]
+        both = self.n_views == 2
+        return PeakSet(
+            images=self.images[rows],
+            frames=self.frames[rows],
+            input_size=self.input_size,
+            peaks=views[0],
+            mirrored=views[1] if both else None,
+            sketch=np.concatenate([s for _, s in self._slices("sketch", photos)]) if both else None,
+            channel_mean=self.channel_mean,
+            channel_scale=self.channel_scale,
+            header=self.header,
+            photo_size=self.photo_size[rows],
+        )
+
+    def _layer(self, kind: str, index: int, spec: LayerSpec, photos: range) -> Peaks:
+        weight, yx = self._filters(kind, index, photos, 0, spec.channels)
+        return Peaks(spec, yx, weight)
+
+    def _filters(
+        self, kind: str, layer: int, photos: range, first: int, last: int
+    ) -> tuple[F4, F4]:
+        """Return (n, C', K) weights and (n, C', K, 2) places of some photos and filters."""
+        shape = (len(photos), last - first, self.manifest.key["n_peaks"])
+        weight, yx = np.empty(shape, np.float32), np.empty((*shape, 2), np.float32)
+        for field, array in zip(_FIELDS, (weight, yx), strict=True):
+            name = f"{kind}.{layer}.{field}"
+            for rows, part in self._slices(name, photos, slice(first, last)):
+                array[rows] = np.moveaxis(part, 0, 1)
+        return frozen(weight, np.float32), frozen(yx, np.float32)
+
+    def _slices(
+        self, name: str, photos: range, *before: slice
+    ) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield an array's share of each shard, and the rows among ``photos`` that it is for.
+
+        ``before`` selects along the axes that precede the photos'.
+        """
+        start = 0
+        for shard in self.manifest.shards:
+            rows = range(max(start, photos.start), min(start + shard.photos, photos.stop))
+            if len(rows) > 0:
+                inside = slice(rows.start - start, rows.stop - start)
+                to = slice(rows.start - photos.start, rows.stop - photos.start)
+                with _opened(self.folder / shard.file) as file:
+                    part = file.get_slice(name)[(*before, inside)]
+                yield to, part
+            start += shard.photos
+
+
+def open_spool(folder: PathLike) -> SpooledPeaks:
+    """Open the spool of a complete extraction.
+
+    Parameters
+    ----------
+    folder
+        The folder that `explgraph.peaks.spool.writing.spool_peaks` filled.
+
+    Raises
+    ------
+    ExplGraphError
+        If the folder holds no complete spool, or a shard is missing or damaged.
+    """
+    where = Path(folder)
+    manifest = Manifest.read(where)
+    hint = "extract once more into this folder with resume=True (--resume)"
+    require(manifest.complete, f"the extraction into {where} was interrupted: {hint}")
+    bad = [shard.file for shard in manifest.shards if not shard.is_whole(where)]
+    require(not bad, f"missing or damaged in {where}: {', '.join(bad)}: {hint}")
+    return assembled(where, manifest)
+
+
+def assembled(folder: Path, manifest: Manifest) -> SpooledPeaks:
+    """Return the peaks of a complete spool whose shards are known to be whole."""
+    images: list[str] = []
+    frames, sizes = [], []
+    for shard in manifest.shards:
+        with _opened(folder / shard.file) as file:
+            images += json.loads(file.metadata()["explgraph"])["images"]
+            frames.append(file.get_tensor("frames"))
+            sizes.append(file.get_tensor("photo_size"))
+    with _opened(folder / manifest.shards[0].file) as file:
+        mean, scale = (
+            tuple(
+                frozen(file.get_tensor(f"channel_{name}.{i}"), np.float32)
+                for i in range(len(manifest.key["layers"]))
+            )
+            for name in ("mean", "scale")
+        )
+    return SpooledPeaks(
+        folder=folder,
+        manifest=manifest,
+        images=tuple(images),
+        frames=frozen(np.concatenate(frames), np.float64),
+        photo_size=frozen(np.concatenate(sizes), np.int32),
+        channel_mean=mean,
+        channel_scale=scale,
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a shard; what goes wrong in it becomes one error that names it."""
+    try:
+        with whole_file(path, SHARD), safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ExplGraphError(
+            f"{path} cannot be read ({error}): extract once more into its folder with resume=True "
+            "(--resume), which makes it again"
+        ) from error

@@ -1,0 +1,317 @@
+"""Activation peaks, and what mining asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base import markup
+from explgraph.base.arrays import F2, F4, F8, I4, frozen
+from explgraph.base.errors import check_finite, check_shape, require
+from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.layer import LayerSpec, look_layer
+from explgraph.base.text import photos_named
+
+GROUP = 256
+"""Photos that are handled together where not all fit into memory."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Peaks:
+    """The strongest local maxima of every channel of one layer, for N images.
+
+    Attributes
+    ----------
+    layer
+        The layer.
+    yx
+        (N, C, K, 2) positions in network pixels. Where there is no peak: 0.
+    weight
+        (N, C, K) normalised response F > 0, falling along K; 0 = no peak.
+    """
+
+    layer: LayerSpec
+    yx: F4
+    weight: F4
+
+    def __post_init__(self) -> None:
+        check_shape("Peaks.weight", self.weight, (None, self.layer.channels, None))
+        check_shape("Peaks.yx", self.yx, (*self.weight.shape, 2))
+        check_finite("Peaks.weight", self.weight)
+        check_finite("Peaks.yx", self.yx)
+        object.__setattr__(self, "yx", frozen(self.yx, np.float32))
+        object.__setattr__(self, "weight", frozen(self.weight, np.float32))
+
+    def __len__(self) -> int:
+        return int(self.weight.shape[0])
+
+    def take(self, images: NDArray[Any] | slice) -> Peaks:
+        """Select images by index, by boolean mask, or, without a copy, by a slice."""
+        return Peaks(self.layer, self.yx[images], self.weight[images])
+
+
+class PeakBlock(NamedTuple):
+    """Some filters of one layer in all N photos; filter c of the layer is column c - first.
+
+    All arrays are C-contiguous float32 and read-only, so that a kernel is compiled once.
+
+    Attributes
+    ----------
+    weight
+        (N, C', K) responses, as in `Peaks`.
+    yx
+        (N, C', K, 2) positions, network pixels.
+    mirrored_weight, mirrored_yx
+        The same for the mirrored photos, in their own pixels; the arrays above where there are no
+        mirrored peaks.
+    first
+        The layer's filter in column 0.
+    """
+
+    weight: F4
+    yx: F4
+    mirrored_weight: F4
+    mirrored_yx: F4
+    first: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PeakSet:
+    """All that mining and matching need to know of N images: peaks of L layers, nothing dense.
+
+    Attributes
+    ----------
+    images
+        N names, in order.
+    frames
+        (N, 2, 2) the map from network pixels to the photo's unit square, per axis (y, x):
+        ``unit = frames[:, :, 0] + frames[:, :, 1] * px``.
+    input_size
+        (H_in, W_in) of the network's input, pixels.
+    peaks
+        L layers, lowest first.
+    mirrored
+        The same for the mirrored network input, in the mirrored input's own pixels; or None.
+    sketch
+        (N, D) a random projection of what changes sign when the photo is mirrored; or None.
+    maps
+        (N, V, H, W, C) response maps of `look_layer`: V = 2 views, the photo as given and mirrored,
+        or 1 without mirroring; or None. Parts are looked for with them.
+    photo_size
+        (N, 2) height and width of the whole upright photos, pixels; or None where unknown.
+    channel_mean, channel_scale
+        Per layer, (C,) m_c and s_c of the response max((a - m_c) / s_c, 0).
+    header
+        Model, weight hash and preprocessing: what a file made from these peaks records.
+    """
+
+    images: tuple[str, ...]
+    frames: F8
+    input_size: tuple[int, int]
+    peaks: tuple[Peaks, ...]
+    mirrored: tuple[Peaks, ...] | None
+    sketch: F4 | None
+    channel_mean: tuple[F4, ...]
+    channel_scale: tuple[F4, ...]
+    header: Mapping[str, Any] = field(default_factory=dict)
+    maps: F2 | None = None
+    photo_size: I4 | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        check_shape("PeakSet.frames", self.frames, (n, 2, 2))
+        for peaks in (*self.peaks, *(self.mirrored or ())):
+            require(len(peaks) == n, f"PeakSet has {n} images but {len(peaks)} rows of peaks")
+        mirrored = tuple(p.layer for p in self.mirrored or self.peaks)
+        require(mirrored == self.layers, "PeakSet.mirrored must have the layers of PeakSet.peaks")
+        if self.sketch is not None:
+            check_shape("PeakSet.sketch", self.sketch, (n, None))
+        if self.maps is not None:
+            layer = self.layers[look_layer(self.layers)]
+            shape = (n, self.n_views, *layer.grid, layer.channels)
+            check_shape("PeakSet.maps", self.maps, shape)
+            object.__setattr__(self, "maps", frozen(self.maps, np.float16))
+        if self.photo_size is not None:
+            check_shape("PeakSet.photo_size", self.photo_size, (n, 2))
+            object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
+        require(
+            len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
+            "PeakSet needs a channel mean and scale for each of its layers",
+        )
+        object.__setattr__(self, "frames", frozen(self.frames, np.float64))
+        object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+        for name in ("channel_mean", "channel_scale"):
+            object.__setattr__(
+                self, name, tuple(frozen(a, np.float32) for a in getattr(self, name))
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        names = ", ".join(layer.name for layer in self.layers)
+        return f"<PeakSet of {len(self)} photos, layers {names}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                one.layer.name,
+                f"{one.layer.grid[0]} x {one.layer.grid[1]}",
+                one.layer.channels,
+                float((one.weight > 0).sum(axis=2).mean()) if one.weight.size else 0.0,
+                f"{(one.weight[..., 0] > 0).mean():.0%}" if one.weight.size else "-",
+            )
+            for one in reversed(self.peaks)
+        ]
+        head = ("layer", "grid", "filters", "peaks of a map", "maps that fire")
+        ways = "photos and their mirror images" if self.mirrored is not None else "photos as given"
+        return markup.shown(
+            "Activation peaks", f"{photos_named(self.images)}; {ways}", markup.table(head, rows)
+        )
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The L layers, lowest first."""
+        return tuple(p.layer for p in self.peaks)
+
+    @property
+    def n_views(self) -> int:
+        """2 with the mirrored photos, else 1."""
+        return 1 if self.mirrored is None else 2
+
+    def block(self, layer: int, first: int, last: int) -> PeakBlock:
+        """Return the peaks of filters ``first`` to ``last`` - 1 of a layer, and here of all."""
+        given = self.peaks[layer]
+        other = given if self.mirrored is None else self.mirrored[layer]
+        return PeakBlock(given.weight, given.yx, other.weight, other.yx, 0)
+
+    def groups(self) -> Iterator[PeakSet]:
+        """Yield all photos in order, `GROUP` at a time, as views."""
+        for start in range(0, len(self), GROUP):
+            yield self.take(slice(start, start + GROUP))
+
+    def take(self, images: NDArray[Any] | slice) -> PeakSet:
+        """Select images by index, by boolean mask, or, without a copy, by a slice."""
+        mirrored = None if self.mirrored is None else tuple(p.take(images) for p in self.mirrored)
+        return replace(
+            self,
+            images=tuple(self.images[i] for i in np.arange(len(self))[images]),
+            frames=self.frames[images],
+            peaks=tuple(p.take(images) for p in self.peaks),
+            mirrored=mirrored,
+            sketch=None if self.sketch is None else self.sketch[images],
+            maps=None if self.maps is None else self.maps[images],
+            photo_size=None if self.photo_size is None else self.photo_size[images],
+        )
+
+    def save(self, path: PathLike) -> None:
+        """Write the peaks to a safetensors file; equal peaks give equal bytes."""
+        arrays: dict[str, NDArray[Any]] = {"frames": self.frames}
+        for kind, layers in (("peaks", self.peaks), ("mirrored", self.mirrored or ())):
+            for i, peaks in enumerate(layers):
+                arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"] = peaks.yx, peaks.weight
+        for i in range(len(self.peaks)):
+            arrays[f"channel_mean.{i}"] = self.channel_mean[i]
+            arrays[f"channel_scale.{i}"] = self.channel_scale[i]
+        for name in ("sketch", "maps", "photo_size"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        header = {
+            **self.header,
+            "images": list(self.images),
+            "input_size": list(self.input_size),
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+        write_arrays(path, "peaks", arrays, header)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a peaks file.
+
+        Raises
+        ------
+        ExplGraphError
+            If the file is missing, cut off, foreign, or its arrays do not fit together.
+        """
+        arrays, header = read_arrays(path, "peaks")
+        with whole_file(path, "peaks"):
+            layers = [LayerSpec.from_json(value) for value in header.pop("layers")]
+            images, input_size = header.pop("images"), header.pop("input_size")
+            both = {
+                kind: tuple(
+                    Peaks(layer, arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"])
+                    for i, layer in enumerate(layers)
+                    if f"{kind}.{i}.yx" in arrays
+                )
+                for kind in ("peaks", "mirrored")
+            }
+            return cls(
+                images=tuple(images),
+                frames=arrays["frames"],
+                input_size=(input_size[0], input_size[1]),
+                peaks=both["peaks"],
+                mirrored=both["mirrored"] or None,
+                sketch=arrays.get("sketch"),
+                maps=arrays.get("maps"),
+                photo_size=arrays.get("photo_size"),
+                channel_mean=tuple(arrays[f"channel_mean.{i}"] for i in range(len(layers))),
+                channel_scale=tuple(arrays[f"channel_scale.{i}"] for i in range(len(layers))),
+                header=header,
+            )
+
+
+class PeakSource(Protocol):
+    """Peaks of N photos: a `PeakSet`, or a spool folder with more of them than memory holds.
+
+    A filter's mixture is fitted in many passes over that filter's peaks in all photos, so blocks of
+    filters are read at once. What needs all filters of a photo goes through groups of photos.
+    """
+
+    def __len__(self) -> int: ...
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The N photos' names, in order."""
+
+    @property
+    def frames(self) -> F8:
+        """(N, 2, 2) the map from network pixels to each photo's unit square."""
+
+    @property
+    def photo_size(self) -> I4 | None:
+        """(N, 2) height and width of the whole photos, pixels; None where unknown."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H_in, W_in) of the network's input, pixels."""
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The L layers, lowest first."""
+
+    @property
+    def n_views(self) -> int:
+        """2 with the mirrored photos, else 1."""
+
+    @property
+    def channel_mean(self) -> tuple[F4, ...]:
+        """Per layer, (C,) m_c of Eq. 1."""
+
+    @property
+    def channel_scale(self) -> tuple[F4, ...]:
+        """Per layer, (C,) s_c of Eq. 1."""
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """Model, weight hash, preprocessing and the names of skipped photos."""
+
+    def block(self, layer: int, first: int, last: int) -> PeakBlock:
+        """Return the peaks of a layer's filters ``first`` to ``last`` - 1, or of more filters."""
+
+    def groups(self) -> Iterator[PeakSet]:
+        """Yield all photos in order, `explgraph.peaks.structures.GROUP` at a time."""

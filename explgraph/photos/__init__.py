@@ -1,0 +1,1 @@
+"""Collections of photos in a fixed order, and what people marked in them."""

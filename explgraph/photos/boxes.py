@@ -1,0 +1,219 @@
+"""Object boxes from CSV, COCO and VOC files, in one set of coordinates.
+
+====== ============================================ =======================
+format what a box is there                          pixels 2, 3, 4 of a row
+====== ============================================ =======================
+CSV    centre and full size; an integer is the      ``x = 3, width = 3``
+       centre of a pixel
+COCO   corner and full size; (0, 0) is the outer    ``bbox x = 2, width = 3``
+       corner of the first pixel
+VOC    first and last pixel, counted from 1         ``xmin = 3, xmax = 5``
+here   outer corners, (0, 0) as in COCO             ``x0 = 2, x1 = 5``
+====== ============================================ =======================
+
+All refer to the photo as a person sees it, with its EXIF orientation applied.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.files import PathLike
+from explgraph.base.tables import read_table
+
+_SLACK_PX = 1e-6  # x + width of decimal fractions may end a hair beyond a whole pixel
+_CSV_COLUMNS = ("image", "x", "y", "width", "height")
+_VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in continuous pixels of the upright photo; (0, 0) is its outer corner.
+
+    Attributes
+    ----------
+    y0, x0, y1, x1
+        Outer corners, ``y0 < y1``, ``x0 < x1``. They may lie outside the photo.
+    """
+
+    y0: float
+    x0: float
+    y1: float
+    x1: float
+
+    def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return the whole pixels that the box touches, clipped to the photo.
+
+        Returns
+        -------
+        (y0, x0, y1, x1): rows y0..y1-1 and columns x0..x1-1. No row or no column where the box lies
+        outside of the photo.
+        """
+        y0, x0 = (max(0, math.floor(v + _SLACK_PX)) for v in (self.y0, self.x0))
+        y1, x1 = (math.ceil(v - _SLACK_PX) for v in (self.y1, self.x1))
+        return y0, x0, min(height, y1), min(width, x1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    image: str
+    label: str | None
+    box: Box
+
+
+def read_boxes(path: PathLike, label: str | None = None) -> dict[str, list[Box]]:
+    """Read object boxes.
+
+    Parameters
+    ----------
+    path
+        A CSV file with the columns ``image,x,y,width,height[,label]``, a COCO ``.json`` (boxes of
+        crowds are left out), a VOC ``.xml`` or a folder of them: an annotation in a sub-folder
+        belongs to the photo of the same sub-folder.
+    label
+        Take only the boxes with this label (COCO: category name, VOC: object name).
+
+    Returns
+    -------
+    The boxes of each image, by its name and in the order of the file.
+
+    Raises
+    ------
+    ExplGraphError
+        If the file is missing or of another format, has a bad number or an empty box, or no box
+        with the label.
+    """
+    source = Path(path)
+    require(source.exists(), f"the boxes file {source} does not exist")
+    entries = list(_entries(source))
+    require(len(entries) > 0, f"{source} holds no boxes")
+    if label is not None:
+        labels = sorted({e.label for e in entries if e.label is not None})
+        if label not in labels:
+            raise unknown_name(f"label in {source}:", label, labels)
+        entries = [e for e in entries if e.label == label]
+    boxes: dict[str, list[Box]] = {}
+    for entry in entries:
+        boxes.setdefault(entry.image, []).append(entry.box)
+    return boxes
+
+
+def _entries(source: Path) -> Iterator[_Entry]:
+    suffix = source.suffix.lower()
+    if source.is_dir() or suffix == ".xml":
+        return _voc(source)
+    if suffix == ".csv":
+        return _csv(source)
+    if suffix == ".json":
+        return _coco(source)
+    raise ExplGraphError(
+        f"{source} must be a .csv with the columns {','.join(_CSV_COLUMNS)}[,label], a COCO .json, "
+        "a VOC .xml or a folder of VOC .xml files"
+    )
+
+
+def _box(where: str, *, x0: float, y0: float, width: float, height: float) -> Box:
+    require(
+        0 < width < math.inf and 0 < height < math.inf and math.isfinite(x0 + y0),
+        f"{where}: the box is empty or not finite (width {width:g}, height {height:g})",
+    )
+    return Box(y0, x0, y0 + height, x0 + width)
+
+
+def _csv(source: Path) -> Iterator[_Entry]:
+    columns, rows = read_table(source)
+    missing = [column for column in _CSV_COLUMNS if column not in columns]
+    require(
+        not missing,
+        f"{source} has the columns {','.join(columns)}, expected {','.join(_CSV_COLUMNS)}[,label]",
+    )
+    for row in rows:
+        image = row.text("image")
+        width, height = row.number("width"), row.number("height")
+        box = _box(
+            f"{row.where}, image {image!r}",
+            x0=row.number("x") + 0.5 - width / 2,
+            y0=row.number("y") + 0.5 - height / 2,
+            width=width,
+            height=height,
+        )
+        yield _Entry(image, row.cells.get("label") or None, box)
+
+
+def _coco(source: Path) -> Iterator[_Entry]:
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        images = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        labels = {c["id"]: str(c["name"]) for c in content.get("categories", [])}
+        annotations = content["annotations"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExplGraphError(
+            f"{source} is not a COCO file ({type(error).__name__}: {error}). Expected an object "
+            "with the lists 'images' (id, file_name), 'annotations' (image_id, category_id, bbox) "
+            "and 'categories' (id, name)"
+        ) from error
+    for annotation in annotations:
+        if not annotation.get("iscrowd"):
+            yield _coco_entry(source, annotation, images, labels)
+
+
+def _coco_entry(
+    source: Path, annotation: dict[str, Any], images: dict[Any, str], labels: dict[Any, str]
+) -> _Entry:
+    where = f"{source}, annotation {annotation.get('id')}"
+    image = images.get(annotation.get("image_id"))
+    if image is None:
+        raise ExplGraphError(
+            f"{where}: there is no image {annotation.get('image_id')!r} in 'images'"
+        )
+    try:
+        x0, y0, width, height = (float(value) for value in annotation["bbox"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExplGraphError(
+            f"{where}, image {image!r}: 'bbox' must be four numbers [x, y, width, height], got "
+            f"{annotation.get('bbox')!r}"
+        ) from error
+    box = _box(f"{where}, image {image!r}", x0=x0, y0=y0, width=width, height=height)
+    return _Entry(image, labels.get(annotation.get("category_id")), box)
+
+
+def _voc(source: Path) -> Iterator[_Entry]:
+    if not source.is_dir():
+        yield from _voc_file(source, "")
+        return
+    files = sorted(p for p in source.rglob("*") if p.suffix.lower() == ".xml")
+    require(len(files) > 0, f"the folder {source} holds no VOC .xml file")
+    for file in files:
+        folder = file.parent.relative_to(source).as_posix()
+        yield from _voc_file(file, "" if folder == "." else f"{folder}/")
+
+
+def _voc_file(source: Path, prefix: str) -> Iterator[_Entry]:
+    try:
+        root = ElementTree.parse(source).getroot()
+    except ElementTree.ParseError as error:
+        raise ExplGraphError(f"{source} is not a whole XML file ({error})") from error
+    name = (root.findtext("filename") or "").strip()
+    require(
+        root.tag == "annotation" and name != "",
+        f"{source} is not a VOC file: expected <annotation> with a <filename>",
+    )
+    for element in root.findall("object"):
+        where = f"{source}, image {name!r}"
+        try:
+            edges = (float(element.findtext(f"bndbox/{e}", "")) for e in _VOC_EDGES)
+            x0, y0, x1, y1 = edges
+        except ValueError as error:
+            raise ExplGraphError(
+                f"{where}: an object's <bndbox> must hold the numbers {', '.join(_VOC_EDGES)}"
+            ) from error
+        box = _box(where, x0=x0 - 1, y0=y0 - 1, width=x1 - x0 + 1, height=y1 - y0 + 1)
+        label = element.findtext("name")
+        yield _Entry(prefix + name, None if label is None else label.strip(), box)

@@ -1,0 +1,307 @@
+"""Collections of images in a fixed order: folders, files, arrays, datasets, boxes in photos."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from explgraph.base.arrays import F8
+from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.files import PathLike
+
+from .boxes import Box, read_boxes
+from .decoding import UnreadableImageError, picture_of, read_picture
+
+SUFFIXES = (
+    ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+
+_log = logging.getLogger("explgraph")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    """One unit of work: a whole photo, or an object box in it.
+
+    Attributes
+    ----------
+    name
+        The photo's name; "photo#k" for its k-th box.
+    photo
+        Index of the photo.
+    box
+        What is cut out, or None for the whole photo.
+    """
+
+    name: str
+    photo: int
+    box: Box | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoadedImage:
+    """An item's pixels, and where they lie in the photo.
+
+    Attributes
+    ----------
+    image
+        Upright RGB.
+    frame
+        (2, 2) from the unit square of `image` to that of the whole photo, per axis (y, x):
+        ``photo = frame[:, 0] + frame[:, 1] * unit``.
+    photo_size
+        (height, width) of the whole upright photo, pixels.
+    """
+
+    image: Image.Image
+    frame: F8
+    photo_size: tuple[int, int]
+
+
+class ImageSource:
+    """Images in a fixed order, decoded one by one when asked for; any thread may ask.
+
+    Parameters
+    ----------
+    items
+        What the images are.
+    read
+        Gives a photo as upright RGB, by its index. Must be safe to call from several threads.
+    """
+
+    def __init__(self, items: Sequence[ImageItem], read: Callable[[int], Image.Image]) -> None:
+        self.items = tuple(items)
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The items' names, in order."""
+        return tuple(item.name for item in self.items)
+
+    def load(self, index: int) -> LoadedImage:
+        """Decode one item.
+
+        A box is cut out along whole pixels: every pixel that it touches, as far as the photo goes.
+        The frame is that of the pixels, not of the box as given.
+
+        Raises
+        ------
+        UnreadableImageError
+            If the photo cannot be decoded.
+        ExplGraphError
+            If the box lies outside of the photo.
+        """
+        item = self.items[index]
+        photo = self._read(item.photo)
+        width, height = photo.size
+        if item.box is None:
+            return LoadedImage(photo, np.array([[0.0, 1.0], [0.0, 1.0]]), (height, width))
+        y0, x0, y1, x1 = item.box.pixels(height, width)
+        require(
+            y0 < y1 and x0 < x1,
+            f"the box {item.name!r} (columns {item.box.x0:g} to {item.box.x1:g}, rows "
+            f"{item.box.y0:g} to {item.box.y1:g}) lies outside of its photo, which is {width} wide "
+            f"and {height} high once upright. Mend or remove it in the boxes file",
+        )
+        frame = np.array([[y0 / height, (y1 - y0) / height], [x0 / width, (x1 - x0) / width]])
+        return LoadedImage(photo.crop((x0, y0, x1, y1)), frame, (height, width))
+
+
+def open_images(
+    images: object, *, boxes: PathLike | None = None, label: str | None = None
+) -> ImageSource:
+    """Open a collection of images in a deterministic order; nothing is decoded yet.
+
+    Parameters
+    ----------
+    images
+        A folder (searched with its sub-folders, sorted by relative path, hidden files left out), a
+        file, a list of files in the order given, an array (N, H, W[, 1|3|4]) of uint8 or of floats
+        in 0..1, a map-style torch Dataset or any sequence whose items are PIL images, arrays,
+        tensors (C, H, W) or tuples that begin with one of them, or an `ImageSource`. A sequence is
+        asked for one item at a time, and must give the same item each time.
+    boxes
+        A file for `read_boxes`: then every object box in a photo is one item, "photo#0", "photo#1",
+        ..., and photos without a box give none.
+    label
+        Take only the boxes with this label.
+
+    Returns
+    -------
+    Names are paths relative to the folder (for a list of files: to the innermost folder that holds
+    all of them), with "/" between; six-digit indices for arrays and sequences.
+
+    Raises
+    ------
+    ExplGraphError
+        If there are no images, a file does not exist, or the boxes do not belong to the images.
+    """
+    if isinstance(images, ImageSource):
+        require(boxes is None and label is None, "give `boxes` when the images are first opened")
+        return images
+    require(
+        label is None or boxes is not None, f"label={label!r} chooses among boxes: give `boxes`"
+    )
+    names, read = _photos(images)
+    if boxes is None:
+        items = [ImageItem(name, photo) for photo, name in enumerate(names)]
+    else:
+        items = _box_items(names, boxes, label)
+    return ImageSource(items, read)
+
+
+@runtime_checkable
+class _Indexed(Protocol):
+    """What a map-style Dataset, a list and an array have in common."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> object: ...
+
+
+_Photos = tuple[Sequence[str], Callable[[int], Image.Image]]
+
+
+def _photos(images: object) -> _Photos:
+    if isinstance(images, (str, os.PathLike)):
+        path = Path(images)
+        require(
+            path.exists(), f"{path} does not exist: expected a folder of images or an image file"
+        )
+        return _files(_in_folder(path), path) if path.is_dir() else _files([path], path.parent)
+    if isinstance(images, np.ndarray):
+        return _sequence(_checked_array(images))
+    if not isinstance(images, _Indexed):
+        raise ExplGraphError(
+            "images must be a folder, a file, a list of files, an array, a Dataset with a length, "
+            f"or an ImageSource; got {type(images).__name__}"
+        )
+    require(len(images) > 0, f"there are no images in an empty {type(images).__name__}")
+    if isinstance(images, (list, tuple)) and all(isinstance(i, (str, os.PathLike)) for i in images):
+        return _listed([Path(image) for image in images])
+    return _sequence(images)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    require(
+        len(found) > 0,
+        f"there are no images in the folder {folder} or below: looked for {' '.join(SUFFIXES)}",
+    )
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _listed(paths: list[Path]) -> _Photos:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise ExplGraphError(
+            f"{len(missing)} of the {len(paths)} listed images are not files, the first is "
+            f"{missing[0]}"
+        )
+    absolute = [path.absolute() for path in paths]
+    return _files(absolute, Path(os.path.commonpath([path.parent for path in absolute])))
+
+
+def _files(paths: Sequence[Path], root: Path) -> _Photos:
+    # Pillow registers rare formats when a file needs them, which it does not guard against threads:
+    # one could read the list while another extends it, and call a good file unknown.
+    Image.init()
+    names = [path.relative_to(root).as_posix() for path in paths]
+    return names, lambda index: read_picture(paths[index], names[index])
+
+
+def _checked_array(images: NDArray[Any]) -> NDArray[Any]:
+    single = images.ndim == 3 and images.shape[-1] in (3, 4)
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4))
+    require(
+        fits and not single,
+        f"an array of images must have shape (N, H, W) or (N, H, W, 1|3|4), got {images.shape}. "
+        "One image: images[None]; channels first: numpy.moveaxis(images, 1, -1)",
+    )
+    require(images.size > 0, f"there are no images in an array of shape {images.shape}")
+    return images
+
+
+def _sequence(images: _Indexed) -> _Photos:
+    names = [f"{index:06d}" for index in range(len(images))]
+    lock = Lock()
+
+    def read(index: int) -> Image.Image:
+        # A Dataset expects one caller at a time: its file handles and caches are not made for
+        # threads.
+        try:
+            with lock:
+                return picture_of(images[index], names[index])
+        except OSError as error:
+            raise UnreadableImageError(names[index], str(error)) from error
+
+    return names, read
+
+
+def _box_items(names: Sequence[str], path: PathLike, label: str | None) -> list[ImageItem]:
+    boxes = read_boxes(path, label)
+    known = set(names)
+    for image in boxes:
+        if image not in known:
+            hint = f"Names in {os.fspath(path)} are relative to the folder of images"
+            raise unknown_name("image in the boxes file:", image, names, hint)
+    without = [name for name in names if name not in boxes]
+    if without:
+        _log.warning(
+            "%d of %d photos have no box%s in %s and are left out, the first is %s",
+            len(without),
+            len(names),
+            "" if label is None else f" with the label {label!r}",
+            os.fspath(path),
+            without[0],
+        )
+    return [
+        ImageItem(f"{name}#{k}", photo, box)
+        for photo, name in enumerate(names)
+        for k, box in enumerate(boxes.get(name, ()))
+    ]
+
+
+class SourceView(ImageSource):
+    """Images of another source, in the order of their indices.
+
+    Parameters
+    ----------
+    whole
+        The source.
+    indices
+        Which of its images.
+    folder
+        A folder that all of them lie in: they are named as if it had been opened by itself.
+    """
+
+    def __init__(self, whole: ImageSource, indices: Sequence[int], folder: str = "") -> None:
+        prefix = f"{folder}/" if folder else ""
+        items = (whole.items[i] for i in indices)
+        self.items = tuple(replace(item, name=item.name.removeprefix(prefix)) for item in items)
+        self._whole, self._indices = whole, indices
+
+    def load(self, index: int) -> LoadedImage:
+        """Decode one item; errors, too, call it by its name here."""
+        try:
+            return self._whole.load(self._indices[index])
+        except UnreadableImageError as error:
+            raise UnreadableImageError(self.items[index].name, error.reason) from error

@@ -1,0 +1,278 @@
+"""Images to batches of network inputs, decoded in threads ahead of the network."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from explgraph.base.arrays import F4, F8, I4
+from explgraph.base.errors import require
+
+from .decoding import UnreadableImageError
+from .images import ImageSource
+
+PreprocessFunction = Callable[[Image.Image], tuple[torch.Tensor, NDArray[np.float64]]]
+Progress = bool | Callable[[int, int], None]
+
+_MAX_WORKERS = 8  # beyond, threads wait for each other more than they decode
+_NAMES_SHOWN = 20
+
+_log = logging.getLogger("explgraph")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """B images, ready for the network.
+
+    Attributes
+    ----------
+    indices
+        B indices into the source, rising.
+    tensor
+        (B, 3, H_in, W_in) float32, on the CPU.
+    frames
+        (B, 2, 2) from network pixels to the whole photo's unit square, per axis (y, x):
+        ``unit = frames[:, :, 0] + frames[:, :, 1] * px``.
+    photo_size
+        (B, 2) height and width of the whole photos, pixels.
+    """
+
+    indices: list[int]
+    tensor: torch.Tensor
+    frames: F8
+    photo_size: I4
+
+
+@dataclass(slots=True)
+class Skipped:
+    """The images that could not be used.
+
+    Attributes
+    ----------
+    names, reasons
+        In the order of the source.
+    """
+
+    names: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, error: UnreadableImageError) -> None:
+        """Note one more image."""
+        self.names.append(error.name)
+        self.reasons.append(error.reason)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __str__(self) -> str:
+        shown = zip(self.names[:_NAMES_SHOWN], self.reasons, strict=False)
+        text = "; ".join(f"{name} ({reason})" for name, reason in shown)
+        more = len(self) - _NAMES_SHOWN
+        return f"{text}; and {more} more" if more > 0 else text
+
+
+class Batches(Iterator[Batch]):
+    """The iterator that `iterate_batches` returns.
+
+    Leaving it early (the end of a ``with`` block, `close`, or the last reference gone) cancels what
+    is not decoded yet and joins the threads.
+
+    Attributes
+    ----------
+    skipped
+        The images skipped so far.
+    """
+
+    def __init__(self, generate: Callable[[Skipped], Generator[Batch]]) -> None:
+        self.skipped = Skipped()
+        self._generator = generate(self.skipped)
+
+    def __next__(self) -> Batch:
+        return next(self._generator)
+
+    def close(self) -> None:
+        """Stop: no more batches come, and no thread is left."""
+        self._generator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Ready:
+    index: int
+    pixels: F4
+    frame: F8
+    photo_size: tuple[int, int]
+
+
+_Task = Callable[[int], _Ready | UnreadableImageError]
+
+
+def iterate_batches(
+    source: ImageSource,
+    preprocess: PreprocessFunction,
+    *,
+    batch_size: int,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: Progress = True,
+) -> Batches:
+    """Iterate over the images of a source as batches for the network, in order.
+
+    Images are decoded and preprocessed in threads, about two batches ahead, so that a script
+    needs no ``if __name__ == "__main__"``. One that cannot be decoded, or comes out with NaN, is
+    skipped (its place in the batch goes to the next) and named in one warning at the end.
+
+    Parameters
+    ----------
+    source
+        The images.
+    preprocess
+        From an upright RGB image to the network's input (3, H_in, W_in) and the frame (2, 2) that
+        maps network pixels to the image's unit square, ``unit = frame[:, 0] + frame[:, 1] * px``.
+        Called from several threads.
+    batch_size
+        B; the last batch may be smaller.
+    workers
+        Threads; None: one for each usable core, at most 8.
+    strict
+        Raise for the first image that would be skipped.
+    progress
+        Show a bar on standard error where that is a terminal; or a function that is called with the
+        number of images done and their total.
+
+    Returns
+    -------
+    An iterator of `Batch`, with the `Skipped` images so far as its attribute ``skipped``. Use it in
+    a ``with`` block where an exception may leave the loop and be kept.
+
+    Raises
+    ------
+    ExplGraphError
+        If no image at all can be used; with `strict`, at the first that cannot.
+    """
+    require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
+    require(workers is None or workers >= 1, f"workers must be at least 1, got {workers}")
+    threads = _usable_cores() if workers is None else workers
+
+    def generate(skipped: Skipped) -> Generator[Batch]:
+        with _thread_pool(threads) as pool, _meter(progress, len(source)) as done:
+            task = partial(_prepare, source, preprocess)
+            results = _in_order(pool, task, len(source), ahead=max(2 * batch_size, threads))
+            ready: list[_Ready] = []
+            for count, result in enumerate(results, 1):
+                done(count)
+                if isinstance(result, _Ready):
+                    ready.append(result)
+                elif strict:
+                    raise result
+                else:
+                    skipped.add(result)
+                if len(ready) == batch_size:
+                    batch, ready = _batch(ready), []
+                    yield batch
+            if ready:
+                yield _batch(ready)
+        _report(skipped, len(source))
+
+    return Batches(generate)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
+    return min(_MAX_WORKERS, os.cpu_count() or 1)
+
+
+@contextmanager
+def _thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="explgraph-images")
+    try:
+        yield pool
+    finally:
+        # Unlike the executor's own ``with``: after Ctrl-C the images in the queue are not decoded.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _meter(progress: Progress, total: int) -> Iterator[Callable[[int], object]]:
+    if callable(progress):
+        yield lambda done: progress(done, total)
+    elif progress and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress as Bars
+
+        with Bars(console=Console(stderr=True), transient=True) as bars:
+            bar = bars.add_task("images", total=total)
+            yield lambda done: bars.update(bar, completed=done)
+    else:
+        yield lambda done: None
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, task: _Task, count: int, ahead: int
+) -> Iterator[_Ready | UnreadableImageError]:
+    """Run a task for 0..count-1, never more than ``ahead`` before the one that is taken."""
+    todo = iter(range(count))
+    pending = deque(pool.submit(task, index) for index in islice(todo, ahead))
+    while pending:
+        result = pending.popleft().result()
+        pending.extend(pool.submit(task, index) for index in islice(todo, 1))
+        yield result
+
+
+def _prepare(
+    source: ImageSource, preprocess: PreprocessFunction, index: int
+) -> _Ready | UnreadableImageError:
+    """Decode and preprocess one image; an unusable one is returned as the error that names it."""
+    try:
+        loaded = source.load(index)
+    except UnreadableImageError as error:
+        return error
+    tensor, inner = preprocess(loaded.image)
+    # NumPy, here and in `_batch`: torch would start its own threads inside of ours.
+    pixels = tensor.detach().float().numpy()
+    if not np.isfinite(pixels).all():
+        return UnreadableImageError(source.items[index].name, "preprocessing gives NaN or infinity")
+    outer = loaded.frame  # network pixels -> cut-out by inner -> photo by outer
+    frame = np.stack([outer[:, 0] + outer[:, 1] * inner[:, 0], outer[:, 1] * inner[:, 1]], axis=1)
+    return _Ready(index, pixels, frame, loaded.photo_size)
+
+
+def _batch(ready: list[_Ready]) -> Batch:
+    shapes = {item.pixels.shape for item in ready}
+    require(
+        len(shapes) == 1, f"preprocess must give every image the same shape, got {sorted(shapes)}"
+    )
+    return Batch(
+        indices=[item.index for item in ready],
+        tensor=torch.from_numpy(np.stack([item.pixels for item in ready])),
+        frames=np.stack([item.frame for item in ready]),
+        photo_size=np.array([item.photo_size for item in ready], dtype=np.int32),
+    )
+
+
+def _report(skipped: Skipped, total: int) -> None:
+    """Say once what was skipped."""
+    if not skipped.names:
+        return
+    require(len(skipped) < total, f"none of the {total} images can be used: {skipped}")
+    _log.warning("skipped %d of %d images that cannot be used: %s", len(skipped), total, skipped)

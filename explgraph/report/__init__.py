@@ -1,0 +1,1 @@
+"""One page to explore a graph."""

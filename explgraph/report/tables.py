@@ -1,0 +1,217 @@
+"""The figures of a report: what nodes are, how much they explain, how well they follow parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explgraph.base.arrays import I8
+from explgraph.base.text import printable
+from explgraph.evaluation.protocol import GRAPH, RAW_MIRRORED
+from explgraph.evaluation.tables import Evaluation, evaluate, raw_peaks
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches
+from explgraph.peaks.structures import PeakSet
+from explgraph.photos.annotations import Annotations, photo_of
+from mining.explained import ExplainedShare, NodeKinds, explained_share, node_kinds
+
+if TYPE_CHECKING:
+    from explgraph.evaluation.tables import Evaluation
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Figures:
+    """What was measured of a graph; None where that was not asked for.
+
+    Attributes
+    ----------
+    kinds
+        Which nodes are parts and which texture.
+    explained
+        The share of the photos' response that nodes explain.
+    evaluation
+        How well nodes follow annotated parts, beside raw peaks.
+    """
+
+    kinds: NodeKinds | None = None
+    explained: ExplainedShare | None = None
+    evaluation: Evaluation | None = None
+
+
+def measure(
+    graph: ExplanatoryGraph,
+    found: Matches,
+    peaks: PeakSet | None,
+    annotations: Annotations | None,
+) -> Figures:
+    """Measure what can be measured of a graph in some photos.
+
+    Parameters
+    ----------
+    graph, found
+        P nodes in N photos.
+    peaks
+        The peaks of the same photos; without them only parts are measured, without raw peaks.
+    annotations
+        Parts of these photos.
+
+    Raises
+    ------
+    ExplGraphError
+        If peaks, matches and annotations do not belong together.
+    """
+    evaluation = None
+    if annotations is not None:
+        rows = {GRAPH: found}
+        if peaks is not None:
+            rows = {RAW_MIRRORED: raw_peaks(peaks, found.mirrored), **rows}
+        ranks = {GRAPH: graph.gain}
+        evaluation = evaluate(rows, annotations, photo_size=found.photo_sizes, rank=ranks)
+    if peaks is None:
+        return Figures(evaluation=evaluation)
+    kinds = node_kinds(graph, peaks)
+    groups = [photo_of(name) for name in peaks.images]
+    is_divisible = len(set(groups)) > 1  # each half's noise is fitted on the other
+    explained = (
+        explained_share(graph, peaks, texture=kinds.texture, groups=groups)
+        if is_divisible
+        else None
+    )
+    return Figures(kinds, explained, evaluation)
+
+
+_TIMES, _UNKNOWN = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+_EXPLAINED = (
+    "Explained is the share of the filters' response in these photos that nodes predict; the rest "
+    "is left to noise. Nodes of the wrong filters explain some of it, too: compare with "
+    "“explgraph evaluate --measures explained”."
+)
+_TRACKING = (
+    "Tracking ratio of the 100 nodes that follow a part best, chosen on one half of the photos and "
+    "measured on the other: 0 is perfect. Read it beside the still point, a point that never moves "
+    "in the orientation in which the graph sees the photos: a row that is not below it shows that "
+    "orientation, and not that its nodes follow the part."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the page.
+
+    Attributes
+    ----------
+    caption, note
+        What it shows, and how to read it.
+    head, rows
+        Text; the first column names the row.
+    """
+
+    caption: str
+    note: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def summary(graph: ExplanatoryGraph, shown: int, photos: int) -> str:
+    """Say in a sentence or two what the page shows."""
+    layers = len(np.unique(graph.node_layer))
+    mined = graph.header.get("n_images")
+    return (
+        f"{_count(len(graph), 'node')} in {_count(layers, 'layer')}, "
+        f"{_count(len(graph.edge_child), 'edge')}"
+        + (f", mined from {_count(int(mined), 'photo')}" if mined is not None else "")
+        + f". This page shows {'all' if shown == len(graph) else f'the best {shown:,}'} of them, "
+        f"as found in {_count(photos, 'photo')}."
+    )
+
+
+def about(graph: ExplanatoryGraph, found: Matches) -> dict[str, str]:
+    """Return what is known of where the graph came from, by name."""
+    header: Mapping[str, Any] = graph.header
+    preprocess: Mapping[str, Any] = header.get("preprocess") or {}
+    versions: Mapping[str, Any] = header.get("versions") or {}
+    height, width = graph.input_size
+    fit = preprocess.get("fit")
+    known = {
+        "Network": header.get("model"),
+        "Weights (SHA-256)": str(header.get("weight_hash", ""))[:16],
+        "Input": f"{height} by {width} px" + (f", {fit}" if fit else ""),
+        "Photos mined": header.get("n_images"),
+        "Photos shown": len(found),
+        "Photos seen mirrored": f"{found.mirrored.mean():.0%}" if len(found) else None,
+        "Seed": header.get("seed"),
+        "explgraph": versions.get("explgraph"),
+    }
+    return {key: printable(str(v)) for key, v in known.items() if v is not None and v != ""}
+
+
+def tables(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> list[Table]:
+    """Return the page's tables: the layers, and how well nodes follow parts if that is known."""
+    result = [_layers(graph, chosen, figures)]
+    if figures.evaluation is not None:
+        result.append(_parts(figures.evaluation))
+    return result
+
+
+def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
+    explained, kinds = figures.explained, figures.kinds
+    child = graph.node_layer[graph.edge_child]
+    rows = []
+    for i, layer in enumerate(graph.layers):
+        mine = graph.node_layer == i
+        row = [
+            printable(layer.name),
+            f"{layer.grid[0]} {_TIMES} {layer.grid[1]}",
+            f"{layer.channels:,}",
+            f"{np.count_nonzero(mine):,}",
+            f"{np.count_nonzero(mine[chosen]):,}",
+            f"{np.count_nonzero(child == i):,}",
+        ]
+        if kinds is not None:
+            row.append(f"{np.count_nonzero(mine & kinds.texture):,}")
+        if explained is not None:
+            row.append(_percent(explained.layers[i].explained))
+        rows.append(row)
+    head = ["layer", "cells", "filters", "nodes", "on this page", "edges to parents"]
+    total = ["all layers", "", f"{sum(layer.channels for layer in graph.layers):,}"]
+    total += [f"{len(graph):,}", f"{len(chosen):,}", f"{len(child):,}"]
+    if kinds is not None:
+        head.append("texture nodes")
+        total.append(f"{np.count_nonzero(kinds.texture):,}")
+    if explained is not None:
+        head.append("explained")
+        total.append(_percent(explained.overall.explained))
+    note = "" if explained is None else _EXPLAINED
+    return Table("Layers, the top one above", note, head, [*rows[::-1], total])
+
+
+def _parts(evaluation: Evaluation) -> Table:
+    rows = [
+        [
+            f"{part.part}: {name}",
+            f"{tracking.nodes:,}",
+            _ratio(tracking.t100),
+            _ratio(tracking.constant),
+            f"{sum(part.photos):,}",
+        ]
+        for part in evaluation.parts
+        for name, tracking in part.tracking.items()
+    ]
+    head = ["part: what follows it", "nodes", "tracking ratio", "still point", "photos"]
+    return Table("How well nodes follow annotated parts", _TRACKING, head, rows)
+
+
+def _percent(share: float) -> str:
+    return _UNKNOWN if math.isnan(share) else f"{share:.0%}"
+
+
+def _ratio(value: float) -> str:
+    return _UNKNOWN if math.isnan(value) else f"{value:.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("s" if number != 1 else "")

@@ -1,0 +1,136 @@
+"""Files: any memory order in, equal bytes out, and one clear error for what is no whole file."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from explgraph.base.errors import ExplGraphError
+from explgraph.base.files import SCHEMA, read_arrays, write_arrays, write_bytes
+
+HEADER = {"b": [1, 2.5, None], "a": {"x": "ä"}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "some.safetensors"
+
+
+def test_arrays__come_back_whatever_their_memory_order(path, rng):
+    whole = rng.normal(0, 1, (6, 8, 10)).astype(np.float32)
+    arrays = {
+        "plain": whole,
+        "transposed": whole.T,
+        "fortran": np.asfortranarray(whole),
+        "every_other": whole[::2, 1::3],
+        "backwards": whole[:, ::-1],
+        "swapped": np.swapaxes(whole, 0, 1),
+        "broadcast": np.broadcast_to(whole[0, 0], (4, 10)),
+        "empty": whole[:0],
+        "scalar_like": np.array([7], dtype=np.int64),
+        "bytes": rng.integers(0, 255, 9).astype(np.uint8)[::-1],
+    }
+    write_arrays(path, "graph", arrays, HEADER)
+    found, header = read_arrays(path, "graph")
+    assert header == HEADER
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array), name
+
+
+def test_file__has_one_metadata_key_that_is_sorted_json(path):
+    write_arrays(path, "graph", {"a": np.zeros(2)}, HEADER)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    assert list(metadata) == ["explgraph"]
+    expected = {**HEADER, "kind": "graph", "schema": SCHEMA}
+    assert metadata["explgraph"] == json.dumps(expected, sort_keys=True)
+
+
+def test_file__equal_content_gives_equal_bytes(path):
+    first, second = np.arange(6.0).reshape(2, 3), np.arange(3)
+    write_arrays(path, "graph", {"a": first, "b": second}, {"x": 1, "y": 2})
+    before = path.read_bytes()
+    other = {"b": second.copy(), "a": np.asfortranarray(first)}
+    write_arrays(path, "graph", other, {"y": 2, "x": 1})
+    assert path.read_bytes() == before
+
+
+def test_write__makes_folders_and_leaves_nothing_beside_the_file(tmp_path):
+    target = tmp_path / "new" / "deep" / "file.bin"
+    write_bytes(target, b"one")
+    write_bytes(str(target), b"two")
+    assert target.read_bytes() == b"two"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_write__that_fails_keeps_the_old_file(path, monkeypatch):
+    write_bytes(path, b"old")
+
+    def no_room(self, target):
+        raise OSError("no room")
+
+    monkeypatch.setattr(type(path), "replace", no_room)
+    with pytest.raises(OSError, match="no room"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_read__no_file(path):
+    with pytest.raises(ExplGraphError, match="is not a file"):
+        read_arrays(path, "graph")
+    with pytest.raises(ExplGraphError, match="is not a file"):
+        read_arrays(path.parent, "graph")
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.999])
+def test_read__a_truncated_file(path, share):
+    write_arrays(path, "graph", {"a": np.arange(1000.0)}, HEADER)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ExplGraphError, match="not a whole explgraph graph file"):
+        read_arrays(path, "graph")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n" + bytes(50), b"{}", bytes(8), b"\xff" * 99]
+)
+def test_read__a_file_of_another_format(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ExplGraphError, match=r"not (a whole|one that) explgraph"):
+        read_arrays(path, "graph")
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_read__safetensors_of_somebody_else(path, metadata):
+    save_file({"a": np.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(ExplGraphError, match="not one that explgraph wrote"):
+        read_arrays(path, "graph")
+
+
+def test_read__another_kind_of_file(path):
+    write_arrays(path, "peaks", {}, {})
+    with pytest.raises(ExplGraphError, match="holds 'peaks', expected 'graph'"):
+        read_arrays(path, "graph")
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, None, "1"])
+def test_read__a_newer_schema(path, schema):
+    text = json.dumps({"kind": "graph", "schema": schema})
+    save_file({"a": np.zeros(3)}, path, metadata={"explgraph": text})
+    with pytest.raises(ExplGraphError, match=f"has schema {schema}, this version reads up to"):
+        read_arrays(path, "graph")
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "3", "null"])
+def test_read__a_header_that_is_no_json_object(path, text):
+    save_file({"a": np.zeros(3)}, path, metadata={"explgraph": text})
+    with pytest.raises(ExplGraphError):
+        read_arrays(path, "graph")

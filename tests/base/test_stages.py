@@ -1,0 +1,75 @@
+"""Finished stages are found again, and never those of another computation."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from explgraph.base.errors import ExplGraphError
+from explgraph.base.files import Stages
+
+KEY = {"config": {"spread": (1, 2.5), "layers": ["a"]}, "seed": "0"}
+
+
+@pytest.fixture
+def arrays(rng):
+    return {"mu": rng.random((4, 2), dtype=np.float32), "start": np.arange(3), "none": np.zeros(0)}
+
+
+def same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, array in theirs.items():
+        assert ours[name].dtype == array.dtype
+        assert np.array_equal(ours[name], array)
+
+
+def test_stage__is_found_by_a_later_run(tmp_path, arrays):
+    Stages(tmp_path / "new", KEY).save("layer-0.nodes", arrays)
+    same(Stages(tmp_path / "new", KEY).load("layer-0.nodes"), arrays)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["stage-layer-0.nodes.safetensors"]
+
+
+def test_stage__that_was_never_saved_is_none(tmp_path, arrays):
+    stages = Stages(tmp_path / "new", KEY)
+    assert stages.load("nodes") is None
+    assert not (tmp_path / "new").exists()
+    stages.save("nodes", arrays)
+    assert stages.load("edges") is None
+
+
+@pytest.mark.parametrize(
+    "key", [{"seed": "0"}, KEY | {"seed": "1"}, KEY | {"versions": "2"}], ids=str
+)
+def test_stage__of_another_key_is_none_and_makes_way(tmp_path, arrays, key):
+    Stages(tmp_path, KEY).save("nodes", arrays)
+    other = Stages(tmp_path, key)
+    assert other.load("nodes") is None
+    other.save("nodes", {"x": np.ones(2)})
+    same(other.load("nodes"), {"x": np.ones(2)})
+    assert Stages(tmp_path, KEY).load("nodes") is None
+
+
+def test_stage__may_be_saved_again(tmp_path, arrays):
+    stages = Stages(tmp_path, KEY)
+    stages.save("nodes", arrays)
+    stages.save("nodes", {"x": np.ones(2)})
+    same(stages.load("nodes"), {"x": np.ones(2)})
+
+
+@pytest.mark.parametrize("data", [b"", b"none of ours", None], ids=str)
+def test_stage__that_is_damaged_is_computed_again(tmp_path, arrays, caplog, data):
+    stages, path = Stages(tmp_path, KEY), tmp_path / "stage-nodes.safetensors"
+    stages.save("nodes", arrays)
+    path.write_bytes(path.read_bytes()[:-4] if data is None else data)
+    with caplog.at_level(logging.WARNING, "explgraph"):
+        assert stages.load("nodes") is None
+    assert "computed again" in caplog.text
+    assert "stage-nodes.safetensors" in caplog.text
+    stages.save("nodes", arrays)
+    same(stages.load("nodes"), arrays)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "A", ".hidden", "a b"])
+def test_stage__has_a_name_that_is_one_of_a_file(tmp_path, name):
+    with pytest.raises(ExplGraphError, match="a stage's name has small letters"):
+        Stages(tmp_path, KEY).load(name)

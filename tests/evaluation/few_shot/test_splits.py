@@ -1,0 +1,173 @@
+"""Splits: files written out by hand, and draws that keep what belongs together on one side."""
+
+import csv
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from explgraph.base.errors import ExplGraphError
+from explgraph.evaluation.few_shot.splits import held_out, make_splits, read_splits, write_splits
+from explgraph.photos.annotation_files import read_annotations
+from explgraph.photos.annotations import Annotations
+
+PUBLIC = {"bird": {"head": {"1": {"0": ["a"], "7": ["b"]}, "2": {"0": ["a", "b"]}}}}
+
+
+def annotations(rows):
+    """Return annotations from rows of image, part, group."""
+    return Annotations(
+        image=tuple(row[0] for row in rows),
+        part=tuple(row[1] for row in rows),
+        yx=np.zeros((len(rows), 2)),
+        size=np.full((len(rows), 2), np.nan),
+        group=tuple(row[2] for row in rows),
+    )
+
+
+# 40 photos in 20 groups; the head is marked twice in p00 to p04, the tail only in p30 to p39.
+ROWS = [
+    *((f"p{k:02d}", "head", f"g{k // 2}") for k in range(40)),
+    *((f"p{k:02d}", "head", f"g{k // 2}") for k in range(5)),
+    *((f"p{k:02d}", "tail", f"g{k // 2}") for k in range(30, 40)),
+]
+
+
+def test_read_splits__numbers_become_numbers(tmp_path):
+    (tmp_path / "s.json").write_text(json.dumps(PUBLIC))
+    assert read_splits(tmp_path / "s.json") == {
+        "bird": {"head": {1: {0: ("a",), 7: ("b",)}, 2: {0: ("a", "b")}}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", r"s\.json: expected an object with each category as a key, got \[\]"),
+        ("{}", r"s\.json: expected an object with each category"),
+        ({"bird": 3}, r"s\.json > bird: expected an object with each part as a key, got 3"),
+        ({"bird": {"head": ["a"]}}, "> head: expected an object with each number of clicks"),
+        ({"bird": {"head": {"1": ["a"]}}}, "head > 1: expected an object with each seed as a key"),
+        ({"b": {"h": {"one": {"0": ["a"]}}}}, "number of clicks must be a whole number, got 'one'"),
+        ({"b": {"h": {"1": {"-1": ["a"]}}}}, "seed must be a whole number, got '-1'"),
+        ({"b": {"h": {"2": {"0": ["a"]}}}}, "b > h > 2 > 0: expected a list of 2 different names"),
+        ({"b": {"h": {"2": {"0": ["a", "a"]}}}}, "list of 2 different names"),
+        ({"b": {"h": {"1": {"0": "a"}}}}, "list of 1 different names of images, got a"),
+        ({"b": {"h": {"1": {"0": [1]}}}}, "list of 1 different names"),
+        ({"b": {"h": {"0": {"0": []}}}}, "list of 0 different names"),
+    ],
+)
+def test_read_splits__says_where(tmp_path, content, message):
+    path = tmp_path / "s.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ExplGraphError, match=message):
+        read_splits(path)
+
+
+def test_read_splits__no_file(tmp_path):
+    with pytest.raises(ExplGraphError, match="is not a file"):
+        read_splits(tmp_path / "none.json")
+
+
+def test_write_splits__read_again_is_the_same(tmp_path):
+    splits = {"cat": make_splits(annotations(ROWS), clicks=(1, 4))}
+    write_splits(tmp_path / "new" / "s.json", splits)
+    assert read_splits(tmp_path / "new" / "s.json") == splits
+
+
+def test_make_splits__one_instance_and_one_of_a_group():
+    splits = make_splits(annotations(ROWS))
+    assert list(splits) == ["head", "tail"]
+    for part, numbers in (("head", range(5, 40)), ("tail", range(30, 40))):
+        allowed = {f"p{k:02d}" for k in numbers}
+        assert list(splits[part]) == [1, 3, 5]
+        for clicks, seeds in splits[part].items():
+            assert list(seeds) == [0, 1, 2, 3, 4]
+            for seed, images in seeds.items():
+                assert len(images) == clicks
+                assert allowed.issuperset(images)
+                assert len({int(name[1:]) // 2 for name in images}) == clicks
+                assert images == splits[part][5][seed][:clicks]
+    assert len({*splits["head"][5].values()}) == 5  # each seed draws others
+
+
+def test_make_splits__does_not_depend_on_the_order(rng):
+    expected = make_splits(annotations(ROWS), parts=["tail"], clicks=[4], seeds=[3, 11])
+    assert list(expected["tail"][4]) == [3, 11]
+    shuffled = [ROWS[k] for k in rng.permutation(len(ROWS))]
+    assert make_splits(annotations(shuffled), ["tail"], [4], [3, 11]) == expected
+
+
+def test_make_splits__every_photo_has_the_same_chance():
+    """Over 2,000 seeds each of 20 photos is drawn about 100 times, with a spread of 9.7."""
+    marks = annotations([(f"{k}.jpg", "head", f"{k}") for k in range(20)])
+    draws = make_splits(marks, clicks=[1], seeds=range(2000))["head"][1]
+    counts = Counter(images[0] for images in draws.values())
+    assert len(counts) == 20
+    assert all(60 < count < 140 for count in counts.values())
+
+
+def test_make_splits__photos_called_alike_are_drawn_apart():
+    """Crops of two categories are both 0001.jpg ...: their draws must not be the same."""
+    names = [f"{k:04d}.jpg" for k in range(100)]
+    first, second = (
+        make_splits(annotations([(name, "head", f"{kind}_{name}") for name in names]))
+        for kind in ("cat", "dog")
+    )
+    assert first["head"][5] != second["head"][5]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": ["tails"]}, "unknown part 'tails'; the nearest are tail"),
+        ({"parts": ["tail"], "clicks": [1, 6]}, "part 'tail': 6 clicks need .* got 5: annotate"),
+        ({"clicks": [0, 1]}, r"clicks must be above 0, got \[0, 1\]"),
+    ],
+)
+def test_make_splits__what_cannot_be(change, message):
+    with pytest.raises(ExplGraphError, match=message):
+        make_splits(annotations(ROWS), **change)
+
+
+def test_held_out__without_the_groups_of_the_clicked():
+    marks = annotations(ROWS)
+    # p31 is in the group of p30, p05 in that of p04, which has no tail.
+    assert held_out(marks, "tail", ["p31", "p04"]) == [f"p{k}" for k in range(32, 40)]
+    assert held_out(marks, "head", []) == [f"p{k:02d}" for k in range(40)]
+
+
+def test_held_out__what_cannot_be():
+    marks = annotations(ROWS)
+    with pytest.raises(ExplGraphError, match="unknown training image 'p99'; the nearest are"):
+        held_out(marks, "head", ["p99"])
+    with pytest.raises(ExplGraphError, match="unknown part 'tall'"):
+        held_out(marks, "tall", ["p00"])
+    with pytest.raises(
+        ExplGraphError, match=r"no image with the part 'tail' is left .* the 5 click"
+    ):
+        held_out(marks, "tail", [f"p{k}" for k in range(30, 40, 2)])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("category", ["bird", "cat", "zebra"])
+def test_public_splits__keep_what_they_promise(shared, category):
+    """Every clicked photo has one instance; the others are counted straight from the CSV file."""
+    path = shared / "animalpart" / category / "annotations.csv"
+    marks = read_annotations(path)
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["visible"] == "1"]
+    for part, numbers in read_splits(shared / "protocol" / "splits_public.json")[category].items():
+        of_part = [row for row in rows if row["part"] == part]
+        instances = Counter(row["image"] for row in of_part)
+        assert list(numbers) == [1, 3, 5]
+        for clicks, seeds in numbers.items():
+            assert list(seeds) == [0, 1, 2, 3, 4]
+            for images in seeds.values():
+                assert len(images) == clicks
+                assert all(instances[image] == 1 for image in images)
+                clicked = {row["imagenet_id"] for row in of_part if row["image"] in images}
+                left = {row["image"] for row in of_part if row["imagenet_id"] not in clicked}
+                assert set(held_out(marks, part, images)) == left

@@ -1,0 +1,193 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explgraph.base.errors import ExplGraphError
+from explgraph.drawing.patches import cut_patch, patch_share
+from explgraph.galleries.sheet import contact_sheet
+from explgraph.photos.boxes import Box
+from explgraph.photos.images import ImageItem, ImageSource, LoadedImage, open_images
+from tests.support.planted import near_border, planted_graph
+from tests.support.planted_dots import is_magenta, photo_with_dot, pixels_of, planted_matches
+
+GREY = (0xD9, 0xDB, 0xDF)
+WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
+
+
+@pytest.fixture
+def dots() -> tuple[np.ndarray, np.ndarray]:
+    """(5, H, W, 3) photos and (5, 2) their dots, unit square."""
+    places = np.array([(30, 40), (60, 100), (80, 81), (5, 7), (115, 150)])
+    photos = np.stack([photo_with_dot(y, x) for y, x in places])
+    return photos, (places + 0.5) / (120, 160)
+
+
+@pytest.mark.parametrize(("y", "x"), [(60.5, 80.5), (60.0, 81.0), (3.2, 158.9), (119.9, 0.1)])
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.6])
+def test_cut_patch__against_a_padded_array(y, x, share):
+    photo = photo_with_dot(60, 80)
+    loaded = LoadedImage(Image.fromarray(photo), WHOLE, (120, 160))
+    patch = np.asarray(cut_patch(loaded, np.array([y / 120, x / 160]), share))
+    side = round(share * 120)
+    padded = np.empty((120 + 400, 160 + 400, 3), dtype=np.uint8)
+    padded[:] = GREY
+    padded[200:320, 200:360] = photo
+    top, left = (round(c - side / 2 + 1e-9) + 200 for c in (y, x))
+    np.testing.assert_array_equal(patch, padded[top : top + side, left : left + side])
+
+
+def test_cut_patch__of_a_box_is_placed_by_the_whole_photo():
+    photo = photo_with_dot(70, 100)
+    box = photo[50:110, 60:150]
+    frame = np.array([[50 / 120, 60 / 120], [60 / 160, 90 / 160]])
+    loaded = LoadedImage(Image.fromarray(box), frame, (120, 160))
+    patch = np.asarray(cut_patch(loaded, np.array([70.5 / 120, 100.5 / 160]), 0.35))
+    assert patch.shape == (21, 21, 3)
+    rows, columns = np.nonzero(is_magenta(patch))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 12, 8, 12)
+
+
+def test_patch_share__is_the_field_within_bounds():
+    layer = planted_graph().layers[0]
+    for field, share in (((10, 10), 0.25), ((90, 110), 100 / 224), ((500, 500), 0.6)):
+        assert patch_share(replace(layer, field=field), (224, 224)) == pytest.approx(share)
+
+
+def rings(sheet: np.ndarray) -> list[tuple[int, int]]:
+    """Top-left corners of 4 by 4 magenta squares in the middle of a ring (white 6 pixels away)."""
+    found = []
+    mask = is_magenta(sheet)
+    for y, x in np.argwhere(mask):
+        inside = mask[y : y + 4, x : x + 4]
+        white = [sheet[y - 4, x + 1], sheet[y + 7, x + 1], sheet[y + 1, x - 4], sheet[y + 1, x + 7]]
+        if inside.shape == (4, 4) and inside.all() and np.min(white) > 225:
+            found.append((int(y), int(x)))
+    return found
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_contact_sheet__the_nodes_place_is_in_every_ring(tmp_path, dots, is_mirrored):
+    photos, yx = dots
+    graph = planted_graph(3, 4, 2)
+    source = open_images(photos)
+    matches = planted_matches(graph, source.names, yx)
+    matches = replace(matches, mirrored=np.full(5, is_mirrored))
+    contact_sheet(graph, matches, source, tmp_path / "new" / "s.png", nodes_per_layer=2, patches=4)
+    found = rings(pixels_of(tmp_path / "new" / "s.png"))
+    rows, columns = Counter(y for y, _ in found), Counter(x for _, x in found)
+    assert list(rows.values()) == [4] * 6  # two nodes of three layers, four photos each
+    assert list(columns.values()) == [6] * 4
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_contact_sheet__shows_the_photos_pixels(tmp_path, rng, is_mirrored):
+    # A quarter of the shorter side is as large as a patch on the sheet: nothing is resampled.
+    photo = rng.integers(0, 256, (448, 600, 3), dtype=np.uint8)
+    graph = planted_graph(1, 1, 1)
+    graph = replace(graph, layers=(replace(graph.layers[0], field=(3, 3)),))
+    source = open_images(photo[None])
+    matches = planted_matches(graph, source.names, np.array([[100 / 448, 200 / 600]]))
+    matches = replace(matches, mirrored=np.array([is_mirrored]))
+    contact_sheet(graph, matches, source, tmp_path / "s.png")
+    wanted = photo[100 - 56 : 100 + 56, 200 - 56 : 200 + 56]
+    wanted = wanted[:, ::-1] if is_mirrored else wanted
+    sheet = pixels_of(tmp_path / "s.png")[:, 28 + 180 : 28 + 180 + 112]
+    tops = [y for y in range(len(sheet) - 112) if (sheet[y] == wanted[0]).all()]
+    assert len(tops) == 1
+    differs = (sheet[tops[0] : tops[0] + 112] != wanted).any(axis=-1)
+    y, x = np.nonzero(differs)
+    assert np.hypot(y - 55.5, x - 55.5).max() < 8  # only the ring
+
+
+def tile_colors(path) -> list[list[int]]:
+    """Which of the plain photos (value = 10 * (1 + index)) each tile shows, row by row."""
+    sheet = pixels_of(path).astype(int)
+    left = 28 + 180 + 10
+    found = []
+    inside = False
+    for row in sheet[:, left:]:
+        is_photo = (row[0] == row[0, 0]).all() and row[0, 0] % 10 == 0 and 0 < row[0, 0] <= 100
+        if is_photo and not inside:
+            tiles = row[:: 112 + 10, 0]
+            found.append([int(v) // 10 - 1 for v in tiles if v % 10 == 0 and v <= 100])
+        inside = is_photo
+    return found
+
+
+def test_contact_sheet__shows_the_best_photos_of_the_best_nodes(tmp_path, rng):
+    graph = planted_graph(2, 3, 2)
+    photos = np.stack([np.full((40, 40, 3), 10 * (1 + i), dtype=np.uint8) for i in range(10)])
+    source = open_images(photos)
+    matches = planted_matches(graph, source.names, np.full((10, 2), 0.5))
+    score = np.round(rng.uniform(0, 3, (10, 12)))  # ties, and photos without a peak
+    matches = replace(matches, score=score)
+    contact_sheet(graph, matches, source, tmp_path / "s.png", nodes_per_layer=2, patches=9)
+    wanted = []
+    for layer in (1, 0):
+        members = [i for i in range(12) if graph.node_layer[i] == layer]
+        for node in sorted(members, key=lambda i: (near_border(graph, i), -graph.gain[i]))[:2]:
+            order = sorted(range(10), key=lambda i, node=node: (-score[i, node], i))
+            wanted.append([i for i in order if score[i, node] > 0][:9])
+    assert {len(row) for row in wanted} != {9}
+    assert tile_colors(tmp_path / "s.png") == wanted
+    contact_sheet(graph, matches, source, tmp_path / "t.png", nodes=[7], patches=3)
+    order = sorted(range(10), key=lambda i: (-score[i, 7], i))
+    assert tile_colors(tmp_path / "t.png") == [[i for i in order if score[i, 7] > 0][:3]]
+
+
+def test_contact_sheet__loads_each_photo_once_and_only_those_it_shows(tmp_path, dots):
+    photos, yx = dots
+    loads = Counter()
+
+    def read(photo: int) -> Image.Image:
+        loads[photo] += 1
+        return Image.fromarray(photos[photo])
+
+    # The source has the photos in another order, and one that was not matched.
+    names = ("e", "extra", "d", "c", "b", "a")
+    index = (4, 0, 3, 2, 1, 0)
+    items = [ImageItem(name, photo) for name, photo in zip(names, index, strict=True)]
+    graph = planted_graph(2, 3, 2)
+    matches = planted_matches(graph, ("a", "b", "c", "d", "e"), yx)
+    contact_sheet(graph, matches, ImageSource(items, read), tmp_path / "s.png", patches=2)
+    assert loads == {3: 1, 4: 1}
+    assert len(rings(pixels_of(tmp_path / "s.png"))) == 2 * 12
+
+
+def test_contact_sheet__boxes(tmp_path, dots):
+    photos, yx = dots
+    items = [ImageItem("p#0", 1, Box(20, 60, 110, 140))]
+    source = ImageSource(items, lambda i: Image.fromarray(photos[i]))
+    graph = planted_graph(1, 1, 1)
+    matches = planted_matches(graph, ("p#0",), yx[1:2])
+    contact_sheet(graph, matches, source, tmp_path / "s.png")
+    assert len(rings(pixels_of(tmp_path / "s.png"))) == 1
+
+
+def test_contact_sheet__odd_names_do_not_break_it(tmp_path, dots):
+    photos, yx = dots
+    graph = planted_graph(2, 1, 1).rename({0: "long name " * 9, 1: "a\nb\x00 口"})
+    layers = tuple(replace(spec, name="deep.module." * 5 + "end") for spec in graph.layers)
+    graph = replace(graph, layers=layers)
+    source = open_images(photos)
+    contact_sheet(graph, planted_matches(graph, source.names, yx), source, tmp_path / "s.png")
+    assert pixels_of(tmp_path / "s.png").shape[1] > 600
+
+
+def test_contact_sheet__names_what_is_wrong(tmp_path, dots):
+    photos, yx = dots
+    graph = planted_graph(2, 3, 2)
+    source = open_images(photos)
+    matches = planted_matches(graph, source.names, yx)
+    with pytest.raises(ExplGraphError, match="match this graph"):
+        contact_sheet(planted_graph(2, 3, 3), matches, source, tmp_path / "s.png")
+    with pytest.raises(ExplGraphError, match=r"nodes \[12, -1\] do not exist"):
+        contact_sheet(graph, matches, source, tmp_path / "s.png", nodes=[12, 0, -1])
+    with pytest.raises(ExplGraphError, match="patches must be at least 1"):
+        contact_sheet(graph, matches, source, tmp_path / "s.png", patches=0)
+    with pytest.raises(ExplGraphError, match="4 images were given"):
+        contact_sheet(graph, matches, open_images(photos[:4]), tmp_path / "s.png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,151 @@
+"""The benchmark of ratios: its arithmetic, and one quick run. No time is asserted."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bench import fresh, ratios
+from tests.bench.repeats import repeated
+from tests.bench.rounds import Figure, growth_exponent, take_turns
+from tests.support.planted_peaks import planted_peaks
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = (
+    "mining_over_forward",
+    "extraction_over_two_forwards",
+    "match_over_forward",
+    "match_over_forward_no_mirror",
+    "bytes_per_photo",
+    "bytes_per_photo_spool",
+    "mining_growth_exponent",
+    "import_seconds",
+    "jit_seconds",
+)
+MAY_BE_NEGATIVE = {"bytes_per_photo_spool", "mining_growth_exponent", "import_seconds"}
+
+
+def test_turns__one_task_after_the_other_and_a_round_to_warm_up():
+    calls = []
+    tasks = {name: lambda name=name: calls.append(name) for name in "ab"}
+    seconds = take_turns(tasks, 3)
+    assert calls == ["a", "b"] * 4
+    assert {name: times.shape for name, times in seconds.items()} == {"a": (3,), "b": (3,)}
+
+
+def test_figure__median_and_range():
+    figure = Figure.of([5.0, 1.0, 2.0])
+    assert (figure, figure.least, figure.most) == (2, 1, 5)
+    assert json.dumps({"figure": figure}) == '{"figure": 2.0}'
+
+
+def test_growth__exponent_of_a_power_law():
+    sizes = (50, 200, 1000)
+    assert growth_exponent(sizes, [3 * n**1.5 for n in sizes]) == pytest.approx(1.5)
+    assert growth_exponent(sizes, [7.0] * 3) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return planted_peaks(n_images=4, channels=3).peaks
+
+
+def test_repeats__begin_with_what_is_given_and_move_the_rest(planted):
+    many = repeated(planted, 10)
+    assert len(set(many.images)) == 10
+    for given, found in zip(planted.peaks, many.peaks, strict=True):
+        np.testing.assert_array_equal(found.yx[:4], given.yx)
+        np.testing.assert_array_equal(found.weight[8:], given.weight[:2])
+        there = given.yx > 0
+        moved = found.yx[4:8] - given.yx
+        assert np.all(moved[~there] == 0)
+        assert 1 < moved[there].std() < 3
+    np.testing.assert_array_equal(many.sketch[4:8], planted.sketch)
+
+
+def test_repeats__fewer_than_given(planted):
+    few = repeated(planted, 3)
+    np.testing.assert_array_equal(few.mirrored[0].yx, planted.mirrored[0].yx[:3])
+
+
+def test_floor__what_a_photo_takes(planted):
+    """Two views of two layers of three filters, each with five peaks of three numbers."""
+    expected = {"peaks": 2 * 2 * 3 * 5 * 3 * 4, "sketch": 64 * 4}
+    assert fresh.photo_bytes(planted) == expected
+
+
+def test_peak_memory__is_this_process_own_and_never_falls():
+    code = "from tests.bench.fresh import peak_bytes; import numpy; low = peak_bytes(); {}"
+    take = "a = numpy.ones(2**24); del a; print(peak_bytes() - low)"
+    big = np.ones(2**24)  # of the parent, which must not count
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(take)], cwd=ROOT, capture_output=True, check=True
+    )
+    assert int(done.stdout) == pytest.approx(big.nbytes, rel=0.1)
+
+
+def measured(**changes):
+    """What a run finds, as far as targets need it."""
+    names = {**ratios.TARGETS, **dict.fromkeys(ratios.WHAT)}
+    floors = {"bytes_per_photo_floor": {"peaks": 300, "sketch": 20, "nodes": 7}}
+    floors["extraction_bytes_per_photo_floor"] = {"peaks": 80, "sketch": 20}
+    about = {"data": "drawings", "photos": 3, "is_reference": True, "thread_speedup_threads": 4}
+    return {**{name: Figure.of([1.0, 2.0, 3.0]) for name in names}, **floors, **about, **changes}
+
+
+def test_targets__at_most_at_least_and_what_a_photo_takes():
+    report = ratios.report(measured(jit_seconds=15.0, thread_speedup=2.7, bytes_per_photo=328))
+    assert {name: target["met"] for name, target in report["targets"].items()} == {
+        "mining_over_forward": False,
+        "extraction_over_two_forwards": False,
+        "match_over_forward": False,
+        "match_over_forward_no_mirror": False,
+        "thread_speedup": False,
+        "import_seconds": False,
+        "jit_seconds": True,
+        "bytes_per_photo": False,  # 327
+        "bytes_per_photo_spool": True,
+        "extraction_bytes_per_photo": True,
+        "extraction_bytes_per_photo_spool": True,
+    }
+    assert report["ranges"]["import_seconds"] == [1, 3]
+
+
+def test_targets__no_verdict_on_another_network_or_fewer_threads():
+    found = ratios.report(measured(is_reference=False))["targets"]
+    assert not {"mining_over_forward", "thread_speedup"} & set(found)
+    found = ratios.report(measured(thread_speedup=None, thread_speedup_threads=1))["targets"]
+    assert "thread_speedup" not in found
+    assert "mining_over_forward" in found
+
+
+def test_table__has_a_row_for_each_figure():
+    table = ratios.table(ratios.report(measured(thread_speedup=None, thread_speedup_threads=1)))
+    assert table.row_count == len(ratios.WHAT)
+
+
+@pytest.mark.slow
+def test_quick_run__writes_every_figure(tmp_path):
+    out = tmp_path / "new" / "bench.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.ratios", "--quick", "--out", str(out)],
+        env={**os.environ, "NUMBA_OPT": "0"},  # seven processes compile: let them be quick
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    for key in KEYS:
+        assert math.isfinite(found[key])
+        assert found[key] > 0 or key in MAY_BE_NEGATIVE
+    assert (found["thread_speedup"] is None) == (found["thread_speedup_threads"] == 1)
+    assert found["data"].startswith("demo network")
+    assert found["photos"] == 12
+    assert set(found["threads"]) == {"numba", "torch"}
+    assert found["machine"]["cores"] >= 1
+    assert found["jit_functions"] > 10
+    assert "mining / bare forward" in done.stdout

@@ -1,0 +1,94 @@
+"""The example scripts run as they stand, as another process would, and make what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import explgraph as eg
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+
+
+def run_example(name, *arguments):
+    """Run a script; return what it printed, and the pictures that it says it made."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *map(str, arguments)],
+        cwd=arguments[-1],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_pictures(folder, *names):
+    for name in names:
+        path = folder / name
+        if path.suffix == ".svg":
+            assert "<svg" in path.read_text(encoding="utf-8")
+            continue
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 100  # not empty
+
+
+@pytest.mark.slow
+def test_own_network__mines_and_shows_a_module_of_the_user(tmp_path):
+    printed = run_example("own_network.py", tmp_path)
+    assert "middle.relu1 middle.relu2 high.relu1 high.relu2" in printed
+    graph = eg.ExplanatoryGraph.load(tmp_path / "birds.safetensors")
+    assert f"{len(graph)} nodes in 24 drawings" in printed
+    assert len(graph) > 200
+    assert graph.header["model"] == "bird_net"
+    assert_pictures(
+        tmp_path,
+        *("best_node.png", "its_filter.png", "best_nodes.png", "one_drawing.png"),
+        *("graph.svg", "explained.png"),
+    )
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "</html>" in page
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_torchvision_network__runs_with_a_file_of_weights(shared, tmp_path):
+    weights = shared / "models" / "squeezenet1_1.safetensors"
+    printed = run_example("torchvision_network.py", weights, tmp_path)
+    assert len(re.findall(r"^features\.\d+: \d+ filters, 13 x 13 cells$", printed, re.M)) == 4
+    assert re.search(r"features\.12/\d+/0: a node of filter \d+", printed)
+    assert_pictures(tmp_path, "best_nodes.png", "one_drawing.png", "graph.svg")
+
+
+@pytest.mark.slow
+def test_and_or_graph__finds_heads_far_better_than_the_mean_of_the_clicks(tmp_path):
+    printed = run_example("and_or_graph.py", tmp_path)
+    assert (tmp_path / "clicks.csv").read_text().splitlines()[0] == "image,part,x,y"
+    assert len((tmp_path / "clicks.csv").read_text().splitlines()) == 4
+    found = float(re.search(r"And-Or graph: ([\d.]+)", printed)[1])
+    constant = float(re.search(r"mean of the clicks: ([\d.]+)", printed)[1])
+    assert found < 0.05 < 0.15 < constant
+    assert eg.Parts.load(tmp_path / "head.safetensors").names == ("head",)
+    assert_pictures(tmp_path, "heads.png", "and_or.svg", "parse.png")
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_examples__open_as_notebooks(path):
+    """Percent cells: every cell begins with its mark, and Markdown cells are comments alone."""
+    head, *cells = re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.M)
+    assert head == ""
+    kinds = [cell.partition("\n")[0].strip() for cell in cells]
+    assert set(kinds) == {"", "[markdown]"}
+    assert kinds[0] == "[markdown]"
+    for kind, cell in zip(kinds, cells, strict=True):
+        lines = cell.splitlines()[1:]
+        if kind == "[markdown]":
+            assert all(line.startswith("#") or not line for line in lines)
+        else:
+            compile("\n".join(lines), path.name, "exec")

@@ -1,0 +1,54 @@
+"""A small graph in plain photos, to be reported: every place and every score is known."""
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from explgraph.graphs.matches import Matches
+from explgraph.photos.boxes import Box
+from explgraph.photos.images import ImageItem, ImageSource
+from tests.support.planted import planted_graph
+
+MAGENTA = (255, 0, 255)
+SCRIPT = "<script>alert(1)</script>"
+HANDLER = "<img src=x onerror=alert(2)>"
+FORMULA, FOREIGN = "$$x^2$$", "尾 ذيل хвост"
+BOX = Box(20, 60, 120, 160)
+NAMES = ("wide.jpg", f"{SCRIPT}.jpg", "boxed.jpg#0", "small.jpg")
+SILENT, NAMED = 5, {0: SCRIPT, 30: HANDLER, 50: FORMULA, 71: FOREIGN}
+"""A node that is found in no photo; nodes with names of the user's."""
+
+
+def reported_graph(n_layers=3, channels=8, parts=3):
+    """72 nodes by default, 24 in each of three layers; some have names that could do harm."""
+    graph = planted_graph(n_layers, channels, parts)
+    return replace(graph, names={k: v for k, v in NAMED.items() if k < len(graph)})
+
+
+def reported_matches(graph, names=NAMES):
+    """Every node scores in every photo, the later ones less, but for one that is silent."""
+    rng = np.random.default_rng(3)
+    shape = (len(names), len(graph))
+    fall = np.linspace(1.0, 0.8, len(names))[:, None]
+    score = graph.score[None] * fall * rng.uniform(0.8, 1.2, shape)
+    score[:, SILENT % len(graph)] = 0
+    return Matches(
+        images=names,
+        yx=rng.uniform(0.2, 0.6, (*shape, 2)),
+        score=score,
+        log_density=np.zeros(shape),
+        peak=np.where(score > 0, 0, -1),
+        mirrored=np.arange(len(names)) % 2,
+        node_layer=graph.node_layer,
+        header={"model": "planted"},
+    )
+
+
+def magenta_source(names=NAMES):
+    """Plain photos, 200 by 120 pixels; the third is a box of 100 by 100 pixels in one."""
+    photo = Image.new("RGB", (200, 120), MAGENTA)
+    items = [
+        ImageItem(name, i, BOX if name.endswith("#0") else None) for i, name in enumerate(names)
+    ]
+    return ImageSource(items, lambda _: photo)
