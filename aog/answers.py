@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
+from explgraph.base.threads import rows_times
 
 from .structures import Localizations
 
@@ -72,7 +73,7 @@ def nearest_point(probability: F8) -> Answer:
     """
     n, grid = len(probability), probability.shape[-1]
     flat = probability.reshape(n, grid * grid).astype(np.float32)
-    expected = (flat @ _distances(grid)).reshape(n, grid, grid)
+    expected = rows_times(flat, _distances(grid)).reshape(n, grid, grid)
     yx, least = refine(-expected)
     return Answer(yx, np.maximum(-least, 0))
 

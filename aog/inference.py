@@ -20,6 +20,8 @@ NEAR = 0.1
 def locate(parts: Parts, found: Matches) -> Localizations:
     """Find parts in photos.
 
+    A photo's answers do not depend on the other photos, to the last bit.
+
     Parameters
     ----------
     parts

@@ -65,6 +65,8 @@ class LayerMatch(NamedTuple):
 def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False) -> Matches:
     """Find every node of a graph in photos whose peaks are given.
 
+    What is found in a photo does not depend on the other photos, to the last bit.
+
     A photo with mirrored peaks is seen the way that the graph explains better: the larger
     log-likelihood over noise per unit of response decides, the photo as given in a tie.
 
@@ -161,10 +163,21 @@ def _find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
         yx[found.rows], peak_yx[found.rows] = found.yx, inference.found
         score[found.rows], peak[found.rows] = inference.score, inference.peak
         log_density[found.rows] = inference.log_density(found.prior)
-        gain += inference.gain.sum(axis=0, dtype=np.float64)
-        response += found.columns.weight.sum(axis=(0, 1), dtype=np.float64)
+        gain += _sum_by_photo(inference.gain)
+        response += _sum_by_photo(found.columns.weight)
     gain /= np.maximum(response, np.finfo(np.float64).tiny)
     return Found(yx, peak_yx, score, log_density, peak, gain)
+
+
+def _sum_by_photo(values: F4) -> F8:
+    """Return (N,) the sums of (..., N), one after the other.
+
+    NumPy adds up a single photo in another order than one among others.
+    """
+    total = np.zeros(values.shape[-1])
+    for each in values.reshape(-1, values.shape[-1]) if total.size else ():
+        total += each
+    return total
 
 
 def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[LayerMatch]:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import get_num_threads
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
+F = TypeVar("F", bound=np.floating[Any])
 
 _PIECES = 4  # for each thread: rows differ in what they cost
 
@@ -75,6 +78,25 @@ def _start_numba() -> None:
 def one_blas_thread() -> AbstractContextManager[object]:
     """Keep NumPy's matrix products on one thread: the same bytes for any number of threads."""
     return cast("AbstractContextManager[object]", _libraries().limit(limits=1, user_api="blas"))
+
+
+def rows_times(rows: NDArray[F], matrix: NDArray[F]) -> NDArray[F]:
+    """Return ``rows @ matrix``; a row's product does not depend on the others, to the last bit.
+
+    Parameters
+    ----------
+    rows
+        (N, D), of the type of ``matrix``; N may be 0.
+    matrix
+        (D, K).
+    """
+    product = np.empty((len(rows), matrix.shape[1]), dtype=matrix.dtype)
+    # A product of all rows at once adds a row up in an order that depends on how many there are,
+    # on its place among them and on the number of threads.
+    with one_blas_thread():
+        for row, own in zip(rows, product, strict=True):
+            np.dot(row, matrix, out=own)
+    return product
 
 
 @cache

@@ -89,6 +89,16 @@ def test_nearest_point__of_a_bell_is_its_middle_below_the_cell():
     np.testing.assert_allclose(nearest_point(probability).yx * 28, at, atol=0.02)
 
 
+def test_nearest_point__of_a_photo_does_not_depend_on_the_others(rng):
+    probability = rng.gamma(0.2, 1, (37, 28, 28))
+    probability /= probability.sum(axis=(1, 2), keepdims=True)
+    together = nearest_point(probability)
+    for rows in ([0], [36], [5, 2], list(range(3, 20))):
+        some = nearest_point(probability[rows])
+        np.testing.assert_array_equal(some.yx, together.yx[rows])
+        np.testing.assert_array_equal(some.distance, together.distance[rows])
+
+
 def test_nearest_point__goes_where_most_of_the_mass_is():
     """The highest cell holds .2; eight cells elsewhere hold .1 each. No mean, no peak."""
     probability = np.zeros((1, 21, 21))

@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from explgraph.base import threads as threads_module
-from explgraph.base.threads import map_ranges, one_blas_thread, over_rows
+from explgraph.base.threads import map_ranges, one_blas_thread, over_rows, rows_times
 
 
 @contextmanager
@@ -166,6 +166,23 @@ def test_over_rows__every_row_is_gone_through_once(n_rows, allowed):
     with numba_threads(allowed):
         over_rows(add, n_rows, out, 7)
     assert np.all(out == 7)
+
+
+@pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-5), (np.float64, 1e-13)])
+def test_rows_times__a_row_does_not_depend_on_the_others_or_on_threads(rng, dtype, rtol):
+    """A plain product fails at the first number of rows."""
+    rows, matrix = rng.random((67, 784)).astype(dtype), rng.random((784, 784)).astype(dtype)
+    whole = rows_times(rows, matrix)
+    np.testing.assert_allclose(whole, rows @ matrix, rtol=rtol)
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, "blas"):
+            for count in (1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 64, 67):
+                np.testing.assert_array_equal(rows_times(rows[:count], matrix), whole[:count])
+            np.testing.assert_array_equal(rows_times(rows[::-3], matrix), whole[::-3])
+
+
+def test_rows_times__of_no_rows_is_none():
+    assert rows_times(np.zeros((0, 3)), np.ones((3, 5))).shape == (0, 5)
 
 
 def test_map_ranges__leaves_pytorch_its_threads():

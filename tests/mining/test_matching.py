@@ -10,7 +10,7 @@ from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining.cpu import CpuEngine
 from mining.layers import LayerMiner
-from mining.matching import find_nodes, find_places, walk_layers
+from mining.matching import _sum_by_photo, find_nodes, find_places, walk_layers
 from mining.mine import mine_layers
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, mirror_image, peak_set, planted_peaks
@@ -169,6 +169,16 @@ def test_matching__photos_one_by_one_gives_the_same(graph, new_photos):
         alone = match_peaks(graph, new_photos.take(np.array([i])))
         assert np.array_equal(alone.yx[0], together.yx[i])
         assert np.array_equal(alone.score[0], together.score[i])
+
+
+def test_matching__the_gain_of_a_photo_does_not_depend_on_the_others(rng):
+    """Sums of many filters: NumPy adds up a single photo in another order than one of many."""
+    values = (10 ** rng.uniform(-14, 0, (64, 8, 7))).astype(np.float32)
+    together = _sum_by_photo(values)
+    np.testing.assert_allclose(together, values.sum(axis=(0, 1), dtype=np.float64), rtol=1e-14)
+    for i in range(7):
+        assert _sum_by_photo(values[..., [i]])[0] == together[i]
+    assert _sum_by_photo(values[..., :0]).shape == (0,)
 
 
 def test_matching__permuted_photos_are_permuted_matches(graph, new_photos, rng):
