@@ -1,4 +1,4 @@
-"""Graphs for other programs: networkx, GraphML, JSON, pictures; and the part worth showing."""
+"""Graphs for other programs: networkx, GraphML, JSON, pictures."""
 
 from __future__ import annotations
 

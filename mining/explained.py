@@ -19,7 +19,7 @@ from explgraph.base.errors import check_shape, require
 from explgraph.base.jit import jit
 from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import fires
+from explgraph.graphs.matches import Matches, fires
 from explgraph.peaks.structures import Peaks, PeakSet
 
 from ._math import bump, height
@@ -105,6 +105,7 @@ def explained_share(
     groups: Sequence[str] | None = None,
     noise_from: PeakSet | None = None,
     filters: Sequence[I8] | None = None,
+    found: Matches | None = None,
 ) -> ExplainedShare:
     """Measure which share of the response of photos a graph explains.
 
@@ -133,6 +134,9 @@ def explained_share(
     filters
         L permutations (C,): the nodes of filter c are given the peaks of filter ``filters[l][c]``,
         and are expected where their own filters' photos say. Default: their own.
+    found
+        The graph's matches in these ``peaks``, where they are known: they say which photos are seen
+        mirrored, and the peaks need not be matched once more.
 
     Returns
     -------
@@ -141,28 +145,33 @@ def explained_share(
     Raises
     ------
     ExplGraphError
-        If the layers differ, ``texture``, ``groups`` or ``filters`` do not fit, or there are no two
-        groups to divide.
+        If the layers differ, ``texture``, ``groups``, ``filters`` or ``found`` do not fit, or there
+        are no two groups to divide.
     """
     check_shape("texture", texture, (len(graph),))
     _check_filters(graph, filters)
     mass = np.zeros((len(graph.layers), 3))
     if noise_from is not None:
-        both_ways, counted, fitted = False, peaks, noise_from
+        photos = ((peaks, found), (noise_from, None))
     else:
         first = first_half(peaks.images if groups is None else groups)
         check_shape("groups", first, (len(peaks),))
-        both_ways, counted, fitted = True, peaks.take(first), peaks.take(~first)
-    layers = (_peak_odds(graph, photos, texture, filters) for photos in (counted, fitted))
+        photos = tuple(
+            (peaks.take(half), None if found is None else found.take(half))
+            for half in (first, ~first)
+        )
+    layers = (_peak_odds(graph, _oriented(graph, *each), texture, filters) for each in photos)
     for one, other in zip(*layers, strict=True):
         noise = graph.noise[one.layer].astype(np.float64)
         mass[one.layer] += _masses(one, _fit_noise(other, noise))
-        if both_ways:
+        if noise_from is None:
             mass[one.layer] += _masses(other, _fit_noise(one, noise))
     return ExplainedShare(tuple(_shares(row) for row in mass), _shares(mass.sum(axis=0)))
 
 
-def node_kinds(graph: ExplanatoryGraph, peaks: PeakSet) -> NodeKinds:
+def node_kinds(
+    graph: ExplanatoryGraph, peaks: PeakSet, *, found: Matches | None = None
+) -> NodeKinds:
     """Tell part nodes from texture nodes.
 
     A part node has one strong place in a photo, and lies where it is predicted. A texture node's
@@ -190,22 +199,24 @@ def node_kinds(graph: ExplanatoryGraph, peaks: PeakSet) -> NodeKinds:
     peaks
         Photos of the graph's category, such as those that it was mined from. With mirrored peaks,
         each is taken the way that the graph explains better.
+    found
+        The graph's matches in these ``peaks``, as in `explained_share`.
 
     Raises
     ------
     ExplGraphError
-        If the layers differ.
+        If the layers differ, or ``found`` is of other photos.
     """
     stray, places = np.ones(len(graph)), np.zeros(len(graph))
-    for found in walk_layers(graph, _oriented(graph, peaks)):
-        columns, start, rows = found.columns, found.mixture.start, found.rows
-        predicted, half_precision = found.inference.predicted, found.prior.half_precision
+    for layer in walk_layers(graph, _oriented(graph, peaks, found)):
+        columns, start, rows = layer.columns, layer.mixture.start, layer.rows
+        predicted, half_precision = layer.inference.predicted, layer.prior.half_precision
         stray[rows] = _stray(*columns, start, predicted, half_precision)
-        score = found.inference.score
+        score = layer.inference.score
         weight = np.where(fires(score, graph.score[rows]), score, 0).astype(np.float64)
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         stable = stray[rows] < STRAY_LIMIT
-        places[rows] = _places(columns.weight, start, found.inference.peak, weight, stable)
+        places[rows] = _places(columns.weight, start, layer.inference.peak, weight, stable)
     return NodeKinds(places, stray, (stray >= STRAY_LIMIT) | (places >= PLACES_LIMIT))
 
 
@@ -241,10 +252,13 @@ class _PeakOdds(NamedTuple):
 
 
 def _peak_odds(
-    graph: ExplanatoryGraph, peaks: PeakSet, texture: Flags, filters: Sequence[I8] | None
+    graph: ExplanatoryGraph,
+    peaks: tuple[Peaks, ...],
+    texture: Flags,
+    filters: Sequence[I8] | None,
 ) -> Iterator[_PeakOdds]:
     area = float(graph.input_size[0] * graph.input_size[1])
-    for found in walk_layers(graph, _oriented(graph, peaks)):
+    for found in walk_layers(graph, peaks):
         weight, yx = found.columns
         if filters is not None:
             weight, yx = weight[filters[found.layer]], yx[filters[found.layer]]
@@ -259,9 +273,16 @@ def _peak_odds(
         yield _PeakOdds(found.layer, weight.astype(np.float64), density * area)
 
 
-def _oriented(graph: ExplanatoryGraph, peaks: PeakSet) -> tuple[Peaks, ...]:
-    """Return each photo's peaks the way that the graph explains better."""
-    return oriented_peaks(peaks, match_peaks(graph, peaks).mirrored)
+def _oriented(graph: ExplanatoryGraph, peaks: PeakSet, found: Matches | None) -> tuple[Peaks, ...]:
+    """Return each photo's peaks the way that the graph explains better, or explained them."""
+    if found is None:
+        found = match_peaks(graph, peaks)
+    require(
+        found.images == peaks.images,
+        f"the matches are of {len(found)} photos, the peaks of {len(peaks)} others or in another "
+        "order: match these peaks, or leave `found` out",
+    )
+    return oriented_peaks(peaks, found.mirrored)
 
 
 def _node_shares(found: LayerMatch) -> F8:

@@ -1,4 +1,9 @@
-"""How And-Or graphs are laid out: cards of templates, with a sketch of where the patterns lie."""
+"""How And-Or graphs are laid out: a card for each template, with rows of patterns and a sketch.
+
+The sketch shows where the patterns are, seen from the part; it is drawn with the xdot operations
+that Graphviz takes as a drawing's background. Lengths are points; y is measured downwards from the
+top, in the sketch upwards.
+"""
 
 from __future__ import annotations
 

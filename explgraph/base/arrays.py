@@ -1,4 +1,14 @@
-"""Types of arrays, read-only arrays, and how things are divided into halves."""
+"""Types of arrays, and how arrays are kept.
+
+Data types are frozen structs of arrays; algorithms are free functions over them.
+
+Dimensions, in every docstring: N images, C filters of a layer, H, W map cells, K peaks of a map,
+P nodes, E edges, L layers. ``NONE = -1`` is the only value for "no index".
+
+Coordinates (one contract for everything): ``yx`` pairs, (0, 0) is the outer corner of the top-left
+pixel. *Network pixels* measure on the network's input, H_in by W_in; the *unit square* measures on
+the photo as a person sees it, (1, 1) being the outer corner of its bottom-right pixel.
+"""
 
 from __future__ import annotations
 

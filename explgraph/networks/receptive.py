@@ -1,4 +1,10 @@
-"""Where each cell of a map looks: receptive fields, followed operation by operation."""
+"""Receptive fields by rule: what one tensor operation does to the patch that each cell looks at.
+
+A view says where the cells of a map look. The rules turn the views of an operation's arguments into
+the view of its result, from the operation's own parameters, so strides, sizes and offsets are exact
+and need neither symbolic tracing nor a list of known layers. An operation without a rule ends the
+spatial path: its result is taken to depend on the whole image, never guessed at.
+"""
 
 from __future__ import annotations
 

@@ -73,11 +73,12 @@ def measure(
         evaluation = evaluate(rows, annotations, photo_size=found.photo_sizes, rank=ranks)
     if peaks is None:
         return Figures(evaluation=evaluation)
-    kinds = node_kinds(graph, peaks)
+    seen = found if found.images == peaks.images else None
+    kinds = node_kinds(graph, peaks, found=seen)
     groups = [photo_of(name) for name in peaks.images]
     is_divisible = len(set(groups)) > 1  # each half's noise is fitted on the other
     explained = (
-        explained_share(graph, peaks, texture=kinds.texture, groups=groups)
+        explained_share(graph, peaks, texture=kinds.texture, groups=groups, found=seen)
         if is_divisible
         else None
     )

@@ -192,7 +192,8 @@ def test_map_ranges__leaves_pytorch_its_threads():
     leave it two even where there is one.
     """
     code = (
-        "import torch; from explgraph.base.threads import map_ranges; before = torch.get_num_threads(); "
+        "import torch; from explgraph.base.threads import map_ranges; "
+        "before = torch.get_num_threads(); "
         "print(map_ranges(lambda a, b: b, 4, 1), before, torch.get_num_threads())"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}

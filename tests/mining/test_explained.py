@@ -20,7 +20,7 @@ from mining.explained import (
     node_kinds,
     shuffled_filters,
 )
-from mining.matching import walk_layers
+from mining.matching import match_peaks, walk_layers
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
 
@@ -355,6 +355,37 @@ def test_share__of_planted_parts_is_above_both_controls(graph, unseen):
     assert own > 0.7
     assert own > shuffled + 0.15
     assert own > other + 0.15
+
+
+def test_matches__that_are_known_are_not_made_again(graph, unseen, monkeypatch):
+    found = match_peaks(graph, unseen)
+    kinds = node_kinds(graph, unseen)
+    share = explained_share(graph, unseen, texture=kinds.texture)
+    monkeypatch.setattr("mining.explained.match_peaks", None)
+    again = node_kinds(graph, unseen, found=found)
+    np.testing.assert_array_equal(again.places, kinds.places)
+    np.testing.assert_array_equal(again.stray, kinds.stray)
+    assert explained_share(graph, unseen, texture=kinds.texture, found=found) == share
+
+
+def test_matches__say_which_photos_are_mirrored(graph, unseen):
+    """Told that all photos are mirrored, the graph explains less of them."""
+    both = dataclasses.replace(unseen, mirrored=tuple(mirror_image(p) for p in unseen.peaks))
+    found = match_peaks(graph, both)
+    assert not found.mirrored.any()
+    wrong = dataclasses.replace(found, mirrored=np.ones(len(found)))
+    right, other = (
+        explained_share(graph, both, texture=parts(graph), found=each).overall.explained
+        for each in (found, wrong)
+    )
+    assert other < right - 0.05
+
+
+def test_matches__of_other_photos_are_refused(graph, unseen):
+    found = match_peaks(graph, unseen)
+    for photos in (slice(0, 3), np.arange(len(unseen))[::-1]):
+        with pytest.raises(ExplGraphError, match="match these peaks, or leave `found` out"):
+            node_kinds(graph, unseen, found=found.take(np.arange(len(unseen))[photos]))
 
 
 # -- kinds of nodes --------------------------------------------------------------------------------
