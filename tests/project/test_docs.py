@@ -1,6 +1,8 @@
 """The documentation site: it builds without a warning, is whole, and loads nothing from outside."""
 
+import html
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -35,6 +37,8 @@ def site(tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    # Not a warning to mkdocstrings, but the reference's signatures do not fit the page then.
+    assert "Formatting signatures" not in done.stderr
     return folder
 
 
@@ -115,6 +119,29 @@ def test_reference__has_every_public_name_once(site):
     assert sorted(entries) == sorted(eg.__all__)
     anchors = set().union(*(Page(path).anchors for path in (site / "api").glob("*.html")))
     assert {f"explgraph.{name}" for name in eg.__all__} <= anchors
+
+
+def signatures(page):
+    """The texts of the signatures of a page of the reference, by the name that they begin with."""
+    found = re.findall(
+        r'<div class="doc-signature[^"]*">(.*?)</div>', page.read_text("utf-8"), flags=re.DOTALL
+    )
+    texts = [html.unescape(re.sub(r"<[^>]+>", "", each)).strip() for each in found]
+    return {text.split("(")[0].split(":")[0].strip(): text for text in texts}
+
+
+def test_reference__signatures_are_whole(site):
+    """A line for each parameter where one for all is too long to be seen."""
+    texts = {}
+    for page in (site / "api").glob("*.html"):
+        texts |= signatures(page)
+    assert len(texts) > 100
+    for text in texts.values():
+        assert max(map(len, text.splitlines())) <= 88, text
+    for name in ("mine", "extract", "fit_parts"):
+        called = inspect.signature(getattr(eg, name))
+        assert all(f"{parameter}: " in texts[name] for parameter in called.parameters), texts[name]
+        assert texts[name].endswith(f"-> {called.return_annotation}")
 
 
 def test_images__of_the_pages_are_small_pictures():
