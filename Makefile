@@ -11,10 +11,11 @@ VENV ?= .venv
 OUT ?= out/demo
 
 PY = $(VENV)/bin/python
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test docs lint bench images clean
 
-demo: $(VENV)/.installed-test
+demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
 
 test: $(VENV)/.installed-test
@@ -34,7 +35,7 @@ bench: $(VENV)/.installed-test
 	$(PY) -m tests.bench.ratios --out out/bench.json
 
 # README's and the site's pictures, from the demo's. Needs Chromium.
-images: demo
+images: demo $(VENV)/.installed-test
 	cp $(OUT)/graph.svg $(OUT)/thumbnails.svg docs/images/
 	$(PY) -c "from PIL import Image; Image.open('$(OUT)/nodes.png').save('docs/images/nodes.jpg', quality=85)"
 	$(PY) docs/make_part_images.py $(OUT)
@@ -46,9 +47,13 @@ images: demo
 clean:
 	rm -rf build dist out *.egg-info
 
-# An extra is installed once for each state of pyproject.toml.
+# An extra is installed once for each state of pyproject.toml. The demo needs none.
+$(VENV)/.installed-demo: pyproject.toml | $(PY)
+	$(INSTALL) -e .
+	touch $@
+
 $(VENV)/.installed-%: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	$(INSTALL) -e ".[$*]"
 	touch $@
 
 $(PY):

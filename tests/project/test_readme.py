@@ -207,6 +207,13 @@ def test_make__targets_exist(page):
     assert set(named) <= set(targets)
 
 
+def test_make__the_demo_installs_the_package_alone():
+    makefile = (ROOT / "Makefile").read_text()
+    (needed,) = re.findall(r"^demo: (.+)$", makefile, flags=re.MULTILINE)
+    (recipe,) = re.findall(rf"^{re.escape(needed)}:.*\n\t(.+)$", makefile, flags=re.MULTILINE)
+    assert recipe == "$(INSTALL) -e ."
+
+
 def test_make__the_ci_runs_the_readme_s_test_command():
     assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
 
