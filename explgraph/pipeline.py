@@ -202,6 +202,10 @@ def match(
 ) -> Matches:
     """Find every node of a graph in photos.
 
+    From peaks on, what is found in a photo does not depend on the other photos. The network may
+    round a photo differently with others in its batch, which moves places by less than 1e-4 unless
+    two peaks are nearly equal; with ``deterministic=True`` it sees one photo at a time.
+
     Parameters
     ----------
     graph

@@ -175,6 +175,22 @@ def test_background__of_another_network_is_refused(photos, graph, change):
         eg.extract(make_net(**change), photos, background=graph, progress=False)
 
 
+# -- other photos ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_match__a_photo_alone_is_found_as_among_others(graph, net, photos, deterministic):
+    """But for the network's rounding, equal to the last bit."""
+    options = {"progress": False, "deterministic": deterministic}
+    atol = 0 if deterministic else 1e-4
+    together = eg.match(graph, net, photos, **options)
+    for i in (0, 5, 13):
+        alone = eg.match(graph, net, photos[i : i + 1], **options)
+        for name in ("yx", "score", "log_density"):
+            ours, theirs = getattr(alone, name)[0], getattr(together, name)[i]
+            np.testing.assert_allclose(ours, theirs, rtol=atol, atol=atol, err_msg=name)
+
+
 # -- other weights ---------------------------------------------------------------------------------
 
 
