@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from explgraph.base.text import cut_beginning
+from explgraph.base.text import counted, cut_beginning
 from explgraph.drawing.dot import (
     Markup,
     Value,
@@ -203,8 +203,3 @@ def draw_legend(legend: Legend) -> str:
 def shortened(name: str, longest: int) -> Markup:
     """Cut the beginning of a long name: what tells filters of one network apart is the end."""
     return escape_markup(cut_beginning(name, longest))
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number and what is counted, in the plural where needed."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from aog.structures import Localizations
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.files import PathLike
+from explgraph.base.text import counted
 from explgraph.drawing.canvas import fitted, font_for
 from explgraph.drawing.look import COLORS
 from explgraph.drawing.overlay import Overlay
@@ -235,7 +236,7 @@ class _Sheet:
 
     def _head(self, photos: int) -> None:
         self._text((_MARGIN, _MARGIN - 6), "Parts found in photos", 22, _INK)
-        count = f"{photos:,} photo{'' if photos == 1 else 's'}"
+        count = counted(photos, "photo")
         note = f"{count}; %: how sure the answer is; outline: {LEVEL:.0%} region"
         self._text((_MARGIN, _MARGIN + 24), note, 12, _FAINT)
 

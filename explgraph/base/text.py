@@ -1,9 +1,13 @@
-"""Text for people: cut, set in columns, without what cannot be printed."""
+"""Text for people: cut, set in columns, figures; and values as JSON knows them."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
 
 
 def printable(text: str) -> str:
@@ -51,6 +55,47 @@ def counted(number: int, noun: str) -> str:
     ('1 photo', '1,200 nodes')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float, unknown: str = "") -> str:
+    """Return a share in whole percent; ``unknown`` for NaN.
+
+    >>> percent(0.123), percent(float("nan"), "-")
+    ('12%', '-')
+    """
+    return unknown if math.isnan(share) else f"{share:.0%}"
+
+
+def digits(value: float, decimals: int = 3, unknown: str = "") -> str:
+    """Return a figure with so many decimals; ``unknown`` for NaN.
+
+    >>> digits(0.12345), digits(1.5, 1), digits(float("nan"))
+    ('0.123', '1.5', '')
+    """
+    return unknown if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+@overload
+def plain(value: Mapping[Any, object]) -> dict[str, Any]: ...
+
+
+@overload
+def plain(value: object) -> object: ...
+
+
+def plain(value: object) -> object:
+    """Return a value as JSON knows it, in mappings and sequences too: NaN and infinities are null.
+
+    >>> plain({"nodes": np.int64(3), "means": (np.nan, np.array([0.5, np.inf]))})
+    {'nodes': 3, 'means': [None, [0.5, None]]}
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def photos_named(images: Sequence[str], most: int = 3) -> str:

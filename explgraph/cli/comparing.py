@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.text import digits
 
 from . import options as cli
 from .base import Report, table
@@ -125,14 +125,10 @@ def _text(found: Comparison, out: Path | None) -> tuple[RenderableType, ...]:
     result = table("nodes of GRAPH_A", "nodes", "found", "control", "median distance")
     for name, row in found.table.iterrows():
         count, *figures = row
-        result.add_row(str(name), f"{count:.0f}", *map(_digits, figures))
+        result.add_row(str(name), f"{count:.0f}", *map(digits, figures))
     within = "filter by filter" if found.by_filter else "layer by layer, across filters"
     line = (
         f"{found.n_photos} photos, {found.same_side:.0%} seen in the same orientation by both; "
         f"nodes compared {within}"
     )
     return (line, result) if out is None else (line, result, str(out))
-
-
-def _digits(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"

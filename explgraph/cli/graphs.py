@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,6 +11,7 @@ import numpy as np
 import typer
 
 from explgraph.base.errors import require
+from explgraph.base.text import plain
 
 from . import options as cli
 from .base import Report, table
@@ -143,14 +143,8 @@ def _node_facts(
 
     index = find_node(graph, node)
     row = node_facts(graph, matches).loc[index]
-    facts = {str(key): _json_value(value) for key, value in row.items()}
+    facts = plain(row.to_dict())
     return {"node": index, **facts}, describe_node(graph, matches, index)
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
@@ -177,7 +171,7 @@ def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
 def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
     header = table("header", "", text=2)
     for key, value in sorted(data["header"].items()):
-        header.add_row(key, _plain(value))
+        header.add_row(key, _on_one_line(value))
     layers = table("layer", "channels", "grid", "stride", "nodes", "edges up")
     for layer in data["layers"]:
         grid, stride = (" x ".join(f"{v:g}" for v in layer[key]) for key in ("grid", "stride"))
@@ -190,10 +184,10 @@ def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
     return (header, layers, counts, nodes)
 
 
-def _plain(value: object) -> str:
+def _on_one_line(value: object) -> str:
     """Write a header's value on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_on_one_line(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return " ".join(_plain(item) for item in value) or "none"
+        return " ".join(_on_one_line(item) for item in value) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explgraph.base.text import percent
 from explgraph.evaluation.protocol import GRAPH, RAW_MIRRORED
 from explgraph.evaluation.purity import PurityStudy
 from explgraph.evaluation.tables import Evaluation
@@ -131,8 +131,13 @@ class DemoResult:
         )
         for found in self.purity.table.to_dict(orient="records"):
             shares = (f"{found[name]:.0%}" for name in ("purity", "frozen", "chance"))
-            closed = "" if math.isnan(found["gap_closed"]) else f"{found['gap_closed']:.0%}"
-            table.add_row(found["row"], str(found["nodes"]), *shares, str(found["parts"]), closed)
+            table.add_row(
+                found["row"],
+                str(found["nodes"]),
+                *shares,
+                str(found["parts"]),
+                percent(found["gap_closed"]),
+            )
         return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from explgraph.base.arrays import first_half
 from explgraph.base.errors import require
+from explgraph.base.text import plain
 from explgraph.peaks.structures import PeakSet
 from mining import MiningConfig, mine_peaks
 from mining.explained import ExplainedShare, Shares, explained_share, node_kinds, shuffled_filters
@@ -87,8 +87,8 @@ class ExplainedStudy:
         return {
             "category": self.category,
             "photos": {"mined": mined, "measured": measured, "background": background},
-            "margin": _plain(self.margin),
-            "table": [{key: _plain(v) for key, v in line.items()} for line in self._lines()],
+            "margin": plain(self.margin),
+            "table": [plain(line) for line in self._lines()],
         }
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -202,7 +202,3 @@ def _by_layer(layers: Sequence[str], share: ExplainedShare) -> dict[str, Shares]
 def _margin(found: SeedShares) -> float:
     explained = {row: share.overall.explained for row, share in found.rows.items()}
     return explained[GRAPH] - float(np.max([explained[SHUFFLED], explained[BACKGROUND]]))
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import require
+from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
@@ -234,13 +235,7 @@ class PurityStudy:
         return {
             "category": self.category,
             "photos": self.photos,
-            "seeds": {
-                str(seed): {
-                    row: {k: None if math.isnan(v) else v for k, v in line.items()}
-                    for row, line in _lines(rows).items()
-                }
-                for seed, rows in self.rows.items()
-            },
+            "seeds": {str(seed): plain(_lines(rows)) for seed, rows in self.rows.items()},
         }
 
 

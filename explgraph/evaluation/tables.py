@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import check_shape, require
+from explgraph.base.text import plain
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotations import PhotoSize
@@ -81,7 +82,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values; what could not be measured is null."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: plain(value) for name, value in asdict(self).items()}
 
     def to_text(self) -> str:
         """Return one table per part, to be read in a terminal."""
@@ -296,12 +297,3 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def _digits(value: float, digits: int = 3) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _plain(value: object) -> object:
-    """Replace what JSON does not know: tuples by lists, NaN and infinities by null."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
+from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires
 from explgraph.networks.backbone import Backbone
@@ -91,8 +92,8 @@ class ClassEvidence:
         rows = self.table.reset_index().to_dict(orient="records")
         return {
             "target": self.target,
-            "correlation": _plain(self.correlation),
-            "nodes": [{str(k): _plain(v) for k, v in row.items()} for row in rows],
+            "correlation": plain(self.correlation),
+            "nodes": [plain(row) for row in rows],
         }
 
 
@@ -299,7 +300,3 @@ def _summary(
     exact = {name: np.where(asked, means.pop(name), np.nan) for name in _EXACT}
     ids = tuple(graph.node_id(node) for node in range(len(graph)))
     return ClassEvidence(target, ids, photos.astype(np.int32), **means, **exact)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

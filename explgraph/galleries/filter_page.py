@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explgraph.base.arrays import NONE
+from explgraph.base.text import counted
 from explgraph.drawing.canvas import (
     EMPTY,
     FAINT,
@@ -162,11 +163,11 @@ class FilterPage:
 
     def _summary(self, strongest: StrongestPeaks) -> str:
         count, photos = len(self._nodes), int(np.count_nonzero(strongest.weight > 0))
-        start = f"Its strongest peak in {photos} photo{'' if photos == 1 else 's'}, and "
+        start = f"Its strongest peak in {counted(photos, 'photo')}, and "
         if not count:
             return f"{start}no node: the graph has none of this filter."
         return (
-            f"{start}its {count} node{'s' if count > 1 else ''}, each in the photos in which it "
+            f"{start}its {counted(count, 'node')}, each in the photos in which it "
             "scores best. The number of a peak is its response, in standard deviations of the "
             "filter; of a node, the response times how sure it is that it is this node's. The "
             "badge of a peak tells which node claims it; those marked - are claimed by none."

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, NONE
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.text import plain
 
 from .graph import ExplanatoryGraph
 from .matches import Matches, fires
@@ -163,8 +164,8 @@ class Comparison:
             "same_side": self.same_side,
             "by_filter": self.by_filter,
             "near": NEAR,
-            "best": _plain(self.share()),
-            "all": _plain(self.share(None)),
+            "best": plain(self.share()._asdict()),
+            "all": plain(self.share(None)._asdict()),
         }
 
 
@@ -387,10 +388,3 @@ def _median(values: NDArray[np.floating[Any]], count: NDArray[np.int64]) -> F8:
 
 def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
-
-
-def _plain(share: Share) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in share._asdict().items()
-    }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import check_shape, require
+from explgraph.base.text import counted
 
 from .choice import find_node
 from .graph import ExplanatoryGraph
@@ -276,7 +277,7 @@ def _parents_line(graph: ExplanatoryGraph, node: int) -> str:
     parents = graph.parents(node)
     if len(parents) == 0:
         return "It has no parents: its place is predicted from nothing above."
-    return f"It moves with {_count(len(parents), 'node')} above: {_listed(graph, parents)}."
+    return f"It moves with {counted(len(parents), 'node')} above: {_listed(graph, parents)}."
 
 
 def _others_line(graph: ExplanatoryGraph, node: int) -> str:
@@ -284,14 +285,10 @@ def _others_line(graph: ExplanatoryGraph, node: int) -> str:
     if len(others) == 0:
         return "It is the only node of its filter."
     return (
-        f"Its filter mixes it with {_count(len(others), 'other node')}, the nearest "
+        f"Its filter mixes it with {counted(len(others), 'other node')}, the nearest "
         f"{nearest:.0f} px away: "
         f"{_listed(graph, others)}."
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def _listed(graph: ExplanatoryGraph, nodes: NDArray[Any]) -> str:

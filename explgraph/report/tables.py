@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explgraph.base.arrays import I8
-from explgraph.base.text import printable
+from explgraph.base.text import counted, digits, percent, printable
 from explgraph.evaluation.protocol import GRAPH, RAW_MIRRORED
 from explgraph.evaluation.tables import Evaluation, evaluate, raw_peaks
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -122,11 +121,11 @@ def summary(graph: ExplanatoryGraph, shown: int, photos: int) -> str:
     layers = len(np.unique(graph.node_layer))
     mined = graph.header.get("n_images")
     return (
-        f"{_count(len(graph), 'node')} in {_count(layers, 'layer')}, "
-        f"{_count(len(graph.edge_child), 'edge')}"
-        + (f", mined from {_count(int(mined), 'photo')}" if mined is not None else "")
+        f"{counted(len(graph), 'node')} in {counted(layers, 'layer')}, "
+        f"{counted(len(graph.edge_child), 'edge')}"
+        + (f", mined from {counted(int(mined), 'photo')}" if mined is not None else "")
         + f". This page shows {'all' if shown == len(graph) else f'the best {shown:,}'} of them, "
-        f"as found in {_count(photos, 'photo')}."
+        f"as found in {counted(photos, 'photo')}."
     )
 
 
@@ -175,7 +174,7 @@ def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
         if kinds is not None:
             row.append(f"{np.count_nonzero(mine & kinds.texture):,}")
         if explained is not None:
-            row.append(_percent(explained.layers[i].explained))
+            row.append(percent(explained.layers[i].explained, _UNKNOWN))
         rows.append(row)
     head = ["layer", "cells", "filters", "nodes", "on this page", "edges to parents"]
     total = ["all layers", "", f"{sum(layer.channels for layer in graph.layers):,}"]
@@ -185,7 +184,7 @@ def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
         total.append(f"{np.count_nonzero(kinds.texture):,}")
     if explained is not None:
         head.append("explained")
-        total.append(_percent(explained.overall.explained))
+        total.append(percent(explained.overall.explained, _UNKNOWN))
     note = "" if explained is None else _EXPLAINED
     return Table("Layers, the top one above", note, head, [*rows[::-1], total])
 
@@ -195,8 +194,8 @@ def _parts(evaluation: Evaluation) -> Table:
         [
             f"{part.part}: {name}",
             f"{tracking.nodes:,}",
-            _ratio(tracking.t100),
-            _ratio(tracking.constant),
+            digits(tracking.t100, 2, _UNKNOWN),
+            digits(tracking.constant, 2, _UNKNOWN),
             f"{sum(part.photos):,}",
         ]
         for part in evaluation.parts
@@ -204,15 +203,3 @@ def _parts(evaluation: Evaluation) -> Table:
     ]
     head = ["part: what follows it", "nodes", "tracking ratio", "still point", "photos"]
     return Table("How well nodes follow annotated parts", _TRACKING, head, rows)
-
-
-def _percent(share: float) -> str:
-    return _UNKNOWN if math.isnan(share) else f"{share:.0%}"
-
-
-def _ratio(value: float) -> str:
-    return _UNKNOWN if math.isnan(value) else f"{value:.2f}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("s" if number != 1 else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from explgraph.base.errors import require
+from explgraph.base.text import digits
 from explgraph.cli.base import Report, table
 
 if TYPE_CHECKING:
@@ -166,8 +167,8 @@ def _table(lines: pd.DataFrame, name: str) -> Table:
     return result
 
 
-def _figures(lines: pd.DataFrame, column: str, digits: int = 3) -> list[str]:
-    return ["" if math.isnan(value) else f"{value:.{digits}f}" for value in lines[column]]
+def _figures(lines: pd.DataFrame, column: str, decimals: int = 3) -> list[str]:
+    return [digits(value, decimals) for value in lines[column]]
 
 
 def _gains(lines: pd.DataFrame, measure: str) -> list[str]:

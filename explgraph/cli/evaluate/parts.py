@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.text import digits, plain
 from explgraph.cli.base import Report, table
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _reliability(
     summary = study.summary
     result = table(*summary.columns, title="how sure, and how rightly", text=3)
     for line in summary.to_dict(orient="records"):
-        result.add_row(*(_digits(v) if isinstance(v, float) else str(v) for v in line.values()))
+        result.add_row(*(digits(v) if isinstance(v, float) else str(v) for v in line.values()))
     return {"reliability": study.to_json()}, (result,)
 
 
@@ -117,7 +117,7 @@ def _summary_tables(study: FewShotStudy) -> list[Table]:
         for row, lines in found.groupby("row", sort=False):
             by = lines.set_index("clicks").reindex(clicks)
             figures = [by[name] for name in ("distance", "pck10", "pck20")]
-            result.add_row(str(row), *(_digits(value) for one in figures for value in one))
+            result.add_row(str(row), *(digits(value) for one in figures for value in one))
         tables.append(result)
     return tables
 
@@ -134,7 +134,7 @@ def _paired_tables(study: FewShotStudy, reference: str) -> list[Table]:
     for row, found in _paired(study, reference).items():
         for line in found.to_dict(orient="records"):
             figures = (line["difference"], line["error_seeds"], line["error_categories"])
-            result.add_row(row, line["part"], str(line["clicks"]), *map(_digits, figures))
+            result.add_row(row, line["part"], str(line["clicks"]), *map(digits, figures))
     return [result]
 
 
@@ -142,16 +142,8 @@ def _paired_values(study: FewShotStudy, reference: str) -> dict[str, Any]:
     return {
         "reference": reference,
         "rows": [
-            {"row": row, **{str(key): _json(value) for key, value in line.items()}}
+            {"row": row, **plain(line)}
             for row, found in _paired(study, reference).items()
             for line in found.to_dict(orient="records")
         ],
     }
-
-
-def _digits(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"
-
-
-def _json(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

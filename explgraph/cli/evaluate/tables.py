@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from explgraph.base.text import digits, plain
 from explgraph.cli.base import table
 
 from .measures import Measure, Result
@@ -68,14 +68,7 @@ def measure_report(measure: Measure, results: Sequence[Result]) -> Printed:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as JSON values, NaN as null."""
-    return [
-        {str(key): None if _is_nan(value) else value for key, value in row.items()}
-        for row in frame.to_dict(orient="records")
-    ]
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+    return [plain(row) for row in frame.to_dict(orient="records")]
 
 
 def _part_table(title: str, by_seed: pd.DataFrame) -> Table:
@@ -86,8 +79,8 @@ def _part_table(title: str, by_seed: pd.DataFrame) -> Table:
     for name, rows in by_seed.groupby("row", sort=False):
         means = rows[["nodes", *_FIGURES.values()]].mean()
         t100 = rows.set_index("seed")["t100"].reindex(seeds) if single else ()
-        figures = [_digits(means[column]) for column in _FIGURES.values()]
-        result.add_row(str(name), _digits(means["nodes"], 0), *figures, *map(_digits, t100))
+        figures = [digits(means[column]) for column in _FIGURES.values()]
+        result.add_row(str(name), digits(means["nodes"], 0), *figures, *map(digits, t100))
     return result
 
 
@@ -97,7 +90,7 @@ def _mirror_table(mirror: pd.DataFrame) -> Table:
     result = table("category", "row", *columns, title="mirror agreement", text=2)
     for (category, row), found in mirror.groupby(["category", "row"], sort=False):
         share, majority, photos = found[[*columns]].mean()
-        result.add_row(str(category), str(row), _digits(share), _digits(majority), f"{photos:.0f}")
+        result.add_row(str(category), str(row), digits(share), digits(majority), f"{photos:.0f}")
     return result
 
 
@@ -107,12 +100,8 @@ def _summary_table(part: object, means: pd.DataFrame) -> Table:
     categories = list(dict.fromkeys(means["category"]))
     result = table("row", *categories, title=f"T100, {part}")
     for row in dict.fromkeys(means["row"]):
-        result.add_row(str(row), *(_digits(t100.loc[row, name]) for name in categories))
+        result.add_row(str(row), *(digits(t100.loc[row, name]) for name in categories))
     return result
-
-
-def _digits(value: float, digits: int = 3) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _means_table(title: str, means: pd.DataFrame, keys: Sequence[str]) -> Table:
@@ -120,16 +109,16 @@ def _means_table(title: str, means: pd.DataFrame, keys: Sequence[str]) -> Table:
     figures = [str(column) for column in means if column not in keys]
     result = table(*keys, *figures, title=title, text=len(keys))
     for row in means.to_dict(orient="records"):
-        names = [_plain(row[key]) for key in keys]
+        names = [_name(row[key]) for key in keys]
         result.add_row(*names, *(_compact(row[column]) for column in figures))
     return result
 
 
-def _plain(value: object) -> str:
+def _name(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _compact(value: float) -> str:
     """Write what must be a count, or the mean of counts, without decimals."""
     is_count = abs(value) >= _LEAST_COUNT or (abs(value) > 1 and float(value).is_integer())
-    return _digits(value, 0 if is_count else 3)
+    return digits(value, 0 if is_count else 3)

@@ -16,6 +16,7 @@ from torch import nn
 
 from explgraph.base.arrays import F8, frozen
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.text import plain
 from explgraph.explanations.answers import answer
 from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.questions import Objective, Question, ask
@@ -85,8 +86,11 @@ class RandomisationCheck:
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON values; NaN is null."""
-        correlation = [None if math.isnan(v) else v for v in self.correlation.tolist()]
-        return {"target": self.target, "layers": list(self.layers), "correlation": correlation}
+        return {
+            "target": self.target,
+            "layers": list(self.layers),
+            "correlation": plain(self.correlation),
+        }
 
 
 def randomisation_check(

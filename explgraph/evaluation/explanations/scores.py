@@ -11,6 +11,7 @@ import numpy as np
 
 from explgraph.base.arrays import F8
 from explgraph.base.layer import LayerSpec
+from explgraph.base.text import plain
 
 from .measures import STEPS, Grid
 
@@ -136,7 +137,7 @@ class ExplanationStudy:
             "against": self.against,
             "protocol": self.protocol.to_json(),
             "refused": {category: dict(rows) for category, rows in self.refused.items()},
-            "table": [{key: _plain(v) for key, v in line.items()} for line in self._lines()],
+            "table": [plain(line) for line in self._lines()],
         }
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -191,7 +192,3 @@ def mean_and_error(values: F8) -> tuple[float, float]:
         return math.nan, math.nan
     error = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
     return float(known.mean()), float(error)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

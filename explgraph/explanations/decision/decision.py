@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, I8, frozen
 from explgraph.base.errors import check_shape
+from explgraph.base.text import plain
 from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.questions import Question, ask
 from explgraph.explanations.targets import Asked, ClassTarget
@@ -176,11 +177,11 @@ class Decision:
             "logit": self.logit,
             "probability": self.probability,
             "predicted": self.predicted,
-            "correlation": _plain(self.correlation),
+            "correlation": plain(self.correlation),
             "kept": [self.graph.node_id(node) for node in self.kept],
             "kept_predicted": self.kept_predicted,
             "kept_probability": self.kept_probability,
-            "nodes": [{str(key): _plain(value) for key, value in row.items()} for row in rows],
+            "nodes": [plain(row) for row in rows],
             "places": {name: values.tolist() for name, values in self.places._asdict().items()},
         }
 
@@ -354,7 +355,3 @@ def _speakers(claims: _Claims, peaks: I8) -> I8:
     by_score = np.argsort(-claims.score, kind="stable")
     _, first = np.unique(claims.peak[by_score], return_index=True)
     return claims.nodes[np.sort(by_score[first][peaks])]
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

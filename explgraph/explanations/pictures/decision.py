@@ -10,7 +10,7 @@ from PIL import Image
 from explgraph.base.arrays import F8
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
-from explgraph.base.text import cut_end
+from explgraph.base.text import counted, cut_end
 from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, PAPER, Canvas, fitted, paragraph_lines
 from explgraph.drawing.look import layer_color
 from explgraph.drawing.overlay import SHAPES, Overlay
@@ -134,7 +134,7 @@ class _Page:
         decision = self._decision
         if len(decision.kept):
             many = len(decision.kept)
-            name = f"{many} node{'' if many == 1 else 's'} alone keep{'s' if many == 1 else ''} it"
+            name = f"{counted(many, 'node')} alone keep{'s' if many == 1 else ''} it"
             return name, f"the rest of {self._layer(-1)} silenced: {self._alone()}"
         if decision.predicted != decision.target.index:
             mirrored = " mirrored" if decision.mirrored else ""

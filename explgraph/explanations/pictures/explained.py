@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from explgraph.base.arrays import F4
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
+from explgraph.base.text import counted
 from explgraph.drawing.canvas import fitted, wrapped
 from explgraph.drawing.look import COLORS
 from explgraph.drawing.patches import OUTSIDE, load_each
@@ -132,7 +133,7 @@ class _Picture:
     def _notes(self, room: float) -> list[str]:
         """Return the lines that say what is to be seen."""
         nodes = self._maps.nodes
-        by = _ALL if nodes is None else (_counted(len(nodes), "chosen node"), *_OTHERS)
+        by = _ALL if nodes is None else (counted(len(nodes), "chosen node"), *_OTHERS)
         text = [part.format(*by) for part in _NOTE]
         pixels = self._maps.upsampled(0, self._row, self._size, window=self._window)[0]
         text += [_UNSEEN_NOTE] if np.isnan(pixels).any() else []
@@ -156,7 +157,7 @@ class _Picture:
         """Write left of a row which layer it is, and how much of its response is explained."""
         spec, top, room = maps.layer, self._y + _CAPTION, _LABEL - _GAP
         self._text((_MARGIN, top - 4), fitted(spec.name, 17, room), 17, color)
-        lines = (f"{_counted(spec.channels, 'filter')}", f"{spec.grid[0]} by {spec.grid[1]} cells")
+        lines = (counted(spec.channels, "filter"), f"{spec.grid[0]} by {spec.grid[1]} cells")
         for i, line in enumerate(lines):
             self._text((_MARGIN, top + 22 + i * _LINE), line, 12, _FAINT)
         if math.isnan(share):
@@ -194,10 +195,6 @@ class _Picture:
 
     def _text(self, place: tuple[float, float], text: str, size: int, color: str) -> None:
         self._draw.text(place, text, fill=color, font=ImageFont.load_default(size))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _percent(share: float) -> str:

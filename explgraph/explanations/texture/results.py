@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, I4, I8, NONE
 from explgraph.base.errors import ExplGraphError, check_shape, require
+from explgraph.base.text import plain
 from explgraph.graphs.comparison import MIN_PHOTOS, NEAR
 from explgraph.graphs.graph import ExplanatoryGraph
 
@@ -260,7 +261,7 @@ class TextureProbe:
             "photos": len(self),
             "changes": [change.to_json() for change in self.changes],
             "skipped": dict(self.skipped),
-            "rows": [{str(key): _plain(value) for key, value in row.items()} for row in rows],
+            "rows": [plain(row) for row in rows],
         }
         if self.survival is not None:
             result["near"] = NEAR
@@ -307,7 +308,3 @@ def _means(shares: F8) -> F8:
     count = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
     result: F8 = np.where(known, shares, 0).sum(axis=1) / count
     return result
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
