@@ -9,7 +9,7 @@ import pytest
 
 from aog import AndOrGraph, Localizations, PartConfig, Parts
 from explgraph.base.errors import ExplGraphError
-from explgraph.base.files import read_arrays, write_arrays
+from tests.support.damage import cut, put, rewrite
 from tests.support.planted_parts import planted_graph
 
 ARRAYS = (
@@ -83,30 +83,26 @@ def test_and_or_graph__leaves_the_callers_array_writable():
     weight[0] = 2
 
 
-@pytest.mark.parametrize("start", ([0, 1, 4], [1, 2, 5], [0, 6, 5], [0, 2, 6]))
-def test_and_or_graph__refuses_a_start_that_does_not_fit(start):
-    with pytest.raises(ExplGraphError, match="must rise from 0 to 5, got"):
-        and_or_graph(start=np.array(start))
+FLOATS = ("centre", "look", "displacement", "spread", "weight", "scale")
+SHAPED = [name for name in ARRAYS if name not in ("start", "node")]
 
 
-def test_and_or_graph__refuses_no_templates():
-    with pytest.raises(ExplGraphError, match="part 'head' needs at least one template"):
-        and_or_graph(start=np.array([0]))
-
-
-@pytest.mark.parametrize("name", [name for name in ARRAYS if name not in ("start", "node")])
-def test_and_or_graph__names_the_array_of_wrong_shape(name):
-    with pytest.raises(ExplGraphError, match=rf"AndOrGraph\.{name} must have shape"):
-        and_or_graph(**{name: getattr(and_or_graph(), name)[1:]})
-
-
-@pytest.mark.parametrize("name", ["centre", "look", "displacement", "spread", "weight", "scale"])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_and_or_graph__refuses_what_is_not_finite(name, value):
-    array = np.array(getattr(and_or_graph(), name))
-    array.ravel()[1] = value
-    with pytest.raises(ExplGraphError, match=rf"AndOrGraph\.{name} must be finite, but 1 of"):
-        and_or_graph(**{name: array})
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("start", lambda _: np.array([0]), "part 'head' needs at least one template"),
+        ("start", put(2, 4), "must rise from 0 to 5, got"),
+        ("start", put(0, 1), "must rise from 0 to 5, got"),
+        ("start", put(1, 6), "must rise from 0 to 5, got"),
+        ("start", put(2, 6), "must rise from 0 to 5, got"),
+        *((n, cut, rf"AndOrGraph\.{n} must have shape") for n in SHAPED),
+        *((n, put(1, np.nan), rf"AndOrGraph\.{n} must be finite, but 1 of") for n in FLOATS),
+        *((n, put(1, np.inf), rf"AndOrGraph\.{n} must be finite, but 1 of") for n in FLOATS),
+    ],
+)
+def test_and_or_graph__of_what_does_not_fit_is_refused(name, change, message):
+    with pytest.raises(ExplGraphError, match=message):
+        and_or_graph(**{name: change(getattr(and_or_graph(), name))})
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -120,19 +116,19 @@ def test_parts__are_found_by_name(parts):
         parts["tails"]
 
 
-def test_parts__what_does_not_fit(graph):
-    config, mean = PartConfig(), np.zeros(3)
-    with pytest.raises(ExplGraphError, match="Parts needs at least one part"):
-        Parts(graph, (), mean, config)
-    twice = (and_or_graph(), and_or_graph())
-    with pytest.raises(ExplGraphError, match=r"different names, got \('head', 'head'\)"):
-        Parts(graph, twice, mean, config)
-    with pytest.raises(ExplGraphError, match=r"Parts\.look_mean must have shape"):
-        Parts(graph, twice[:1], mean[None], config)
-    for stray in (-1, 6):
-        strays = and_or_graph(node=np.array([0, 1, stray, 2, 3]))
-        with pytest.raises(ExplGraphError, match=r"part 'head' names a node outside 0\.\.5"):
-            Parts(graph, (strays,), mean, config)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"aogs": ()}, "Parts needs at least one part"),
+        ({"aogs": (and_or_graph(),) * 2}, r"different names, got \('head', 'head'\)"),
+        ({"look_mean": np.zeros((1, 3))}, r"Parts\.look_mean must have shape"),
+        ({"aogs": (and_or_graph(node=np.r_[0, 1, -1, 2, 3]),)}, r"'head' names .* outside 0\.\.5"),
+        ({"aogs": (and_or_graph(node=np.r_[0, 1, 6, 2, 3]),)}, r"'head' names .* outside 0\.\.5"),
+    ],
+)
+def test_parts__of_what_does_not_fit_are_refused(parts, change, message):
+    with pytest.raises(ExplGraphError, match=message):
+        dataclasses.replace(parts, **change)
 
 
 def test_parts__go_through_a_file(parts, tmp_path):
@@ -200,44 +196,28 @@ def test_parts__a_file_cut_off_is_refused(parts, tmp_path, share):
         Parts.load(path)
 
 
-@pytest.mark.parametrize("name", ["part.1.weight", "part.0.look", "look_mean", "graph.mu"])
-def test_parts__a_file_without_an_array_is_refused(parts, tmp_path, name):
+@pytest.mark.parametrize(
+    ("entry", "change", "message"),
+    [
+        *(
+            (name, None, f"missing or wrong: .*{name.removeprefix('graph.')}")
+            for name in ("part.1.weight", "part.0.look", "look_mean", "graph.mu")
+        ),
+        *((name, None, f"missing or wrong: '{name}'") for name in ("parts", "graph", "config")),
+        ("part.0.weight", cut, r"AndOrGraph\.weight must have shape \(5\), got"),
+        ("part.0.node", lambda node: node + 6, "part 'head' names a node outside"),
+        (
+            "config",
+            lambda config: {**config, "votes": 2},
+            "unknown setting of parts 'votes'; the nearest are vo",
+        ),
+    ],
+)
+def test_parts__a_file_whose_entries_do_not_fit_is_refused(parts, tmp_path, entry, change, message):
     path = tmp_path / "parts.safetensors"
     parts.save(path)
-    arrays, header = read_arrays(path, "parts")
-    del arrays[name]
-    write_arrays(path, "parts", arrays, header)
-    missing = name.removeprefix("graph.")
-    with pytest.raises(ExplGraphError, match=rf"missing or wrong: .*{missing}"):
-        Parts.load(path)
-
-
-@pytest.mark.parametrize("name", ["parts", "graph", "config"])
-def test_parts__a_file_whose_header_lacks_an_entry_is_refused(parts, tmp_path, name):
-    path = tmp_path / "parts.safetensors"
-    parts.save(path)
-    arrays, header = read_arrays(path, "parts")
-    del header[name]
-    write_arrays(path, "parts", arrays, header)
-    with pytest.raises(ExplGraphError, match=rf"missing or wrong: '{name}'"):
-        Parts.load(path)
-
-
-def test_parts__a_file_whose_entries_do_not_fit_is_refused(parts, tmp_path):
-    path = tmp_path / "parts.safetensors"
-    parts.save(path)
-    arrays, header = read_arrays(path, "parts")
-    write_arrays(path, "parts", {**arrays, "part.0.weight": arrays["part.0.weight"][1:]}, header)
-    with pytest.raises(ExplGraphError, match=r"AndOrGraph\.weight must have shape \(5\), got"):
-        Parts.load(path)
-    write_arrays(path, "parts", {**arrays, "part.0.node": arrays["part.0.node"] + 6}, header)
-    with pytest.raises(ExplGraphError, match="part 'head' names a node outside"):
-        Parts.load(path)
-    config = {**header["config"], "votes": 2}
-    write_arrays(path, "parts", arrays, {**header, "config": config})
-    with pytest.raises(
-        ExplGraphError, match="unknown setting of parts 'votes'; the nearest are vo"
-    ):
+    rewrite(path, "parts", entry, change)
+    with pytest.raises(ExplGraphError, match=message):
         Parts.load(path)
 
 
@@ -250,24 +230,28 @@ def test_config__goes_through_json():
     assert PartConfig.from_json({}) == PartConfig()
 
 
-@pytest.mark.parametrize("name", ["reach", "width", "floor"])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
-def test_config__what_must_be_positive(name, value):
-    with pytest.raises(ExplGraphError, match=rf"PartConfig\.{name} must be positive, got"):
-        PartConfig(**{name: value})
+NOT_NEGATIVE = ("vote", "look", "scene", "facing", "doubt", "merge")
 
 
-@pytest.mark.parametrize("name", ["vote", "look", "scene", "facing", "doubt", "merge"])
-def test_config__what_may_be_zero_but_not_negative(name):
-    PartConfig(**{name: 0.0})
-    with pytest.raises(ExplGraphError, match=rf"PartConfig\.{name} may not be negative, got -1"):
-        PartConfig(**{name: -1})
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        *(
+            (name, value, "must be positive, got")
+            for name in ("reach", "width", "floor")
+            for value in (0.0, -1.0, math.nan)
+        ),
+        *((name, -1, "may not be negative, got -1") for name in NOT_NEGATIVE),
+        ("n_patterns", 0, "must be 1 at least"),
+    ],
+)
+def test_config__out_of_range_is_refused(setting, value, message):
+    with pytest.raises(ExplGraphError, match=rf"PartConfig\.{setting} {message}"):
+        PartConfig(**{setting: value})
 
 
-def test_config__needs_a_pattern():
-    PartConfig(n_patterns=1)
-    with pytest.raises(ExplGraphError, match=r"PartConfig\.n_patterns must be 1 at least"):
-        PartConfig(n_patterns=0)
+def test_config__has_room_to_its_bounds():
+    PartConfig(n_patterns=1, **dict.fromkeys(NOT_NEGATIVE, 0.0))
 
 
 # -- answers ---------------------------------------------------------------------------------------
@@ -356,17 +340,17 @@ def test_localizations__table_by_hand():
     np.testing.assert_array_equal(where.table["evidence"], where.evidence)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_localizations__shapes_must_fit(name):
-    with pytest.raises(ExplGraphError, match=rf"Localizations\.{name} must have shape"):
-        localizations(**{name: getattr(localizations(), name)[1:]})
-
-
-def test_localizations__a_part_for_each_image_and_a_square_grid():
-    with pytest.raises(ExplGraphError, match="Localizations has 4 images but 3 parts"):
-        localizations(parts=("head",) * 3)
-    with pytest.raises(ExplGraphError, match=r"probability must have shape \(4, 5, 5\)"):
-        localizations(probability=np.ones((4, 3, 5)))
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        *((name, cut, rf"Localizations\.{name} must have shape") for name in ANSWERS),
+        ("parts", cut, "Localizations has 4 images but 3 parts"),
+        ("probability", lambda _: np.ones((4, 3, 5)), r"probability must have shape \(4, 5, 5\)"),
+    ],
+)
+def test_localizations__of_what_does_not_fit_are_refused(name, change, message):
+    with pytest.raises(ExplGraphError, match=message):
+        localizations(**{name: change(getattr(localizations(), name))})
 
 
 def test_localizations__are_frozen():
