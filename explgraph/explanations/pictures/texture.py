@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F8
@@ -26,6 +27,7 @@ from explgraph.drawing.patches import load_each
 from explgraph.drawing.pictures import check_picture_name, save_picture
 from explgraph.explanations.texture.results import ANSWERS, KINDS, TextureProbe
 from explgraph.graphs.comparison import MIN_PHOTOS
+from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.photos.images import open_images
 
 _MARGIN, _LABEL, _GAP, _TILE, _SPACE = 28, 172, 14, 118, 30  # pixels of the picture
@@ -47,7 +49,7 @@ _KIND_NOTE = (
 )
 
 
-class _Measure(NamedTuple):
+class Measure(NamedTuple):
     """A row of bars: ``values (M,)``, a lighter mark of each ``marks (M,)``, and what both say."""
 
     title: str
@@ -80,13 +82,13 @@ def draw_texture(
         under this name.
     """
     check_picture_name(path)
-    row = _row(probe, photo)
+    row = shown_row(probe, photo)
     ((name, loaded),) = load_each(open_images(images), [probe.images[row]])
     tiles = [
         _tile(change.alter(loaded.image, name)) if change.allows(name) else None
         for change in probe.changes
     ]
-    measures = _measures(probe)
+    measures = bars(probe)
     sheet = _Sheet(probe, len(measures))
     sheet.add_photo(row, tiles)
     for measure in measures:
@@ -96,7 +98,8 @@ def draw_texture(
     save_picture(sheet.canvas.image, path)
 
 
-def _row(probe: TextureProbe, photo: int | str | None) -> int:
+def shown_row(probe: TextureProbe, photo: int | str | None) -> int:
+    """Return the row of a photo, or of the first that most changes allow."""
     if photo is None:
         return int(np.argmax(probe.shown.sum(axis=0)))
     if isinstance(photo, str):
@@ -113,7 +116,7 @@ def _tile(image: Image.Image) -> Image.Image:
     return image.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
-def _measures(probe: TextureProbe) -> list[_Measure]:
+def bars(probe: TextureProbe) -> list[Measure]:
     """Return the rows of bars."""
     shares = [("Same answer as unchanged", probe.kept)]
     if probe.truth is not None:
@@ -121,13 +124,20 @@ def _measures(probe: TextureProbe) -> list[_Measure]:
     meaning, many = "share of the photos", probe.n_classes > 2 * ANSWERS
     if many:  # of few classes, the best five say nothing
         meaning += f"; line: among the best {ANSWERS}"
-    rows = [_Measure(t, meaning, of(1), of(ANSWERS) if many else None) for t, of in shares]
+    rows = [Measure(t, meaning, of(1), of(ANSWERS) if many else None) for t, of in shares]
     if probe.survival is not None:
         meaning = "share of those that fire unchanged; line: had another photo been changed"
         table = probe.table
         columns = (table[name].to_numpy(dtype=np.float64) for name in ("nodes", "by_chance"))
-        rows.append(_Measure("Nodes that survive", meaning, *columns))
+        rows.append(Measure("Nodes that survive", meaning, *columns))
     return rows
+
+
+def kind_shares(graph: ExplanatoryGraph, kinds: NDArray[np.str_]) -> F8:
+    """Return (L, 5) the share of each layer's nodes that are of each kind, ordered as `KINDS`."""
+    mine = [kinds[graph.node_layer == layer] for layer in range(len(graph.layers))]
+    counts = np.array([[(those == kind).sum() for kind in KINDS] for those in mine])
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 class _Sheet:
@@ -175,7 +185,7 @@ class _Sheet:
         names = self._probe.class_names
         return f"class {index}" if names is None else names[index]
 
-    def add_bars(self, measure: _Measure) -> None:
+    def add_bars(self, measure: Measure) -> None:
         """Add a row of bars, one below each change, with a mark on each."""
         top = self._y + _HEADING
         base = top + _BARS
@@ -199,18 +209,19 @@ class _Sheet:
 
     def add_kinds(self) -> None:
         """Add a bar for each layer of the graph, divided among the kinds of its nodes."""
-        graph, kinds = self._probe.graph, self._probe.kinds
+        graph = self._probe.graph
         if graph is None:
             return
         self.canvas.text("Kinds of nodes", 14, (_MARGIN, self._y), INK)
         self._legend(int(self._y))
         y = self._y + _HEADING + 4
+        shares = kind_shares(graph, self._probe.kinds)
         for layer in reversed(range(len(graph.layers))):
-            mine = kinds[graph.node_layer == layer]
+            count = np.count_nonzero(graph.node_layer == layer)
             name = fitted(graph.layers[layer].name, 12, _LABEL - _GAP)
             self.canvas.text(name, 12, (_MARGIN, y - 2), INK)
-            self.canvas.text(f"{len(mine):,} nodes", 11, (_MARGIN, y + 13), FAINT)
-            self._kind_bar(y, [float((mine == kind).mean()) if len(mine) else 0 for kind in KINDS])
+            self.canvas.text(f"{count:,} nodes", 11, (_MARGIN, y + 13), FAINT)
+            self._kind_bar(y, shares[layer].tolist())
             y += _ROW
         self._y = int(self.canvas.paragraph(self._kind_note, (_MARGIN, y + 8)))
 

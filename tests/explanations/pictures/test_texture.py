@@ -6,15 +6,13 @@ from PIL import Image
 
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
-from explgraph.explanations.pictures import texture as texture_drawing
-from explgraph.explanations.pictures.texture import draw_texture
+from explgraph.explanations.pictures.texture import bars, draw_texture, kind_shares, shown_row
 from explgraph.explanations.texture.changes import UNCHANGED, photo_changes, silhouettes
-from explgraph.explanations.texture.results import Survival, TextureProbe
+from explgraph.explanations.texture.results import KINDS, Survival, TextureProbe
 from tests.support.planted import planted_graph
 
 BLUE = (0x40, 0x95, 0xC5)  # three quarters of COLORS[0], the rest white
 ORANGE, GREEN = (0xE6, 0x9F, 0x00), (0x00, 0x9E, 0x73)
-LEFT, TILE, GAP = 200, 118, 14
 
 
 def planted_probe(**options):
@@ -65,95 +63,65 @@ def is_color(pixels, color):
     return (np.abs(pixels - color) <= 1).all(axis=-1)
 
 
-def bar_heights(sheet, ways):
-    """Height of the blue in each row of bars, at the left border of each way's column, pixels."""
-    rows = []
-    columns = [is_color(sheet[:, LEFT + way * (TILE + GAP) + 3], BLUE) for way in range(ways)]
-    y, edges = columns[0], []  # unchanged: everything is kept, so every row of bars is seen
-    change = np.flatnonzero(np.diff(y.astype(int)))
-    for start, stop in zip(change[::2], change[1::2], strict=True):
-        edges.append((start + 1, stop + 1))
-    gaps = [edges[0]]
-    for start, stop in edges[1:]:  # a mark divides a bar
-        if start - gaps[-1][1] <= 4:
-            gaps[-1] = (gaps[-1][0], stop)
-        else:
-            gaps.append((start, stop))
-    for start, stop in gaps:
-        marked = [column[start:stop] for column in columns]
-        rows.append([0 if not m.any() else len(m) - int(np.argmax(m)) for m in marked])
-    return rows
+KEPT, NODES = [1, 0.8, 0.5, 0, 0.2], [1, 0.9, 0.6, 0.1, 0.75]
 
 
-def test_draw__bars_are_as_high_as_the_shares(tmp_path, photos):
+def test_bars__are_the_shares():
+    answers, nodes = bars(planted_probe())
+    np.testing.assert_allclose(answers.values, KEPT)
+    np.testing.assert_allclose(nodes.values, NODES)
+    assert answers.marks is None  # of seven classes, the best five say nothing
+    np.testing.assert_allclose(nodes.marks, np.array(NODES) / 2)
+    many = replace(planted_probe(), n_classes=1000, truth=(frozenset([1]),) * 10)
+    kept, right = bars(replace(many, graph=None, survival=None))
+    np.testing.assert_allclose(kept.values, right.values)
+    np.testing.assert_allclose(kept.marks, right.marks)
+    assert kept.marks is not None
+
+
+def test_kind_shares__are_those_of_each_layer():
+    probe = planted_probe()
+    shares = dict(zip(KINDS, kind_shares(probe.graph, probe.kinds).T, strict=True))
+    assert shares["texture"].tolist() == [0.75, 0.25]
+    assert shares["both"].tolist() == [0.25, 0.75]
+
+
+def test_shown_row__is_by_default_a_photo_that_all_changes_show():
+    answers = planted_probe().answers.copy()
+    answers[2, :4] = NONE
+    probe = replace(planted_probe(), answers=answers)
+    assert [shown_row(probe, photo) for photo in (None, "000002", 3)] == [4, 2, 3]
+
+
+def test_draw__marks_are_as_large_as_the_shares(tmp_path, photos):
     draw_texture(planted_probe(), photos, tmp_path / "new" / "t.png")
-    answers, nodes = bar_heights(drawn(tmp_path / "new" / "t.png"), 5)
-    full = answers[0]
-    assert full == pytest.approx(84, abs=1)
-    assert np.array(answers) / full == pytest.approx([1, 0.8, 0.5, 0, 0.2], abs=0.04)
-    assert np.array(nodes) / full == pytest.approx([1, 0.9, 0.6, 0.1, 0.75], abs=0.04)
+    sheet = drawn(tmp_path / "new" / "t.png")
+    blue = is_color(sheet, BLUE).sum(axis=0)
+    heights = [column[0] for column in np.split(blue, np.flatnonzero(np.diff(blue > 0)) + 1)]
+    expected = np.array(KEPT) + NODES
+    assert np.array(heights[1::2]) / heights[1] == pytest.approx(expected / 2, abs=0.04)
+    orange, green = (is_color(sheet, color).sum(axis=1) for color in (ORANGE, GREEN))
+    wide = orange + green > 100
+    share = orange[wide] / (orange + green)[wide]
+    assert share[[0, -1]] == pytest.approx([1 / 4, 3 / 4], abs=0.01)  # the top layer above
+    draw_texture(replace(planted_probe(), graph=None, survival=None), photos, tmp_path / "u.png")
+    assert not is_color(drawn(tmp_path / "u.png"), ORANGE).any()
 
 
-def test_draw__kinds_of_each_layer_take_their_share(tmp_path, photos):
-    draw_texture(planted_probe(), photos, tmp_path / "t.png")
-    sheet = drawn(tmp_path / "t.png")
-    orange, green = is_color(sheet, ORANGE), is_color(sheet, GREEN)
-    wide = orange.sum(axis=1) > 100
-    starts = np.flatnonzero(np.diff(wide.astype(int)) == 1) + 1
-    assert len(starts) == 2
-    shares = [orange[y].sum() / (orange[y].sum() + green[y].sum()) for y in starts]
-    assert shares == pytest.approx([1 / 4, 3 / 4], abs=0.01)  # the top layer above
-
-
-def test_draw__shows_the_changed_photo(tmp_path):
+def test_draw__shows_the_photo_in_all_changes_that_it_allows(tmp_path):
     photo = np.zeros((1, 118, 118, 3), dtype=np.uint8)  # as large as a tile
     photo[0, :59] = (200, 0, 0)
-    probe = planted_probe()
-    draw_texture(probe, np.repeat(photo, 10, axis=0), tmp_path / "t.png", 3)
-    sheet = drawn(tmp_path / "t.png")
-    assert is_color(sheet[:, LEFT : LEFT + TILE], (200, 0, 0)).sum() == 59 * 118
-    grey = sheet[:, LEFT + TILE + GAP : LEFT + 2 * TILE + GAP]
-    assert is_color(grey, (60, 60, 60)).sum() >= 59 * 118  # .299 * 200
-
-
-def test_draw__without_a_graph_with_truth_and_many_classes(tmp_path, photos):
-    many = replace(planted_probe(), n_classes=1000, truth=(frozenset([1]),) * 10)
-    draw_texture(replace(many, graph=None, survival=None), photos, tmp_path / "t.png")
-    rows = bar_heights(drawn(tmp_path / "t.png"), 5)
-    assert len(rows) == 2
-    assert rows[0] == rows[1]
-    assert not is_color(drawn(tmp_path / "t.png"), ORANGE).any()
-
-
-def test_draw__by_default_a_photo_that_all_changes_show(tmp_path, photos, monkeypatch):
-    probe = planted_probe()
-    answers = probe.answers.copy()
-    answers[2, :4] = NONE
-    shown = []
-    each = texture_drawing.load_each
-
-    def load(source, names):
-        shown.extend(names)
-        return each(source, names)
-
-    monkeypatch.setattr(texture_drawing, "load_each", load)
-    draw_texture(replace(probe, answers=answers), photos, tmp_path / "t.png")
-    draw_texture(replace(probe, answers=answers), photos, tmp_path / "t.jpg", "000002")
-    assert shown == ["000004", "000002"]
-
-
-def test_draw__a_change_that_a_photo_does_not_allow_leaves_its_place_empty(tmp_path, photos):
-    probe = planted_probe()
+    probe, photos = planted_probe(), np.repeat(photo, 10, axis=0)
     changes = list(probe.changes)
     changes[2] = silhouettes({"000000": np.ones((2, 2), dtype=bool)}, "given")
     probe = replace(probe, changes=tuple(changes))
     draw_texture(probe, photos, tmp_path / "a.png", 0)
-    draw_texture(probe, photos, tmp_path / "b.png", 1)
-    column = slice(LEFT + 2 * (TILE + GAP), LEFT + 2 * (TILE + GAP) + TILE)
-    black = [
-        is_color(drawn(tmp_path / f)[:240, column], (0, 0, 0)).sum() for f in ("a.png", "b.png")
-    ]
-    assert black[0] > 5000 > 100 > black[1]
+    draw_texture(probe, photos, tmp_path / "b.png", 3)
+    whole, without = (drawn(tmp_path / name) for name in ("a.png", "b.png"))
+    red, grey = is_color(without, (200, 0, 0)), is_color(without, (60, 60, 60))  # .299 * 200
+    assert red[:, : np.flatnonzero(grey.sum(axis=0) > 50)[0]].sum() == 59 * 118
+    assert grey.sum() >= 59 * 118
+    assert is_color(whole, (0, 0, 0)).sum() - is_color(without, (0, 0, 0)).sum() > 118 * 118 / 2
 
 
 def test_draw__long_and_foreign_names_fit(tmp_path, photos):
@@ -162,7 +130,8 @@ def test_draw__long_and_foreign_names_fit(tmp_path, photos):
     names = tuple(f"{'très_long_' * 8}{'斑馬'}{i}" for i in range(1000))
     probe = replace(planted_probe(), graph=replace(graph, layers=layers), class_names=names)
     draw_texture(probe, photos, tmp_path / "t.png")
-    assert drawn(tmp_path / "t.png").shape[1] == 2 * 28 + 172 + 5 * TILE + 4 * GAP
+    draw_texture(planted_probe(), photos, tmp_path / "u.png")
+    assert drawn(tmp_path / "t.png").shape[1] == drawn(tmp_path / "u.png").shape[1]
 
 
 @pytest.mark.parametrize(
