@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
 
 test: $(VENV)/.installed-test
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -1,7 +1,14 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the share of the machine that a worker takes."""
 
 import os
 from pathlib import Path
+
+# Workers that `pytest -n` starts share the cores: the threads of OpenMP and of OpenBLAS wait by
+# spinning where there are too few. Set before NumPy and PyTorch are loaded, and for the processes
+# that tests start. Numba's threads sleep, so that tests of threads have as many as always.
+if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // workers)))
 
 import numpy as np
 import pytest

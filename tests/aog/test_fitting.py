@@ -290,14 +290,14 @@ def test_annotations__are_pixels_of_the_photos_as_they_were_matched(world):
     sizes[[0, 5]] = [20, 50]
     found = dataclasses.replace(world.found, photo_size=sizes)
     marks = annotations((0, "head", 12, 4.5), (2, "tail", 24, 24), (5, "head", 24.5, 9.5))
-    parts = eg.fit_clicks(world.graph, found, marks, config=CONFIG)
+    parts = eg.fit_parts(world.graph, found, marks, config=CONFIG)
     assert parts.names == ("head", "tail")
     head = [[0.25 * SIDE, 0.25 * SIDE], [0.5 * SIDE, 0.5 * SIDE]]
     np.testing.assert_allclose(parts["head"].centre, head, rtol=1e-5)
     np.testing.assert_allclose(parts["tail"].centre, [[0.5 * SIDE, 0.5 * SIDE]], rtol=1e-5)
-    assert eg.fit_clicks(world.graph, found, marks, "tail").names == ("tail",)
-    assert eg.fit_clicks(world.graph, found, marks, ["tail", "head"]).names == ("tail", "head")
-    told = eg.fit_clicks(world.graph, found, marks, "tail", photo_size=(98, 98), config=CONFIG)
+    assert eg.fit_parts(world.graph, found, marks, "tail").names == ("tail",)
+    assert eg.fit_parts(world.graph, found, marks, ["tail", "head"]).names == ("tail", "head")
+    told = eg.fit_parts(world.graph, found, marks, "tail", photo_size=(98, 98), config=CONFIG)
     np.testing.assert_allclose(told["tail"].centre, [[0.25 * SIDE, 0.25 * SIDE]], rtol=1e-5)
 
 
@@ -305,16 +305,16 @@ def test_annotations__that_cannot_be_used(world):
     marks = annotations((0, "head", 5, 5))
     unsized = dataclasses.replace(world.found, photo_size=None)
     with pytest.raises(ExplGraphError, match=r"do not tell how large .* give photo_size=\(height"):
-        eg.fit_clicks(world.graph, unsized, marks)
-    assert eg.fit_clicks(world.graph, unsized, marks, photo_size=(SIDE, SIDE)).names == ("head",)
+        eg.fit_parts(world.graph, unsized, marks)
+    assert eg.fit_parts(world.graph, unsized, marks, photo_size=(SIDE, SIDE)).names == ("head",)
     with pytest.raises(ExplGraphError, match="there are no annotations: mark the part"):
-        eg.fit_clicks(world.graph, world.found, annotations())
+        eg.fit_parts(world.graph, world.found, annotations())
     with pytest.raises(ExplGraphError, match="unknown part 'heads'; the nearest are head"):
-        eg.fit_clicks(world.graph, world.found, marks, "heads")
+        eg.fit_parts(world.graph, world.found, marks, "heads")
     with pytest.raises(ExplGraphError, match=r"unknown image .*'99\.jpg'"):
-        eg.fit_clicks(world.graph, world.found, annotations((99, "head", 5, 5)))
+        eg.fit_parts(world.graph, world.found, annotations((99, "head", 5, 5)))
     with pytest.raises(ExplGraphError, match=r"x = 500, y = 5 .* lies outside of its photo"):
-        eg.fit_clicks(world.graph, world.found, annotations((0, "head", 500, 5)))
+        eg.fit_parts(world.graph, world.found, annotations((0, "head", 500, 5)))
 
 
 # -- what cannot be fitted -------------------------------------------------------------------------
