@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from explgraph.base.errors import require
@@ -12,14 +14,14 @@ from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.peaks.structures import PeakSet
-from explgraph.photos.images import open_images
+from explgraph.photos.images import ImageSource, open_images
 
 from .filter_page import TILE as FILTER_TILE
 from .filter_page import FilterPage, filter_rows
 from .node_page import TILE as NODE_TILE
 from .node_page import NodePage
 from .strongest import filter_nodes, find_layer, strongest_peaks
-from .tiles import Place, cut_tiles, field_note
+from .tiles import Place, Tile, cut_tiles, field_note
 
 _ORDER_NOTE = (
     "Below, the photos in which it scores best. The number is its score: the response there, in "
@@ -69,16 +71,23 @@ def node_gallery(
     require(patches >= 1, f"patches must be at least 1, got {patches}")
     check_nodes(graph, found)
     index = find_node(graph, node)
-    layer = graph.layers[graph.node_layer[index]]
     photos = best_photos(found, index, patches)
-    places = [Place(photo, found.yx[photo, index].astype(np.float64)) for photo in photos]
-    source = open_images(images)
-    tiles = cut_tiles(layer, graph.input_size, found, source, places, NODE_TILE)
+    tiles = node_tiles(graph, found, open_images(images), index, photos)
+    layer = graph.layers[graph.node_layer[index]]
     notes = [_ORDER_NOTE, field_note(layer, graph.input_size, tiles)] if tiles else []
     page = NodePage(graph, found, index, len(tiles), " ".join(notes))
     for photo, tile in zip(photos, tiles, strict=True):
         page.add(tile, float(found.score[photo, index]), found.images[photo])
     save_picture(page.canvas.image, path)
+
+
+def node_tiles(
+    graph: ExplanatoryGraph, found: Matches, source: ImageSource, node: int, photos: Sequence[int]
+) -> list[Tile]:
+    """Cut what a node sees out of some of the matched photos; for the arguments see above."""
+    layer = graph.layers[graph.node_layer[node]]
+    places = [Place(photo, found.yx[photo, node].astype(np.float64)) for photo in photos]
+    return cut_tiles(layer, graph.input_size, found, source, places, NODE_TILE)
 
 
 def filter_gallery(

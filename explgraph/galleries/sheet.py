@@ -71,7 +71,7 @@ def contact_sheet(
     check_picture_name(path)
     require(patches >= 1, f"patches must be at least 1, got {patches}")
     check_nodes(graph, found)
-    chosen = _best(graph, nodes_per_layer) if nodes is None else _checked(graph, nodes)
+    chosen = best_nodes(graph, nodes_per_layer) if nodes is None else _checked(graph, nodes)
     photos = {node: best_photos(found, node, patches) for node in chosen}
     tiles = node_patches(graph, found, open_images(images), photos, _TILE)
     sheet = _Sheet(graph, chosen, patches)
@@ -87,7 +87,7 @@ def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
     return [int(node) for node in nodes]
 
 
-def _best(graph: ExplanatoryGraph, per_layer: int) -> list[int]:
+def best_nodes(graph: ExplanatoryGraph, per_layer: int) -> list[int]:
     """Return the best nodes of each layer by `ExplanatoryGraph.ranking`, top layer first."""
     ranking = graph.ranking
     order = ranking[np.argsort(-graph.node_layer[ranking], kind="stable")]

@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import center_of_mass, label
+from scipy.ndimage import label, maximum_filter
 
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.canvas import font_for
 from explgraph.drawing.look import COLORS
-from explgraph.galleries.galleries import filter_gallery, node_gallery
+from explgraph.galleries.filter_page import filter_rows
+from explgraph.galleries.galleries import filter_gallery, node_gallery, node_tiles
 from explgraph.galleries.strongest import strongest_peaks
-from explgraph.galleries.tiles import cut_tile, field_note, input_places
+from explgraph.galleries.tiles import cut_tile, cut_tiles, field_note, input_places
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, LoadedImage, open_images
@@ -51,26 +52,8 @@ def crop(photo: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
     return padded[top : top + side, left : left + side]
 
 
-def dots_in(picture: np.ndarray, side: int) -> list[np.ndarray]:
-    """The tiles with a dot in their middle, in reading order, cut out of the picture."""
-    labels, count = label(is_magenta(picture))
-    is_paper = (picture == 255).all(axis=-1)
-    corners = []
-    for y, x in center_of_mass(labels, labels, np.arange(1, count + 1)):
-        row, column = round(y) + 12, round(x) + 12  # beside the ring
-        top = int(np.flatnonzero(is_paper[:row, column])[-1]) + 1
-        corners.append((top, int(np.flatnonzero(is_paper[row, :column])[-1]) + 1))
-    return [picture[y : y + side, x : x + side] for y, x in sorted(corners)]
-
-
-def unmarked(side: int) -> np.ndarray:
-    """(side, side) where no ring is drawn."""
-    y, x = np.indices((side, side))
-    return np.hypot(y - side / 2 + 0.5, x - side / 2 + 0.5) > 10
-
-
 @pytest.mark.parametrize("is_mirrored", [False, True])
-def test_node_gallery__tiles_are_the_fields_best_first(tmp_path, is_mirrored):
+def test_node_gallery__tiles_are_the_fields(tmp_path, is_mirrored):
     # Half of the photo's 320 pixels are as large as a tile: nothing is resampled.
     places = [(100, 90), (200, 250), (160, 160), (40, 300), (310, 8), (150, 20), (99, 222), (9, 9)]
     photos, yx = dots_at(places)
@@ -78,26 +61,21 @@ def test_node_gallery__tiles_are_the_fields_best_first(tmp_path, is_mirrored):
     source = open_images(photos)
     found = planted_matches(graph, source.names, yx)
     found = replace(found, mirrored=np.full(8, is_mirrored))
+    tiles = node_tiles(graph, found, source, 0, range(8))
+    for tile, photo, (y, x) in zip(tiles, photos, places, strict=True):
+        wanted = crop(photo, y, x, NODE_TILE)
+        np.testing.assert_array_equal(tile.image, wanted[:, ::-1] if is_mirrored else wanted)
+        assert np.allclose(tile.yx, NODE_TILE / 2, atol=1)
     node_gallery(graph, found, source, tmp_path / "new" / "g.png", 0, patches=7)
-    tiles = dots_in(pixels_of(tmp_path / "new" / "g.png"), NODE_TILE)
-    assert len(tiles) == 7
-    for tile, i in zip(tiles, [7, 6, 5, 4, 3, 2, 1], strict=True):  # scores rise with the photos
-        wanted = crop(photos[i], *places[i], NODE_TILE)
-        wanted = wanted[:, ::-1] if is_mirrored else wanted
-        keep = unmarked(NODE_TILE)
-        np.testing.assert_array_equal(tile[keep], wanted[keep])
-        assert (tile[80 - 6 : 80 + 6, 80 - 6 : 80 + 6] == 255).all(axis=-1).any()  # the ring
+    assert dots_in(tmp_path / "new" / "g.png") == 7
 
 
-def test_node_gallery__photos_keep_their_aspect(tmp_path):
-    pixels = np.zeros((100, 400, 3), dtype=np.uint8)
-    pixels[:, :, 1] = 90
-    graph = graph_with_field(0.5, 1, 1, 1)
-    source = open_images(pixels[None])
-    found = planted_matches(graph, source.names, np.array([[0.5, 0.5]]))
-    node_gallery(graph, found, source, tmp_path / "g.png", 0)
-    rows, columns = np.nonzero((pixels_of(tmp_path / "g.png") == (0, 90, 0)).all(axis=-1))
-    assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == (NODE_TILE, NODE_TILE // 4)
+def dots_in(path) -> int:
+    """How many dots are in the middle of a white ring."""
+    picture = pixels_of(path)
+    labels, count = label(is_magenta(picture))
+    white = maximum_filter(picture.min(axis=-1), 2 * 7 + 1)
+    return sum(white[labels == i].min() == 255 for i in range(1, count + 1))
 
 
 def test_cut_tile__a_small_field_has_a_frame_in_what_is_around_it():
@@ -307,31 +285,35 @@ def two_parts(rng):
 def test_filter_gallery__raw_peaks_highest_first_and_who_claims_them(tmp_path, rng):
     photos, places, graph, source, peaks, found = two_parts(rng)
     found = replace(found, score=np.array([[1, 5.0]] * 3 + [[5.0, 1]] * 3))
+    strongest = strongest_peaks(graph, found, peaks, 0, 0)
+    rows = filter_rows(graph, found, strongest, [0, 1], 5)
+    assert [row.node for row in rows] == [NONE, 0, 1]
+    order = [[1, 3, 5, 0, 4], [3, 4, 5, 0, 1], [0, 1, 2, 3, 4]]
+    assert [[place.photo for place in row.places] for row in rows] == order
+    assert rows[0].claims == [1, 0, NONE, 0, 0]
+    shown = [place for row in rows for place in row.places]
+    tiles = cut_tiles(graph.layers[0], graph.input_size, found, source, shown, FILTER_TILE)
+    for tile, place in zip(tiles, shown, strict=True):
+        wanted = crop(photos[place.photo], *places[place.photo], FILTER_TILE)
+        np.testing.assert_array_equal(tile.image, wanted)
     filter_gallery(graph, found, peaks, source, tmp_path / "f.png", 0, 0, patches=5)
-    tiles = dots_in(pixels_of(tmp_path / "f.png"), FILTER_TILE)
-    assert len(tiles) == 3 * 5
-    order = [1, 3, 5, 0, 4, *(3, 4, 5, 0, 1), *(0, 1, 2, 3, 4)]  # peaks, node 0, node 1
-    badge = np.zeros((FILTER_TILE, FILTER_TILE), dtype=bool)
-    badge[:26, :26] = True
-    for k, (tile, i) in enumerate(zip(tiles, order, strict=True)):
-        wanted = crop(photos[i], *places[i], FILTER_TILE)
-        keep = unmarked(FILTER_TILE) & ~badge
-        np.testing.assert_array_equal(tile[keep], wanted[keep])
-        assert ((tile[badge] != wanted[badge]).any()) == (k < 5)  # raw peaks have a badge
-    colors = [tuple(int(v) for v in tile[12, 4]) for tile in tiles[:5]]
-    rgb = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (*COLORS[:2], "#9A9DA3")]
-    assert colors == [rgb[1], rgb[0], rgb[2], rgb[0], rgb[0]]
+    assert dots_in(tmp_path / "f.png") == 3 * 5
+    picture, nobody = pixels_of(tmp_path / "f.png"), "#9A9DA3"
+    rgb = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (*COLORS[:2], nobody)]
+    areas = [(picture == color).all(axis=-1).sum() for color in rgb]
+    assert areas[0] - areas[1] > 400  # two badges more
+    assert areas[2] > 200  # one
 
 
 def test_filter_gallery__a_filter_without_nodes_shows_its_raw_peaks(tmp_path, rng):
     _, _, graph, source, peaks, found = two_parts(rng)
     for layer in (0, graph.layers[0].name):
         filter_gallery(graph, found, peaks, source, tmp_path / "f.png", layer, 1, patches=4)
-        assert len(dots_in(pixels_of(tmp_path / "f.png"), FILTER_TILE)) == 4
+        assert dots_in(tmp_path / "f.png") == 4
     silent = replace(peaks.peaks[0], weight=np.zeros((6, 2, 3)))
     peaks = replace(peaks, peaks=(silent,))
     filter_gallery(graph, found, peaks, source, tmp_path / "f.png", 0, 1)
-    assert len(dots_in(pixels_of(tmp_path / "f.png"), FILTER_TILE)) == 0
+    assert dots_in(tmp_path / "f.png") == 0
 
 
 def test_galleries__name_what_is_wrong(tmp_path, rng):

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.drawing.patches import cut_patch, patch_share
-from explgraph.galleries.sheet import contact_sheet
+from explgraph.drawing.patches import best_photos, cut_patch, node_patches, patch_share
+from explgraph.galleries.sheet import best_nodes, contact_sheet
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, LoadedImage, open_images
 from tests.support.planted import near_border, planted_graph
@@ -68,6 +68,28 @@ def rings(sheet: np.ndarray) -> list[tuple[int, int]]:
     return found
 
 
+def test_best_nodes__are_those_of_highest_gain_and_the_borders_last():
+    graph = planted_graph(2, 3, 2)
+    members = [[i for i in range(12) if graph.node_layer[i] == layer] for layer in (1, 0)]
+    ranked = [sorted(m, key=lambda i: (near_border(graph, i), -graph.gain[i])) for m in members]
+    assert best_nodes(graph, 2) == ranked[0][:2] + ranked[1][:2]
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_node_patches__are_the_photos_pixels(rng, is_mirrored):
+    # A quarter of the shorter side is as large as a patch: nothing is resampled.
+    photo = rng.integers(0, 256, (448, 600, 3), dtype=np.uint8)
+    graph = planted_graph(1, 1, 1)
+    graph = replace(graph, layers=(replace(graph.layers[0], field=(3, 3)),))
+    source = open_images(photo[None])
+    matches = planted_matches(graph, source.names, np.array([[100 / 448, 200 / 600]]))
+    matches = replace(matches, mirrored=np.array([is_mirrored]))
+    wanted = photo[100 - 56 : 100 + 56, 200 - 56 : 200 + 56]
+    wanted = wanted[:, ::-1] if is_mirrored else wanted
+    patches = node_patches(graph, matches, source, {0: [0]}, 112)
+    np.testing.assert_array_equal(patches[0, 0], wanted)
+
+
 @pytest.mark.parametrize("is_mirrored", [False, True])
 def test_contact_sheet__the_nodes_place_is_in_every_ring(tmp_path, dots, is_mirrored):
     photos, yx = dots
@@ -76,66 +98,24 @@ def test_contact_sheet__the_nodes_place_is_in_every_ring(tmp_path, dots, is_mirr
     matches = planted_matches(graph, source.names, yx)
     matches = replace(matches, mirrored=np.full(5, is_mirrored))
     contact_sheet(graph, matches, source, tmp_path / "new" / "s.png", nodes_per_layer=2, patches=4)
-    found = rings(pixels_of(tmp_path / "new" / "s.png"))
-    rows, columns = Counter(y for y, _ in found), Counter(x for _, x in found)
-    assert list(rows.values()) == [4] * 6  # two nodes of three layers, four photos each
-    assert list(columns.values()) == [6] * 4
+    assert len(rings(pixels_of(tmp_path / "new" / "s.png"))) == 3 * 2 * 4
 
 
-@pytest.mark.parametrize("is_mirrored", [False, True])
-def test_contact_sheet__shows_the_photos_pixels(tmp_path, rng, is_mirrored):
-    # A quarter of the shorter side is as large as a patch on the sheet: nothing is resampled.
-    photo = rng.integers(0, 256, (448, 600, 3), dtype=np.uint8)
-    graph = planted_graph(1, 1, 1)
-    graph = replace(graph, layers=(replace(graph.layers[0], field=(3, 3)),))
-    source = open_images(photo[None])
-    matches = planted_matches(graph, source.names, np.array([[100 / 448, 200 / 600]]))
-    matches = replace(matches, mirrored=np.array([is_mirrored]))
-    contact_sheet(graph, matches, source, tmp_path / "s.png")
-    wanted = photo[100 - 56 : 100 + 56, 200 - 56 : 200 + 56]
-    wanted = wanted[:, ::-1] if is_mirrored else wanted
-    sheet = pixels_of(tmp_path / "s.png")[:, 28 + 180 : 28 + 180 + 112]
-    tops = [y for y in range(len(sheet) - 112) if (sheet[y] == wanted[0]).all()]
-    assert len(tops) == 1
-    differs = (sheet[tops[0] : tops[0] + 112] != wanted).any(axis=-1)
-    y, x = np.nonzero(differs)
-    assert np.hypot(y - 55.5, x - 55.5).max() < 8  # only the ring
-
-
-def tile_colors(path) -> list[list[int]]:
-    """Which of the plain photos (value = 10 * (1 + index)) each tile shows, row by row."""
-    sheet = pixels_of(path).astype(int)
-    left = 28 + 180 + 10
-    found = []
-    inside = False
-    for row in sheet[:, left:]:
-        is_photo = (row[0] == row[0, 0]).all() and row[0, 0] % 10 == 0 and 0 < row[0, 0] <= 100
-        if is_photo and not inside:
-            tiles = row[:: 112 + 10, 0]
-            found.append([int(v) // 10 - 1 for v in tiles if v % 10 == 0 and v <= 100])
-        inside = is_photo
-    return found
-
-
-def test_contact_sheet__shows_the_best_photos_of_the_best_nodes(tmp_path, rng):
+def test_contact_sheet__shows_the_best_photos_of_its_nodes(tmp_path, rng):
     graph = planted_graph(2, 3, 2)
     photos = np.stack([np.full((40, 40, 3), 10 * (1 + i), dtype=np.uint8) for i in range(10)])
     source = open_images(photos)
     matches = planted_matches(graph, source.names, np.full((10, 2), 0.5))
     score = np.round(rng.uniform(0, 3, (10, 12)))  # ties, and photos without a peak
     matches = replace(matches, score=score)
-    contact_sheet(graph, matches, source, tmp_path / "s.png", nodes_per_layer=2, patches=9)
-    wanted = []
-    for layer in (1, 0):
-        members = [i for i in range(12) if graph.node_layer[i] == layer]
-        for node in sorted(members, key=lambda i: (near_border(graph, i), -graph.gain[i]))[:2]:
-            order = sorted(range(10), key=lambda i, node=node: (-score[i, node], i))
-            wanted.append([i for i in order if score[i, node] > 0][:9])
-    assert {len(row) for row in wanted} != {9}
-    assert tile_colors(tmp_path / "s.png") == wanted
-    contact_sheet(graph, matches, source, tmp_path / "t.png", nodes=[7], patches=3)
-    order = sorted(range(10), key=lambda i: (-score[i, 7], i))
-    assert tile_colors(tmp_path / "t.png") == [[i for i in order if score[i, 7] > 0][:3]]
+    for nodes, patches in ((None, 9), ([7], 3)):
+        options = {"nodes": nodes, "nodes_per_layer": 2, "patches": patches}
+        contact_sheet(graph, matches, source, tmp_path / "s.png", **options)
+        sheet = pixels_of(tmp_path / "s.png")
+        areas = [(sheet == 10 * (1 + i)).all(axis=-1).sum() for i in range(10)]
+        chosen = best_nodes(graph, 2) if nodes is None else nodes
+        shown = Counter(i for node in chosen for i in best_photos(matches, node, patches))
+        assert [round(area / 112**2) for area in areas] == [shown[i] for i in range(10)]
 
 
 def test_contact_sheet__loads_each_photo_once_and_only_those_it_shows(tmp_path, dots):
