@@ -41,7 +41,7 @@ def check_answer_file(path: PathLike) -> None:
     )
 
 
-def write_answers(path: PathLike, answers: Localizations, photo_size: PhotoSize) -> None:
+def write_answers(path: PathLike, where: Localizations, photo_size: PhotoSize) -> None:
     """Write where parts are, as the ending of the path says; equal answers give equal bytes.
 
     Parameters
@@ -51,10 +51,10 @@ def write_answers(path: PathLike, answers: Localizations, photo_size: PhotoSize)
         pixels to two digits, the size empty where unknown; ``visible`` and ``mirrored`` 0 or 1. Or
         a ``.json``: COCO key points, see `explgraph.photos.keypoints`, where a part that is not
         visible has v = 1 and ``score`` is the confidence.
-    answers
-        M answers.
+    where
+        M answers of `locate`.
     photo_size
-        (height, width) of all photos in pixels, or one pair by name.
+        (height, width) of all photos in pixels, or one pair by name: `Matches.photo_sizes`.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def write_answers(path: PathLike, answers: Localizations, photo_size: PhotoSize)
         If the ending is another, or a photo's size is unknown.
     """
     check_answer_file(path)
-    marks = to_annotations(answers, photo_size)
+    marks = to_annotations(where, photo_size)
     if Path(path).suffix.lower() == ".csv":
-        write_bytes(path, _table(answers, marks).encode())
+        write_bytes(path, _table(where, marks).encode())
         return
-    confidence = np.round(answers.confidence.astype(np.float64), _CONFIDENCE_DIGITS)
-    write_keypoints(path, marks, photo_size, scores=confidence, visible=answers.visible)
+    confidence = np.round(where.confidence.astype(np.float64), _CONFIDENCE_DIGITS)
+    write_keypoints(path, marks, photo_size, scores=confidence, visible=where.visible)
 
 
 def to_annotations(answers: Localizations, photo_size: PhotoSize) -> Annotations:

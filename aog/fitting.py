@@ -18,7 +18,7 @@ from .clicks import Clicks, check_clicks
 from .config import PartConfig
 from .evidence import evidence, visible_from
 from .looks import look_at, scene_of
-from .sight import Sight, sight, to_network
+from .sight import Sight, sight, to_network, warn_without_views
 from .structures import AndOrGraph, Parts
 from .templates import Template, merge_templates
 
@@ -55,7 +55,8 @@ def fit_parts(
         A mined graph.
     found
         Its matches (``match(..., views=True)``) in the annotated photos and, better, in others of
-        the category too: they tell how strongly each node responds where it is seen best.
+        the category too: they tell how strongly each node responds where it is seen best. Without
+        views parts are found less surely, and a warning says so.
     annotations
         The clicks, in pixels of the photos: at most one for a part in a photo.
     part
@@ -79,6 +80,7 @@ def fit_parts(
     names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
     sizes = found.photo_sizes if photo_size is None else photo_size
     clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
+    warn_without_views(found)
     return fit_clicks(graph, found, clicks, config=config)
 
 

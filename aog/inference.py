@@ -10,7 +10,7 @@ from explgraph.graphs.matches import Matches
 
 from .answers import GRID, cell_centres, nearest_point, posterior
 from .evidence import Evidence, evidence, expected_likeness
-from .sight import Sight, sight
+from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Localizations, Parts
 
 NEAR = 0.1
@@ -27,7 +27,8 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     parts
         And-Or graphs of one or several parts.
     found
-        The matches of their graph in N photos, best with views.
+        The matches of their graph in N photos: ``match(..., views=True)``. Without views parts are
+        found less surely, and a warning says so.
 
     Returns
     -------
@@ -39,6 +40,7 @@ def locate(parts: Parts, found: Matches) -> Localizations:
         If the matches are those of another graph.
     """
     seen = sight(parts.graph, found)
+    warn_without_views(found)
     each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
     return _interleaved(each)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -109,6 +110,17 @@ def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
         graph.layers[-1],
         graph.input_size,
     )
+
+
+def warn_without_views(found: Matches) -> None:
+    """Tell the caller of a public function that its answers would be better with views."""
+    if found.views is None:
+        warnings.warn(
+            "the matches have no views, so parts are found less surely, by the nodes alone: "
+            "match(graph, net, images, views=True) keeps what parts need",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def to_network(unit: F8, frames: F8, turned: NDArray[np.bool_], width: int) -> F8:

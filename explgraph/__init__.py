@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aog.drawing.draw import draw_parts as draw_parts
     from aog.drawing.photos import draw_parse as draw_parse
     from aog.drawing.photos import part_sheet as part_sheet
+    from aog.files import write_answers as write_answers
     from explgraph.base.errors import ExplGraphError as ExplGraphError
     from explgraph.base.layer import LayerSpec as LayerSpec
     from explgraph.drawing.graph.draw import draw_graph as draw_graph
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from explgraph.evaluation.explanations.study import study_explanations as study_explanations
     from explgraph.evaluation.fidelity import fidelity_curve as fidelity_curve
     from explgraph.evaluation.purity import part_purity as part_purity
+    from explgraph.evaluation.tables import evaluate as evaluate
     from explgraph.explanations.answers import available_methods as available_methods
     from explgraph.explanations.answers import explain as explain
     from explgraph.explanations.attribution import Attribution as Attribution
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from explgraph.photos.annotation_files import read_annotations as read_annotations
     from explgraph.photos.annotation_files import write_annotations as write_annotations
     from explgraph.photos.annotations import Annotations as Annotations
+    from explgraph.photos.boxes import read_boxes as read_boxes
     from explgraph.photos.images import open_images as open_images
     from explgraph.photos.masks import read_masks as read_masks
     from explgraph.report.writing import write_report as write_report
@@ -125,6 +128,7 @@ _HOME = {
     "draw_segments": "explgraph.explanations.pictures.segments",
     "draw_texture": "explgraph.explanations.pictures.texture",
     "energy_in_box": "explgraph.evaluation.explanations.measures",
+    "evaluate": "explgraph.evaluation.tables",
     "explain": "explgraph.explanations.answers",
     "explain_decision": "explgraph.explanations.decision.decision",
     "explained_maps": "explgraph.explanations.explained",
@@ -153,6 +157,7 @@ _HOME = {
     "probe_texture": "explgraph.explanations.texture.probe",
     "randomisation_check": "explgraph.evaluation.explanations.checks",
     "read_annotations": "explgraph.photos.annotation_files",
+    "read_boxes": "explgraph.photos.boxes",
     "read_masks": "explgraph.photos.masks",
     "region_share": "aog",
     "score_segments": "explgraph.explanations.segments",
@@ -160,6 +165,7 @@ _HOME = {
     "to_networkx": "explgraph.export",
     "visualize": "explgraph.explanations.visualization",
     "write_annotations": "explgraph.photos.annotation_files",
+    "write_answers": "aog.files",
     "write_report": "explgraph.report.writing",
 }
 __all__ = [*_HOME]

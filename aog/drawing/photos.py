@@ -15,6 +15,7 @@ from aog.structures import Localizations
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.files import PathLike
+from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
 from explgraph.drawing.canvas import fitted, font_for
 from explgraph.drawing.look import COLORS
@@ -35,7 +36,8 @@ _LEAST_COLUMNS = 3  # that its heading has room for
 _PALETTE = ("#FFD400", "#00E5FF", "#FF5CC8", "#7CFF4F", "#FF8A3D", "#B39DFF")
 
 
-def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
+@renamed(photos="images")
+def draw_parse(parse: Parse, images: object, path: PathLike) -> None:
     """Draw on a photo how a part was found: the answer, and the patterns that count most for it.
 
     A disc is where a pattern was found, the larger the more it counts, in its layer's colour; the
@@ -47,7 +49,7 @@ def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
     ----------
     parse
         What `explgraph.parse` found.
-    photos
+    images
         The photos located in, in any form that `open_images` takes.
     path
         File to write, .png or .jpg.
@@ -57,7 +59,7 @@ def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
     ExplGraphError
         If the photo is not among those given.
     """
-    source = open_images(photos)
+    source = open_images(images)
     answer = parse.answer
     overlay = Overlay(_load(source, answer.images[0]), _ROOM)
     _mark_patterns(overlay, parse)
@@ -68,7 +70,8 @@ def draw_parse(parse: Parse, photos: object, path: PathLike) -> None:
     save_picture(picture, path)
 
 
-def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns: int = 6) -> None:
+@renamed(photos="images")
+def part_sheet(where: Localizations, images: object, path: PathLike, *, columns: int = 6) -> None:
     """Write a contact sheet of photos with the parts found in them, in the order of the answers.
 
     Each part has its colour: a cross with its box where the size is known, and the outline of the
@@ -79,7 +82,7 @@ def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns:
     ----------
     where
         The answers to show; ``where.take(...)`` chooses some.
-    photos
+    images
         The photos located in, in any form that `open_images` takes. Each is loaded once.
     path
         File to write, .png or .jpg.
@@ -93,7 +96,7 @@ def part_sheet(where: Localizations, photos: object, path: PathLike, *, columns:
     """
     require(len(where) > 0, "there are no answers to show")
     require(columns >= 1, f"columns must be at least 1, got {columns}")
-    source = open_images(photos)
+    source = open_images(images)
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(where.images):
         rows.setdefault(name, []).append(row)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
+from explgraph.base.renamed import renamed
 from explgraph.explanations.claims import (
     check_same_network,
     claimed_maxima,
@@ -109,9 +110,10 @@ class FidelityCurve:
         return asdict(self) | {"points": [asdict(point) for point in self.points]}
 
 
+@renamed(matches="found")
 def fidelity_curve(
     graph: ExplanatoryGraph,
-    matches: Matches,
+    found: Matches,
     net: Backbone,
     images: object,
     *,
@@ -134,7 +136,7 @@ def fidelity_curve(
     ----------
     graph
         P nodes. It should be mined from other photos.
-    matches
+    found
         Where they are in N photos. A node without a peak, score 0, claims nothing.
     net
         The network; a classifier.
@@ -154,7 +156,7 @@ def fidelity_curve(
         If the graph, matches, network and images do not belong together, the layer does not exist
         or has no nodes, a count is not within 1..P, or the network returns no logits.
     """
-    check_same_network(graph, matches, net)
+    check_same_network(graph, found, net)
     require(
         -len(graph.layers) <= layer < len(graph.layers),
         f"there is no layer {layer}: the graph has {len(graph.layers)}",
@@ -164,11 +166,11 @@ def fidelity_curve(
     used = _counts(counts, len(ranking))
     name = graph.layers[index].name
     rest, total = Rest(net, name), np.zeros((len(used), 6))
-    for batch in seen_photos(matches, net, images):
+    for batch in seen_photos(found, net, images):
         seen = observe(net, batch.tensor, [name])
         maps = seen.maps[name].cpu()
         cells = layer_cells(maps.numpy(), graph.channel_mean[index], graph.channel_scale[index])
-        tops = claimed_maxima(graph, matches, batch.rows, cells, ranking)
+        tops = claimed_maxima(graph, found, batch.rows, cells, ranking)
         first = _first_claims(cells.basin, graph.node_channel[ranking], tops)
         for i, row in enumerate(batch.rows):
             photo = _Photo(cells.response[i], cells.basin[i] != NONE, first[i])
@@ -177,9 +179,9 @@ def fidelity_curve(
             top = rest.logits(batch.tensor[i : i + 1], edited).argmax(dim=1)
             same = (top == seen.logits[i].argmax()).cpu().numpy()
             total += photo.figures(masks, same)
-    means = (total / len(matches)).tolist()
+    means = (total / len(found)).tolist()
     points = [FidelityPoint(k, *row) for k, row in zip(used, means, strict=True)]
-    return FidelityCurve(name, len(matches), tuple(points), len(ranking))
+    return FidelityCurve(name, len(found), tuple(points), len(ranking))
 
 
 def _counts(counts: Sequence[int] | None, n_nodes: int) -> list[int]:

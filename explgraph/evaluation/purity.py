@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import require
+from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -55,12 +56,13 @@ class Purity:
     parts: int
 
 
-def part_purity(matches: Matches, masks: PartMasks, *, nodes: NDArray[Any] | None = None) -> Purity:
+@renamed(matches="found")
+def part_purity(found: Matches, masks: PartMasks, *, nodes: NDArray[Any] | None = None) -> Purity:
     """Measure which parts lie under nodes in their best photos.
 
     Parameters
     ----------
-    matches
+    found
         P nodes in N photos.
     masks
         Of the same photos, in the same order.
@@ -72,12 +74,12 @@ def part_purity(matches: Matches, masks: PartMasks, *, nodes: NDArray[Any] | Non
     ExplGraphError
         If the masks are not of these photos, or no node ever fires.
     """
-    chosen = np.arange(len(matches.node_layer)) if nodes is None else np.asarray(nodes)
-    firing = chosen[matches.score[:, chosen].any(axis=0)]
+    chosen = np.arange(len(found.node_layer)) if nodes is None else np.asarray(nodes)
+    firing = chosen[found.score[:, chosen].any(axis=0)]
     require(len(firing) > 0, "purity needs a node that fires in at least one photo")
-    best = [best_photos(matches.score[:, node]) for node in firing]
-    labels = node_labels(matches.take(nodes=firing), masks)
-    frozen = _labels_at(_frozen_yx(matches, firing, best), masks)
+    best = [best_photos(found.score[:, node]) for node in firing]
+    labels = node_labels(found.take(nodes=firing), masks)
+    frozen = _labels_at(_frozen_yx(found, firing, best), masks)
     n_parts, share = len(masks.parts), object_shares(masks)
     parts, figures = [], []
     for column, photos in enumerate(best):

@@ -103,7 +103,7 @@ def evaluate(
     rows: Mapping[str, Matches],
     annotations: Annotations,
     *,
-    photo_size: PhotoSize,
+    photo_size: PhotoSize | None = None,
     rank: Mapping[str, NDArray[np.floating]] | None = None,
     features: RidgeFeatures | None = None,
     parts: Sequence[str] | None = None,
@@ -119,7 +119,8 @@ def evaluate(
     annotations
         Parts of these photos. Annotations of other photos are left out, with a warning.
     photo_size
-        (height, width) of the photos in pixels, or one pair for each photo's name.
+        (height, width) of the photos in pixels, or one pair for each photo's name. None: as they
+        were matched in the first row.
     rank
         By row, (P,) the rank of its nodes, e.g. ``graph.gain``; default: the mean score.
     features
@@ -139,6 +140,7 @@ def evaluate(
         If there are no rows, they are of different photos, or a part is annotated in too few.
     """
     photos = _common_photos(rows)
+    photo_size = next(iter(rows.values())).photo_sizes if photo_size is None else photo_size
     truths = _truths(annotations, photo_size, photos, parts, head)
     ranks = {name: matches.score.mean(axis=0) for name, matches in rows.items()} | dict(rank or {})
     measured = tuple(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
+from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires
@@ -97,15 +98,16 @@ class ClassEvidence:
         }
 
 
+@renamed(matches="found", photos="n_photos")
 def class_evidence(
     graph: ExplanatoryGraph,
-    matches: Matches,
+    found: Matches,
     net: Backbone,
     images: object,
     *,
     target: int | None = None,
     nodes: Sequence[int] | None = None,
-    photos: int = 10,
+    n_photos: int = 10,
     seed: int = 0,
 ) -> ClassEvidence:
     """Measure how much a class's logit drops when nodes' activations are removed.
@@ -118,7 +120,7 @@ def class_evidence(
     ----------
     graph
         P nodes.
-    matches
+    found
         Where they are in N photos.
     net
         The network; a classifier.
@@ -129,7 +131,7 @@ def class_evidence(
     nodes
         Indices of the nodes whose exact drop is wanted; default: the 10 best of each layer, by
         `ExplanatoryGraph.ranking`.
-    photos
+    n_photos
         How many photos count for a node, at most: the best of those in which it scores at least
         half of its mean score over the photos it was mined from.
     seed
@@ -141,19 +143,19 @@ def class_evidence(
         If the graph, matches, network and images do not belong together, a node or the class does
         not exist, or the network returns no logits.
     """
-    check_same_network(graph, matches, net)
-    require(photos >= 1, f"photos must be at least 1, got {photos}")
+    check_same_network(graph, found, net)
+    require(n_photos >= 1, f"n_photos must be at least 1, got {n_photos}")
     asked = _asked(graph, nodes)
-    counts = _best_photos(graph, matches, photos)
+    counts = _best_photos(graph, found, n_photos)
     rows = np.flatnonzero(counts.any(axis=1))
-    part, counts = matches.take(images=rows), counts[rows]
+    part, counts = found.take(images=rows), counts[rows]
     names = [layer.name for layer in graph.layers]
     rests = [Rest(net, name) for name in names]
     totals = {name: np.zeros(len(graph)) for name in _FIGURES}
     for batch in seen_photos(part, net, images) if len(rows) else ():
-        found = logit_gradients(net, batch.tensor, names, target)
+        gradients = logit_gradients(net, batch.tensor, names, target)
         for index in np.unique(graph.node_layer):
-            for photo in _photos(graph, part, batch, found, int(index)):
+            for photo in _photos(graph, part, batch, gradients, int(index)):
                 at = photo.claims(counts[photo.row])
                 _add(totals, at.nodes, photo.estimates(at))
                 exact = at.take(asked[at.nodes])

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, NONE
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import require
+from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 
 from .graph import ExplanatoryGraph
@@ -169,11 +170,12 @@ class Comparison:
         }
 
 
+@renamed(matches_a="found_a", matches_b="found_b")
 def compare(
     graph_a: ExplanatoryGraph,
     graph_b: ExplanatoryGraph,
-    matches_a: Matches | None = None,
-    matches_b: Matches | None = None,
+    found_a: Matches,
+    found_b: Matches,
     *,
     per_layer: int = N_PER_LAYER,
 ) -> Comparison:
@@ -193,7 +195,7 @@ def compare(
     ----------
     graph_a, graph_b
         P_a and P_b nodes.
-    matches_a, matches_b
+    found_a, found_b
         Each graph's nodes in the same N photos, best in photos that neither graph was mined from:
         ``eg.match(graph, net, photos)``.
     per_layer
@@ -203,18 +205,18 @@ def compare(
     Raises
     ------
     ExplGraphError
-        If matches are missing, are not of these graphs or not of the same photos, or no node of A
+        If matches are not of these graphs or not of the same photos, or no node of A
         fires in three photos.
     """
-    matches_a, matches_b = _of_same_photos(graph_a, graph_b, matches_a, matches_b)
+    found_a, found_b = _of_same_photos(graph_a, graph_b, found_a, found_b)
     by_filter = _have_same_filters(graph_a, graph_b)
     groups = _filters(graph_a, graph_b) if by_filter else _layers(graph_a, graph_b, per_layer)
-    partners = _find(_Firing.of(graph_a, matches_a), _Firing.of(graph_b, matches_b), groups)
+    partners = _find(_Firing.of(graph_a, found_a), _Firing.of(graph_b, found_b), groups)
     ranking = graph_a.ranking
     rank = np.flatnonzero(partners.judged[ranking])
     require(
         len(rank) > 0,
-        f"no node of the first graph fires in {MIN_PHOTOS} of the {len(matches_a)} photos: give "
+        f"no node of the first graph fires in {MIN_PHOTOS} of the {len(found_a)} photos: give "
         "more photos of what it was mined from",
     )
     node_a = ranking[rank]
@@ -228,8 +230,8 @@ def compare(
         distance=partners.distance[node_a],
         photos=partners.photos[node_a],
         chance=partners.chance[node_a],
-        n_photos=len(matches_a),
-        same_side=float(np.mean(matches_a.mirrored == matches_b.mirrored)),
+        n_photos=len(found_a),
+        same_side=float(np.mean(found_a.mirrored == found_b.mirrored)),
         by_filter=by_filter,
     )
 
@@ -259,32 +261,26 @@ Groups = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
 def _of_same_photos(
     graph_a: ExplanatoryGraph,
     graph_b: ExplanatoryGraph,
-    matches_a: Matches | None,
-    matches_b: Matches | None,
+    found_a: Matches,
+    found_b: Matches,
 ) -> tuple[Matches, Matches]:
     """Check the matches, and bring the second to the order of the first one's photos."""
-    if matches_a is None or matches_b is None:
-        raise ExplGraphError(
-            "graphs are compared by where their nodes fire on the same photos: give both graphs' "
-            "matches, matches_a = eg.match(graph_a, net, photos) and matches_b = "
-            "eg.match(graph_b, net, photos), best of photos that neither was mined from"
-        )
-    for which, graph, matches in (("a", graph_a, matches_a), ("b", graph_b, matches_b)):
+    for which, graph, found in (("a", graph_a, found_a), ("b", graph_b, found_b)):
         require(
-            np.array_equal(graph.node_layer, matches.node_layer),
-            f"matches_{which} are not of graph_{which}: they have {len(matches.node_layer)} nodes, "
+            np.array_equal(graph.node_layer, found.node_layer),
+            f"found_{which} is not of graph_{which}: it has {len(found.node_layer)} nodes, "
             f"the graph has {len(graph)}. Match that graph: eg.match(graph_{which}, net, photos)",
         )
-    row = {name: i for i, name in enumerate(matches_b.images)}
-    apart = set(matches_a.images) ^ set(row)
+    row = {name: i for i, name in enumerate(found_b.images)}
+    apart = set(found_a.images) ^ set(row)
     require(
-        not apart and len(row) == len(matches_a) == len(matches_b),
+        not apart and len(row) == len(found_a) == len(found_b),
         f"both graphs must be matched on the same photos, each once, but {len(apart)} of the names "
         f"are in one of the matches only, such as {min(apart, default='none')!r}: "
-        f"{len(matches_a)} photos against {len(matches_b)}",
+        f"{len(found_a)} photos against {len(found_b)}",
     )
-    order = np.array([row[name] for name in matches_a.images], dtype=np.int64)
-    return matches_a, matches_b.take(images=order)
+    order = np.array([row[name] for name in found_a.images], dtype=np.int64)
+    return found_a, found_b.take(images=order)
 
 
 def _have_same_filters(graph_a: ExplanatoryGraph, graph_b: ExplanatoryGraph) -> bool:

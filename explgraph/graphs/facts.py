@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import check_shape, require
+from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
 
 from .choice import find_node
@@ -39,9 +40,10 @@ class NodeKinds(Protocol):
         ...
 
 
+@renamed(matches="found")
 def node_facts(
     graph: ExplanatoryGraph,
-    matches: Matches | None = None,
+    found: Matches | None = None,
     *,
     kinds: NodeKinds | None = None,
     evidence: Mapping[int, float] | pd.Series | None = None,
@@ -52,7 +54,7 @@ def node_facts(
     ----------
     graph
         P nodes.
-    matches
+    found
         Where they are in N photos: the photos it was mined from, or others. None: what the graph
         itself knows of the photos it was mined from.
     kinds
@@ -92,7 +94,7 @@ def node_facts(
     """
     import pandas as pd
 
-    _check(graph, matches, kinds)
+    _check(graph, found, kinds)
     ids = np.array([graph.node_id(node) for node in range(len(graph))], dtype=object)
     others = [_others(graph, node) for node in range(len(graph))]
     facts = {
@@ -100,11 +102,11 @@ def node_facts(
         "name": [graph.names.get(node, "") for node in range(len(graph))],
         "layer": [graph.layers[layer].name for layer in graph.node_layer],
         "filter": graph.node_channel,
-        **_firing(graph, matches, np.arange(len(graph))),
+        **_firing(graph, found, np.arange(len(graph))),
         "sure_px": graph.spread,
         "parents": [tuple(ids[graph.parents(node)]) for node in range(len(graph))],
-        "others": [tuple(ids[found.nodes]) for found in others],
-        "nearest_px": [found.nearest_px for found in others],
+        "others": [tuple(ids[other.nodes]) for other in others],
+        "nearest_px": [other.nearest_px for other in others],
     }
     if kinds is not None:
         facts |= {"texture": np.asarray(kinds.texture), "places": np.asarray(kinds.places)}
@@ -113,9 +115,10 @@ def node_facts(
     return pd.DataFrame(facts).rename_axis("node")
 
 
+@renamed(matches="found")
 def describe_node(
     graph: ExplanatoryGraph,
-    matches: Matches | None,
+    found: Matches | None,
     node: int | str,
     *,
     kinds: NodeKinds | None = None,
@@ -125,7 +128,7 @@ def describe_node(
 
     Parameters
     ----------
-    graph, matches, kinds, evidence
+    graph, found, kinds, evidence
         As in `node_facts`.
     node
         Index, id ``layer/filter/part``, or the name that you gave it.
@@ -135,12 +138,12 @@ def describe_node(
     ExplGraphError
         As `node_facts`, and if the node does not exist.
     """
-    _check(graph, matches, kinds)
+    _check(graph, found, kinds)
     index = find_node(graph, node)
-    facts = {key: float(v[0]) for key, v in _firing(graph, matches, np.array([index])).items()}
+    facts = {key: float(v[0]) for key, v in _firing(graph, found, np.array([index])).items()}
     lines = [
         _title(graph, index),
-        *_place_lines(facts, float(graph.spread[index]), _photos(matches)),
+        *_place_lines(facts, float(graph.spread[index]), _photos(found)),
         _parents_line(graph, index),
         _others_line(graph, index),
     ]
@@ -155,37 +158,37 @@ def describe_node(
     return "\n".join(lines)
 
 
-def _photos(matches: Matches | None) -> str:
-    return "the photos it was mined from" if matches is None else f"{len(matches)} photos"
+def _photos(found: Matches | None) -> str:
+    return "the photos it was mined from" if found is None else f"{len(found)} photos"
 
 
-def _check(graph: ExplanatoryGraph, matches: Matches | None, kinds: NodeKinds | None) -> None:
-    if matches is not None:
-        check_nodes(graph, matches)
-        require(len(matches) > 0, "node facts need at least one matched photo, got none")
+def _check(graph: ExplanatoryGraph, found: Matches | None, kinds: NodeKinds | None) -> None:
+    if found is not None:
+        check_nodes(graph, found)
+        require(len(found) > 0, "node facts need at least one matched photo, got none")
     if kinds is not None:
         check_shape("kinds.texture", np.asarray(kinds.texture), (len(graph),))
         check_shape("kinds.places", np.asarray(kinds.places), (len(graph),))
 
 
 def _firing(
-    graph: ExplanatoryGraph, matches: Matches | None, nodes: NDArray[np.intp]
+    graph: ExplanatoryGraph, found: Matches | None, nodes: NDArray[np.intp]
 ) -> dict[str, NDArray[Any]]:
     """Return by name (p,) how often p nodes fire, how strongly, and where."""
-    if matches is None:
+    if found is None:
         y, x = (graph.mu[nodes] / np.array(graph.input_size, dtype=np.float32)).T
         return {"fires": graph.support[nodes], "mean_score": graph.score[nodes], "y": y, "x": x}
     blocks = [
-        _firing_block(graph, matches, nodes[start : start + _BLOCK])
+        _firing_block(graph, found, nodes[start : start + _BLOCK])
         for start in range(0, max(len(nodes), 1), _BLOCK)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def _firing_block(
-    graph: ExplanatoryGraph, matches: Matches, nodes: NDArray[np.intp]
+    graph: ExplanatoryGraph, found: Matches, nodes: NDArray[np.intp]
 ) -> dict[str, NDArray[Any]]:
-    found = matches.take(nodes=nodes)
+    found = found.take(nodes=nodes)
     score = found.score.astype(np.float64)
     firing = fires(found.score.T, graph.score[nodes]).T
     mean, spread = _weighted(found.canonical_yx.astype(np.float64), score)

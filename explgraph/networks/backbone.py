@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -18,7 +19,9 @@ from .hooks import capture_outputs
 from .layers import automatic_layers, minable_layers, repeated_modules
 from .preprocess import Fit, Preprocess, TransformPreprocess
 from .tracing import Trace, trace
-from .zoo import DEFAULT, build_network, check_weights, weight_hash
+from .zoo import DEFAULT, build_network, check_weights, is_torchvision, weight_hash
+
+_log = logging.getLogger("explgraph")
 
 AnyPreprocess = Preprocess | TransformPreprocess
 
@@ -80,6 +83,11 @@ class Backbone:
         self.device = _device(device)
         self.module = module.to(self.device)
         self.name = name
+
+    def __repr__(self) -> str:
+        height, width = self.input_size
+        what = self.name or type(self.module).__name__
+        return f"Backbone({what!r}, input_size=({height}, {width}), device={str(self.device)!r})"
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -201,39 +209,100 @@ class Backbone:
         }
 
 
+class Recorded(Protocol):
+    """What was made with a network and records which one, as an `ExplanatoryGraph`."""
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """Has ``model`` and ``preprocess``, see `Backbone.to_json`."""
+        ...
+
+
 def load_backbone(
-    model: str,
+    model: str | Recorded,
     weights: PathLike | None = DEFAULT,
     *,
     device: str = "auto",
     fit: Fit = "stretch",
 ) -> Backbone:
-    """Load a network by name.
+    """Load a network by name, or the one that a graph was mined from.
 
     Parameters
     ----------
     model
         A torchvision name ("squeezenet1_0"), "timm:NAME", or the user's own factory as
         "path/to/file.py:function" or "package.module:function", which returns a module or a pair
-        of module and transform.
+        of module and transform (a `Preprocess`, or any callable that `Backbone` takes). Or a graph
+        (`ExplanatoryGraph`): its network, fed with photos as it was when the graph was mined.
     weights
         "DEFAULT" or the name of a torchvision weight enum ("IMAGENET1K_V1"), downloaded once; a
         local ``.safetensors``, ``.pth`` or ``.pt`` file; None for random weights. A factory's
-        network keeps its own weights unless a file is given.
+        network keeps its own weights unless a file is given. Graphs know the hash of their weights
+        alone: give those that the graph was mined from; `match` refuses others.
     device, fit
-        See `Backbone`. ``fit`` is not for factories that bring a transform.
+        See `Backbone`. ``fit`` is not for factories that bring a transform, nor for graphs.
 
     Raises
     ------
     ExplGraphError
-        If the model or its weights are unknown, or the file does not fit (naming the keys).
+        If the model or its weights are unknown, the file does not fit (naming the keys), or a graph
+        names a factory: code is never run because a file names it.
     """
+    if not isinstance(model, str):
+        require(fit == "stretch", "a graph knows how photos were fitted: leave fit out")
+        return load_recorded(model.header, None, weights, device=device)
     network = build_network(model, weights)
     transform = network.transform
     if transform is None:
         transform = Preprocess(network.input_size, fit=fit, mean=network.mean, std=network.std)
         fit = "stretch"
     return Backbone(network.module, transform, name=network.name, fit=fit, device=device)
+
+
+def load_recorded(
+    header: Mapping[str, Any],
+    model: str | None = None,
+    weights: PathLike | None = DEFAULT,
+    *,
+    device: str = "auto",
+) -> Backbone:
+    """Load the network that a header records, fed with photos as it was then.
+
+    Parameters
+    ----------
+    header
+        Of a graph, or of what was made with it.
+    model
+        As for `load_backbone`, in place of the name that the header has.
+    weights, device
+        As for `load_backbone`.
+
+    Raises
+    ------
+    ExplGraphError
+        If no model is given and the header names none that can be had without running code that a
+        file points to.
+    """
+    net = load_backbone(model or _public_model(header.get("model")), weights, device=device)
+    made = dict(header.get("preprocess") or {})
+    if "mean" in made:
+        size, mean, std = tuple(made["input_size"]), made["mean"], made["std"]
+        preprocess = Preprocess(size, fit=made["fit"], mean=mean, std=std)
+        return Backbone(net.module, preprocess, name=net.name, device=device)
+    # A transform is code: the factory has to bring it.
+    if made != net.preprocess.to_json():
+        _log.warning("photos may be shown to the network otherwise than when the graph was mined")
+    return net
+
+
+def _public_model(name: object) -> str:
+    if isinstance(name, str) and (name.startswith("timm:") or is_torchvision(name)):
+        return name
+    raise ExplGraphError(
+        f"the graph was mined from {name!r}, which is no torchvision or timm model. Code is "
+        "never run because a file names it: give the network with --model (and --weights), in "
+        "Python load_backbone('path/to/file.py:function')"
+    )
 
 
 def _preprocess(

@@ -64,6 +64,17 @@ def build_network(model: str, weights: PathLike | None) -> Network:
     return _from_torchvision(model, weights, file)
 
 
+def is_torchvision(model: str) -> bool:
+    """Return whether a name is that of a torchvision network."""
+    return model in _torchvision_models()
+
+
+def _torchvision_models() -> list[str]:
+    import torchvision
+
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
 def _is_file(weights: PathLike) -> bool:
     return not isinstance(weights, str) or weights.endswith(SUFFIXES) or os.sep in weights
 
@@ -71,7 +82,7 @@ def _is_file(weights: PathLike) -> bool:
 def _from_torchvision(model: str, weights: PathLike | None, file: PathLike | None) -> Network:
     import torchvision
 
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = _torchvision_models()
     if model not in known:
         raise unknown_name(
             "torchvision model",

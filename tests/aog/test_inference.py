@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -225,6 +226,7 @@ def test_several_parts__are_interleaved_and_equal_each_on_its_own(world):
 # -- matches without views -------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:the matches have no views")
 def test_without_views__is_close_on_mirrored_photos_too(world):
     blind = dataclasses.replace(world.found, views=None)
     for rows in ([0], [1]):
@@ -234,11 +236,13 @@ def test_without_views__is_close_on_mirrored_photos_too(world):
         assert cells_off(where, world.centre).max() < 0.25
 
 
+@pytest.mark.filterwarnings("ignore:the matches have no views")
 def test_without_views__parts_fitted_with_them_may_be_located(world, parts):
     blind = dataclasses.replace(world.found, views=None)
     assert cells_off(locate(parts, blind), world.centre).max() < 0.25
 
 
+@pytest.mark.filterwarnings("ignore:the matches have no views")
 def test_without_views__where_the_wrong_way_round_was_chosen_the_answer_is_in_the_photo(world):
     """The same nodes, but called mirrored in all photos: canonical places are turned back."""
     blind = dataclasses.replace(world.found, views=None)
@@ -248,6 +252,13 @@ def test_without_views__where_the_wrong_way_round_was_chosen_the_answer_is_in_th
     given = ~world.mirrored
     assert cells_off(where, world.centre)[given].max() < 0.25
     assert where.mirrored.all()
+
+
+def test_without_views__a_warning_says_what_to_do(world, parts):
+    blind = dataclasses.replace(world.found, views=None)
+    with pytest.warns(UserWarning, match="views=True") as caught:
+        locate(parts, blind)
+    assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
 
 
 def test_one_view__photos_that_were_not_mirrored():

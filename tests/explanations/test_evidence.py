@@ -181,7 +181,7 @@ def test_table_and_json__hold_all_figures(net):
     [
         ({"target": 3}, r"there is no class 3: the network has classes 0\.\.2"),
         ({"nodes": [0, 3]}, r"nodes \[3\] do not exist: 0\.\.2 do"),
-        ({"photos": 0}, "photos must be at least 1, got 0"),
+        ({"photos": 0}, "n_photos must be at least 1, got 0"),
     ],
 )
 def test_options__that_make_no_sense_are_refused(net, options, message):

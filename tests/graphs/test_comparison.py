@@ -382,14 +382,19 @@ def test_json_has_no_nan(graph, matches):
 # -- errors ----------------------------------------------------------------------------------------
 
 
-def test_without_matches__the_error_says_how_to_get_them(graph, matches):
-    for given in ((), (matches,), (None, matches)):
-        with pytest.raises(ExplGraphError, match=r"eg\.match\(graph_a, net, photos\)"):
+def test_without_matches__python_asks_for_them(graph, matches):
+    for given in ((), (matches,)):
+        with pytest.raises(TypeError, match="found_b"):
             compare(graph, graph, *given)
 
 
+def test_matches__go_by_their_old_names_too(graph, matches):
+    named = compare(graph, graph, matches_a=matches, matches_b=matches)
+    assert named.to_json() == compare(graph, graph, matches, matches).to_json()
+
+
 def test_matches_of_another_graph__are_an_error(graph, matches):
-    with pytest.raises(ExplGraphError, match="matches_b are not of graph_b: they have 6 nodes"):
+    with pytest.raises(ExplGraphError, match="found_b is not of graph_b: it has 6 nodes"):
         compare(graph, make_graph(parts=2), matches, matches)
 
 

@@ -1,5 +1,9 @@
 """Backbones: what is chosen, what is captured, and that nothing is left changed."""
 
+import importlib
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +15,7 @@ from torchvision import transforms
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone, load_backbone
+from explgraph.networks.preprocess import Preprocess
 from tests.support.networks import CifarResNet56, SharedReLU
 
 # -- the automatic choice --------------------------------------------------------------------------
@@ -515,3 +520,47 @@ def test_reference_networks__the_cifar_resnet_is_a_users_own_module(shared):
     assert [s.channels for s in chosen] == [32, 32, 64, 64]
     header = backbone.to_json()
     assert header["model"] == "resnet56" and len(header["weight_hash"]) == 64
+
+
+# -- the network that a graph names ----------------------------------------------------------------
+
+
+def recorded(**header):
+    return types.SimpleNamespace(header=header)
+
+
+def test_load_backbone__of_a_graph_feeds_photos_as_it_was_mined():
+    seen = {"input_size": [96, 128], "fit": "crop", "mean": [0.1, 0.2, 0.3], "std": [1, 2, 4]}
+    graph = recorded(model="squeezenet1_1", preprocess=seen)
+    net = load_backbone(graph, None, device="cpu")
+    assert net.name == "squeezenet1_1"
+    assert net.preprocess.to_json() == seen
+
+
+@pytest.mark.parametrize("model", ["nets.py:make", "os:getcwd", None])
+def test_load_backbone__runs_no_code_because_a_graph_names_it(model):
+    with pytest.raises(ExplGraphError, match="in Python load_backbone"):
+        load_backbone(recorded(model=model, preprocess={}))
+
+
+def test_load_backbone__of_a_graph_takes_no_fit():
+    with pytest.raises(ExplGraphError, match="leave fit out"):
+        load_backbone(recorded(model="squeezenet1_1"), None, fit="crop")
+
+
+def test_load_backbone__of_a_graph_whose_transform_is_code_says_so(caplog):
+    graph = recorded(model="squeezenet1_1", preprocess={"transform": "Compose(...)"})
+    load_backbone(graph, None, device="cpu")
+    assert "otherwise than when the graph was mined" in caplog.text
+
+
+def test_backbone__shows_its_name_and_what_it_is_fed_with():
+    net = Backbone(nn.Sequential(nn.Conv2d(3, 4, 3)), input_size=(32, 48), device="cpu")
+    assert repr(net) == "Backbone('Sequential', input_size=(32, 48), device='cpu')"
+
+
+def test_preprocess__where_factories_had_it_until_now():
+    sys.modules.pop("explgraph.preprocess", None)
+    with pytest.warns(DeprecationWarning, match="from explgraph import Preprocess"):
+        old = importlib.import_module("explgraph.preprocess")
+    assert old.Preprocess is Preprocess

@@ -21,7 +21,7 @@ FLOORS = (
     ("explgraph.networks", "explgraph.photos", "explgraph.graphs"),
     ("explgraph.peaks", "explgraph.drawing"),
     ("mining", "aog", "explgraph.galleries"),
-    ("explgraph.pipeline", "explgraph.export"),
+    ("explgraph.pipeline", "explgraph.export", "explgraph.preprocess"),
     ("explgraph.explanations", "explgraph.estimator"),
     ("explgraph.evaluation",),
     ("explgraph.report",),

@@ -16,6 +16,7 @@ import numpy as np
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.renamed import renamed
 from explgraph.explanations.answers import methods as all_methods
 from explgraph.explanations.questions import Question, ask
 from explgraph.networks.backbone import Backbone
@@ -51,9 +52,10 @@ UPPER_HALF = 2
 _log = logging.getLogger("explgraph")
 
 
+@renamed(photos="images")
 def study_explanations(
     net: Backbone,
-    photos: Mapping[str, object],
+    images: Mapping[str, object],
     methods: Sequence[str] | None = None,
     *,
     rows: Mapping[str, Mapping[str, Explanation]] | None = None,
@@ -67,7 +69,7 @@ def study_explanations(
     ----------
     net
         A classifier; it is the same afterwards.
-    photos
+    images
         By category, photos in any form that `open_images` takes.
     methods
         Names of `explgraph.explanations.answers.methods`, each with its defaults, and of
@@ -91,17 +93,17 @@ def study_explanations(
         `ExplanationStudy.refused`.
     """
     protocol, rows, truth = protocol or Protocol(), rows or {}, truth or {}
-    require(len(photos) > 0, "study_explanations needs photos of at least one category, got none")
+    require(len(images) > 0, "study_explanations needs photos of at least one category, got none")
     for category in {**rows, **truth}:
-        if category not in photos:
-            raise unknown_name("category", category, photos)
+        if category not in images:
+            raise unknown_name("category", category, images)
     plain = _explanations(methods)
     known = [*plain, *(row for found in rows.values() for row in found)]
     if against not in known:
         raise unknown_name("row to compare with:", against, known)
     names, scores, refused = {}, {}, {}
-    for category, images in photos.items():
-        source = open_images(images)
+    for category, own in images.items():
+        source = open_images(own)
         chosen = range(len(source))[: protocol.n_photos]
         measured = {**plain, **rows.get(category, {})}
         _log.info("%s: %d explanations of %d photos", category, len(measured), len(chosen))

@@ -10,6 +10,7 @@ from PIL import Image
 from explgraph.base.arrays import F8
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
+from explgraph.base.renamed import renamed
 from explgraph.base.text import counted, cut_end
 from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, PAPER, Canvas, fitted, paragraph_lines
 from explgraph.drawing.look import layer_color
@@ -38,7 +39,10 @@ _NOTE = (
 )
 
 
-def draw_decision(decision: Decision, image: object, path: PathLike, *, nodes: int = NODES) -> None:
+@renamed(nodes="n_nodes")
+def draw_decision(
+    decision: Decision, image: object, path: PathLike, *, n_nodes: int = NODES
+) -> None:
     """Draw which nodes of a graph a decision hangs on.
 
     Three pictures of the photo: the nodes that keep the prediction all by themselves; the nodes
@@ -55,7 +59,7 @@ def draw_decision(decision: Decision, image: object, path: PathLike, *, nodes: i
         The photo, alone or among others, in any form that `open_images` takes; or a PIL image.
     path
         File to write, .png or .jpg.
-    nodes
+    n_nodes
         How many nodes to list, at most; only those that were measured are.
 
     Raises
@@ -64,8 +68,8 @@ def draw_decision(decision: Decision, image: object, path: PathLike, *, nodes: i
         If the photo is not among several images, or the file's name is of no picture.
     """
     check_picture_name(path)
-    require(nodes >= 1, f"nodes must be at least 1, got {nodes}")
-    save_picture(_Page(decision, _photo(decision, image), nodes).draw(), path)
+    require(n_nodes >= 1, f"n_nodes must be at least 1, got {n_nodes}")
+    save_picture(_Page(decision, _photo(decision, image), n_nodes).draw(), path)
 
 
 def _photo(decision: Decision, image: object) -> LoadedImage:

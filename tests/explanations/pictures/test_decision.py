@@ -167,5 +167,5 @@ def test_arguments__that_make_no_picture_are_refused(tmp_path):
     photo = Image.new("RGB", (8, 8))
     with pytest.raises(ExplGraphError, match="picture format"):
         draw_decision(a_decision(), photo, tmp_path / "decision.txt")
-    with pytest.raises(ExplGraphError, match="nodes must be at least 1"):
-        draw_decision(a_decision(), photo, tmp_path / "decision.png", nodes=0)
+    with pytest.raises(ExplGraphError, match="n_nodes must be at least 1"):
+        draw_decision(a_decision(), photo, tmp_path / "decision.png", n_nodes=0)
