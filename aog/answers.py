@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
+from explgraph.base.frames import grid_points, middles, to_unit
 from explgraph.base.threads import rows_times
 
 from .structures import Localizations
@@ -36,8 +37,7 @@ class Answer(NamedTuple):
 
 def cell_centres(grid: int = GRID) -> F8:
     """Return (G * G, 2) the centres of a grid's cells, unit square, row by row."""
-    axis = (np.arange(grid) + 0.5) / grid
-    return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    return grid_points(middles(grid), middles(grid)).reshape(-1, 2)
 
 
 def posterior(evidence: NDArray[np.floating]) -> F8:
@@ -170,6 +170,13 @@ def confidence_region(where: Localizations, level: float = 0.9) -> NDArray[np.bo
     return region.reshape(where.probability.shape)
 
 
+def cell_edges(where: Localizations) -> F8:
+    """Return (M, 2, G + 1) where cells begin and end, per axis, unit square of the photo."""
+    grid = where.probability.shape[-1]
+    steps = np.arange(grid + 1)[:, None, None] / grid
+    return np.moveaxis(to_unit(where.frames[None], steps), 0, -1)
+
+
 def region_share(where: Localizations, level: float = 0.9) -> F8:
     """Return (M,) the area of each `confidence_region`, as a share of the photo's.
 
@@ -177,7 +184,5 @@ def region_share(where: Localizations, level: float = 0.9) -> F8:
     input.
     """
     region = confidence_region(where, level)
-    grid = region.shape[-1]
-    edges = where.frames[..., :1] + where.frames[..., 1:] * (np.arange(grid + 1) / grid)
-    sides = np.abs(np.diff(np.clip(edges, 0, 1), axis=-1)).astype(np.float64)
+    sides = np.abs(np.diff(np.clip(cell_edges(where), 0, 1), axis=-1))
     return np.asarray(np.einsum("mij,mi,mj->m", region, sides[:, 0], sides[:, 1]))

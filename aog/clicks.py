@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, frozen
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require, unknown_name
+from explgraph.base.frames import is_inside
 from explgraph.photos.annotations import PhotoSize, photo_of, photo_shapes
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _check_single(part: str, images: Sequence[str]) -> None:
 
 
 def _check_inside(marks: Annotations, yx: F8, shape: F8) -> None:
-    for row in np.flatnonzero(((yx < 0) | (yx > 1)).any(axis=1)):
+    for row in np.flatnonzero(~is_inside(yx)):
         y, x = marks.yx[row]
         height, width = shape[row]
         raise ExplGraphError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
+from explgraph.base.frames import is_inside, mirrored_yx, to_pixels
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations, PhotoSize
@@ -18,7 +19,7 @@ from .clicks import Clicks, check_clicks
 from .config import PartConfig
 from .evidence import evidence, visible_from
 from .looks import look_at, scene_of
-from .sight import Sight, sight, to_network, warn_without_views
+from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Parts
 from .templates import Template, merge_templates
 
@@ -138,7 +139,7 @@ def _fit(
     height, width = seen.input_size
     turned = seen.turned[clicks.index, view]
     frames = seen.frames[clicks.index]
-    centre = to_network(clicks.yx, frames, turned, width)
+    centre = mirrored_yx(to_pixels(frames, clicks.yx), turned, width)
     _check_seen(clicks, centre, (height, width))
     size = clicks.size / np.abs(frames[..., 1])
     templates = [
@@ -225,8 +226,7 @@ def _look_mean(seen: Sight) -> F4:
 
 
 def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None:
-    beyond = np.maximum(-centre, centre - input_size)
-    outside = (beyond > _ROUNDING).any(axis=1)
+    outside = ~is_inside(centre, input_size, _ROUNDING)
     require(
         not outside.any(),
         f"{int(outside.sum())} clicks for {clicks.part!r} lie outside of what the network sees of "

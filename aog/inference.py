@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8
+from explgraph.base.frames import to_unit
 from explgraph.graphs.matches import Matches
 
 from .answers import GRID, cell_centres, nearest_point, posterior
@@ -58,7 +59,7 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
     return Localizations(
         images=images,
         parts=(aog.part,) * len(images),
-        yx=(frames[..., 0] + frames[..., 1] * answer).astype(np.float32),
+        yx=to_unit(frames, answer).astype(np.float32),
         size=sizes[template] * np.abs(frames[..., 1]),
         confidence=_mass_near(probability, answer).astype(np.float32),
         evidence=alike,

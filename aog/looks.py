@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F2, F4, F8
+from explgraph.base.frames import middles
 from explgraph.base.layer import LayerSpec
 
 WINDOW = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
@@ -98,7 +99,7 @@ def on_grid(values: F4, layer: LayerSpec, input_size: tuple[int, int], grid: int
 def _interpolation(cells: int, offset: float, stride: float, side: int, grid: int) -> F4:
     """Return (G, cells) the weights of linear interpolation."""
     matrix = np.zeros((grid, cells), dtype=np.float32)
-    place = np.clip(((np.arange(grid) + 0.5) / grid * side - offset) / stride, 0, cells - 1)
+    place = np.clip((middles(grid) * side - offset) / stride, 0, cells - 1)
     low = np.minimum(place.astype(np.int64), max(cells - 2, 0))
     high = np.minimum(low + 1, cells - 1)
     matrix[np.arange(grid), low] += 1 - (place - low)

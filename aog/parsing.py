@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import check_shape, require
+from explgraph.base.frames import mirrored_yx, to_pixels, to_unit
 from explgraph.graphs.matches import Matches
 
 from . import _kernels
 from .evidence import vote_heights
-from .sight import Sight, sight, to_network
+from .sight import Sight, sight
 from .structures import AndOrGraph, Localizations, Parts
 
 if TYPE_CHECKING:
@@ -173,12 +174,8 @@ def _contributions(
 ) -> NDArray[np.float64]:
     """Return (Q,) the heights of all patterns' votes at the answer (Eq. 9)."""
     photo, view = place
-    here = to_network(
-        answer.yx.astype(np.float64),
-        seen.frames[photo][None],
-        seen.turned[photo, view][None],
-        seen.input_size[1],
-    )
+    pixels = to_pixels(seen.frames[photo], answer.yx.astype(np.float64))
+    here = mirrored_yx(pixels, seen.turned[photo, view], seen.input_size[1])
     pairs = zip(seen.score[place][aog.node].tolist(), aog.scale.tolist(), strict=True)
     strength = np.array([_kernels.strength(*pair) for pair in pairs])  # type: ignore[no-untyped-call]
     off = seen.yx[place][aog.node] + aog.displacement - here
@@ -188,7 +185,5 @@ def _contributions(
 
 def _to_photo(yx: F8, seen: Sight, place: tuple[int, int]) -> F4:
     """Take (K, 2) network pixels of a view to the unit square of the photo as given."""
-    x = seen.input_size[1] - yx[:, 1] if seen.turned[place] else yx[:, 1]
-    frame = seen.frames[place[0]]
-    unit: F8 = frame[:, 0] + frame[:, 1] * np.stack([yx[:, 0], x], axis=1)
-    return unit.astype(np.float32)
+    given = mirrored_yx(yx, seen.turned[place], seen.input_size[1])
+    return to_unit(seen.frames[place[0]], given).astype(np.float32)

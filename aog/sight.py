@@ -121,13 +121,3 @@ def warn_without_views(found: Matches) -> None:
             UserWarning,
             stacklevel=3,
         )
-
-
-def to_network(unit: F8, frames: F8, turned: NDArray[np.bool_], width: int) -> F8:
-    """Take (A, 2) points of photos to network pixels of a view.
-
-    ``frames (A, 2, 2)`` and ``turned (A,)`` are those of each point's photo and view.
-    """
-    pixels = (unit - frames[..., 0]) / frames[..., 1]
-    x = np.where(turned, width - pixels[:, 1], pixels[:, 1])
-    return np.stack([pixels[:, 0], x], axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.layer import look_layer
 from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
@@ -271,7 +272,5 @@ def _choose(given: Found, other: Found, mirrored: U1) -> Found:
 def _in_photo(yx: F4, mirrored: U1, peaks: PeakSet) -> F4:
     """Take (P, 2, N) network pixels of the chosen orientation to (N, P, 2) units of the photo."""
     pixels = yx.transpose(2, 0, 1).astype(np.float64)
-    flip = mirrored.astype(bool)
-    pixels[flip, :, 1] = peaks.input_size[1] - pixels[flip, :, 1]
-    frames = peaks.frames[:, None]
-    return (frames[..., 0] + frames[..., 1] * pixels).astype(np.float32)
+    given = mirrored_yx(pixels, mirrored, peaks.input_size[1])
+    return to_unit(peaks.frames, given).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from aog.answers import confidence_region, region_share
+from aog.answers import cell_edges, confidence_region, region_share
 from aog.parsing import Parse
 from aog.structures import Localizations
 from explgraph.base.arrays import F8
@@ -101,7 +101,7 @@ def part_sheet(where: Localizations, images: object, path: PathLike, *, columns:
     for row, name in enumerate(where.images):
         rows.setdefault(name, []).append(row)
     colors = dict(zip(dict.fromkeys(where.parts), cycle(_PALETTE), strict=False))
-    regions = confidence_region(where, LEVEL), _cell_edges(where)
+    regions = confidence_region(where, LEVEL), cell_edges(where)
     sheet = _Sheet(len(rows), max(map(len, rows.values())), columns, colors)
     for name, mine in rows.items():
         overlay = Overlay(_load(source, name), _TILE)
@@ -119,16 +119,9 @@ def _load(source: ImageSource, name: str) -> LoadedImage:
     return source.load(source.names.index(name))
 
 
-def _cell_edges(where: Localizations) -> F8:
-    """Return (M, 2, G + 1) where cells begin and end, per axis, unit square of the photo."""
-    grid = where.probability.shape[-1]
-    unit = np.arange(grid + 1) / grid
-    return np.asarray(where.frames[..., :1] + where.frames[..., 1:] * unit, dtype=np.float64)
-
-
 def _mark_patterns(overlay: Overlay, parse: Parse) -> None:
     answer = parse.answer
-    region, edges = confidence_region(answer, LEVEL)[0], _cell_edges(answer)[0]
+    region, edges = confidence_region(answer, LEVEL)[0], cell_edges(answer)[0]
     overlay.dim(region, edges)
     overlay.outline(region, edges, _ANSWER, 1.2)
     peaks, votes = parse.peak.astype(np.float64), parse.vote.astype(np.float64)

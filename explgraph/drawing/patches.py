@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from explgraph.base.errors import unknown_name
+from explgraph.base.frames import to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -77,9 +78,8 @@ def cut_field(
 
 
 def _cut(loaded: LoadedImage, yx: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
-    frame = loaded.frame
     width, height = loaded.image.size
-    centre = (np.asarray(yx, dtype=np.float64) - frame[:, 0]) / frame[:, 1] * (height, width)
+    centre = to_pixels(loaded.frame, np.asarray(yx, dtype=np.float64)) * (height, width)
     top, left = (int(np.floor(c - s / 2 + 0.5)) for c, s in zip(centre, size, strict=True))
     patch = Image.new("RGB", (size[1], size[0]), OUTSIDE)
     patch.paste(loaded.image, (-left, -top))

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, check_shape, require, unknown_name
+from explgraph.base.frames import mirrored_yx
 from explgraph.peaks.structures import Peaks, PeakSet
 from mining.pooling import pool_peaks
 
-from .tracking import SIDE_PX, distance_from_median, mirror_yx
+from .tracking import SIDE_PX, distance_from_median
 from .truth import PartTruth
 
 _CHANNEL_BLOCK = 64
@@ -132,10 +133,10 @@ def supervised_ceiling(
         if name not in row:
             raise unknown_name("photo", name, features.images, "it has no features")
     chosen = features.values[flip.astype(np.intp), [row[name] for name in truth.images]]
-    target = SIDE_PX * mirror_yx(truth.yx, flip)
+    target = SIDE_PX * mirrored_yx(truth.yx, flip)
     error = np.linalg.norm(target - _cross_predict(chosen, target, truth.group), axis=1)
     half_b = truth.half == 1
-    label = SIDE_PX * mirror_yx(truth.yx, truth.faces_right)[half_b]
+    label = SIDE_PX * mirrored_yx(truth.yx, truth.faces_right)[half_b]
     return float(error[half_b].mean() / distance_from_median(label[:, None])[0])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
+from explgraph.base.frames import grid_points, to_unit
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.structures import PeakSet
@@ -155,10 +156,9 @@ def _best_rows(score: F4) -> NDArray[np.bool_]:
 
 def _cell_labels(layer: LayerSpec, frames: F8, masks: PartMasks) -> Labels:
     """Return (N, H, W) the label at the centre of each cell's receptive field."""
-    y, x = layer.centres(0), layer.centres(1)
-    centres = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+    centres = grid_points(layer.centres(0), layer.centres(1))
     labels = [
-        label_at(frame[:, 0] + frame[:, 1] * centres, mask)
+        label_at(to_unit(frame, centres), mask)
         for frame, mask in zip(frames, masks.labels, strict=True)
     ]
     return np.stack(labels)

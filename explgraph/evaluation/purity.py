@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import require
+from explgraph.base.frames import is_inside, mirrored_yx
 from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -20,7 +21,6 @@ from explgraph.peaks.structures import PeakSet
 from explgraph.photos.masks import Labels, PartMasks
 
 from .tables import raw_peaks
-from .tracking import mirror_yx
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,8 +155,7 @@ def label_at(yx: F8, mask: Labels) -> Labels:
     """
     size = np.array(mask.shape)
     y, x = np.moveaxis(np.clip(np.floor(yx * size).astype(np.intp), 0, size - 1), -1, 0)
-    inside = np.all((yx >= 0) & (yx <= 1), axis=-1)
-    return np.where(inside, mask[y, x], np.int16(NONE))
+    return np.where(is_inside(yx), mask[y, x], np.int16(NONE))
 
 
 def object_shares(masks: PartMasks) -> F8:
@@ -181,11 +180,11 @@ def _frozen_yx(matches: Matches, nodes: NDArray[Any], best: list[NDArray[np.intp
     """
     flip = matches.mirrored.astype(bool)
     canonical = [
-        mirror_yx(matches.yx[photos, node].astype(np.float64), flip[photos]).mean(axis=0)
+        mirrored_yx(matches.yx[photos, node].astype(np.float64), flip[photos]).mean(axis=0)
         for node, photos in zip(nodes, best, strict=True)
     ]
     everywhere = np.broadcast_to(np.array(canonical), (len(matches), len(nodes), 2))
-    return mirror_yx(everywhere, flip[:, None])
+    return mirrored_yx(everywhere, flip)
 
 
 N_BEST = 200

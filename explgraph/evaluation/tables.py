@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import check_shape, require
+from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.text import plain
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
@@ -228,8 +229,7 @@ def raw_peaks(peaks: PeakSet, mirrored: NDArray[Any] | None = None) -> Matches:
     total = np.where(fires[..., None], yx, 0).sum(axis=0)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.array(peaks.input_size) / 2)
     yx = np.where(fires[..., None], yx, mean)
-    yx[flip, :, 1] = peaks.input_size[1] - yx[flip, :, 1]
-    unit = peaks.frames[:, None, :, 0] + peaks.frames[:, None, :, 1] * yx
+    unit = to_unit(peaks.frames, mirrored_yx(yx, flip, peaks.input_size[1]))
     channels = [layer.channels for layer in peaks.layers]
     return Matches(
         images=peaks.images,

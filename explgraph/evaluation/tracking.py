@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.frames import mirrored_yx
 from explgraph.graphs.matches import Matches
 
 from .truth import PartTruth
@@ -129,8 +130,8 @@ def tracking_ratio(matches: Matches, truth: PartTruth) -> F8:
     """
     rows = _rows(matches, truth.images)
     flip = matches.mirrored[rows].astype(bool)
-    centre = SIDE_PX * mirror_yx(truth.yx, flip)
-    label = SIDE_PX * mirror_yx(truth.yx, truth.faces_right)
+    centre = SIDE_PX * mirrored_yx(truth.yx, flip)
+    label = SIDE_PX * mirrored_yx(truth.yx, truth.faces_right)
     ratio = np.empty((2, len(matches.node_layer)))
     for half in (0, 1):
         inside = np.flatnonzero(truth.half == half)
@@ -140,7 +141,7 @@ def tracking_ratio(matches: Matches, truth: PartTruth) -> F8:
             yx = matches.yx[rows[inside], nodes].astype(np.float64)
             check_finite("Matches.score", score)
             check_finite("Matches.yx", yx)
-            offset = centre[inside, None] - SIDE_PX * mirror_yx(yx, flip[inside, None])
+            offset = centre[inside, None] - SIDE_PX * mirrored_yx(yx, flip[inside])
             ratio[half, nodes] = _ratio(score, offset, label[inside])
     return ratio
 
@@ -171,7 +172,7 @@ def constant_ratio(matches: Matches, truth: PartTruth) -> float:
     half_b = truth.half == 1
     flip = matches.mirrored[_rows(matches, truth.images)].astype(bool)
     strays, moves = (
-        float(distance_from_median(SIDE_PX * mirror_yx(truth.yx, side)[half_b, None])[0])
+        float(distance_from_median(SIDE_PX * mirrored_yx(truth.yx, side)[half_b, None])[0])
         for side in (flip, truth.faces_right)
     )
     return strays / moves if moves > 0 else math.inf
@@ -304,7 +305,7 @@ def location_instability(matches: Matches, landmarks: Sequence[PartTruth]) -> In
     """
     order = np.argsort(np.array(matches.images, dtype=object))
     flip = matches.mirrored.astype(bool)
-    marks = [SIDE_PX * mirror_yx(_instances(matches, part), flip[:, None]) for part in landmarks]
+    marks = [SIDE_PX * mirrored_yx(_instances(matches, part), flip) for part in landmarks]
     layers = []
     for layer in np.unique(matches.node_layer):
         nodes = np.flatnonzero(matches.node_layer == layer)
@@ -312,7 +313,7 @@ def location_instability(matches: Matches, landmarks: Sequence[PartTruth]) -> In
         check_finite("Matches.score", score)
         stable, best = _best(score)
         images, nodes = order[best], nodes[stable]
-        yx = SIDE_PX * mirror_yx(matches.yx[images, nodes].astype(np.float64), flip[images])
+        yx = SIDE_PX * mirrored_yx(matches.yx[images, nodes].astype(np.float64), flip[images])
         check_finite("Matches.yx", yx)
         frozen = np.broadcast_to(yx.mean(axis=0), yx.shape)
         deviation = [[_deviation(at, mark[images]) for mark in marks] for at in (yx, frozen)]
@@ -368,12 +369,6 @@ def _instances(matches: Matches, truth: PartTruth) -> F8:
         for j, yx in enumerate(instances):
             result[i, j] = yx
     return result
-
-
-def mirror_yx(yx: F8, flip: NDArray[np.bool_]) -> F8:
-    """Return unit positions (..., 2), mirrored left to right where ``flip`` (...) says so."""
-    x = np.where(flip, 1 - yx[..., 1], yx[..., 1])
-    return np.stack([yx[..., 0], x], axis=-1)
 
 
 def _rows(matches: Matches, images: Sequence[str]) -> NDArray[np.intp]:

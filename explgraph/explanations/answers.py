@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.frames import mirrored_frame
 from explgraph.explanations.methods.method import Method, Options
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 
 from .attribution import Attribution
-from .questions import Asked, Question, ask, mirrored_frame
+from .questions import Asked, Question, ask
 
 
 def explain(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from explgraph.base.arrays import F4, F8, frozen
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
+from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
 
 if TYPE_CHECKING:
@@ -87,13 +88,9 @@ class Attribution:
         if size is None:
             raise ExplGraphError("the photo's size is unknown: give size=(height, width)")
         require(min(size) > 0, f"size must be positive, got {size}")
-        places, seen = [], []
-        for axis, count in enumerate(size):
-            start, slope = self.frame[axis]
-            px = ((np.arange(count) + 0.5) / count - start) / slope
-            places.append(px - 0.5)
-            seen.append((px >= 0) & (px <= self.values.shape[axis]))
-        result: F4 = resampled(self.values, places[0], places[1]) * np.outer(*seen)
+        places = [middles(count) for count in size]
+        (y, seen_y), (x, seen_x) = seen_along(self.frame, places, self.values.shape)
+        result: F4 = resampled(self.values, y - 0.5, x - 0.5) * np.outer(seen_y, seen_x)
         return result
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, F8, I4, U1, frozen
 from explgraph.base.errors import ExplGraphError, check_shape, require, unknown_name
 from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -177,19 +178,14 @@ class ExplainedMaps:
         """
         row, maps = self.photo_index(photo), self.layers[self.layer_index(layer)]
         pixels = [
-            start + length * (np.arange(count) + 0.5) / count
+            start + length * middles(count)
             for (start, length), count in zip(window, size or self._size(row), strict=True)
         ]
-        frame, side = self.frames[row], self.input_size
-        (y, unseen_y), (x, unseen_x) = (
-            (_between(centres, places), _outside(places, own, length))
-            for centres, places, own, length in zip(
-                self.centres(layer, row), pixels, frame, side, strict=True
-            )
-        )
-        unseen = unseen_y[:, None] | unseen_x
+        y, x = map(_between, self.centres(layer, row), pixels)
+        seen_y, seen_x = (seen for _, seen in seen_along(self.frames[row], pixels, self.input_size))
+        seen = seen_y[:, None] & seen_x
         explained, unexplained = (
-            np.where(unseen, np.nan, y @ values[row] @ x.T).astype(np.float32)
+            np.where(seen, y @ values[row] @ x.T, np.nan).astype(np.float32)
             for values in (maps.explained, maps.unexplained)
         )
         return explained, unexplained
@@ -344,10 +340,3 @@ def _between(centres: F8, places: F8) -> F8:
     position = np.interp(places, centres, cells)
     weight: F8 = np.maximum(1 - np.abs(position[:, None] - cells), 0)
     return weight
-
-
-def _outside(places: F8, frame: F8, length: int) -> NDArray[np.bool_]:
-    """Tell which places of an axis, unit square of a photo, the network did not see."""
-    pixels = (places - frame[0]) / frame[1]
-    outside: NDArray[np.bool_] = (pixels < 0) | (pixels > length)
-    return outside

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.frames import mirrored_frame, mirrored_yx, to_pixels
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.graphs.node import Node
@@ -253,12 +254,6 @@ def _mirrored(question: Question) -> Question:
     )
 
 
-def mirrored_frame(frame: F8, width: int) -> F8:
-    """Return a photo's frame (2, 2) once it and its input, ``width`` pixels wide, are mirrored."""
-    start, slope = frame[1]
-    return np.stack([frame[0], [1 - start - slope * width, slope]])
-
-
 def _node_cell(
     question: Question, node: Node, found: Matches, target: FilterTarget
 ) -> tuple[int, int]:
@@ -272,12 +267,9 @@ def _node_cell(
         return divmod(top, layer.grid[1])
     if found.frames is None:
         raise ExplGraphError("the matches do not tell how photos were fitted in: match them again")
-    px = (found.yx[0, node.index] - found.frames[0, :, 0]) / found.frames[0, :, 1]
-    if question.mirrored:
-        px[1] = question.inputs.shape[3] - px[1]
-    cell = np.round((px - layer.offset) / layer.stride)
-    row, column = np.clip(cell, 0, np.array(layer.grid) - 1).astype(int).tolist()
-    return row, column
+    px = to_pixels(found.frames[0], found.yx[0, node.index])
+    px = mirrored_yx(px, question.mirrored, question.inputs.shape[3])
+    return int(layer.nearest(0, px[0])), int(layer.nearest(1, px[1]))
 
 
 # Photos

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import check_shape, import_extra, require
+from explgraph.base.frames import mirrored_frame, to_unit
 from explgraph.networks.hooks import evaluation
 
-from .questions import Question, ask, mirrored_frame
+from .questions import Question, ask
 from .targets import Asked, ClassTarget, class_logits, class_names
 
 if TYPE_CHECKING:
@@ -110,16 +111,13 @@ class Segments:
 
         count = np.bincount(self.labels.ravel(), minlength=len(self))
         rows, columns = np.indices(self.labels.shape)
-        yx = [
-            self.frame[axis, 0]
-            + self.frame[axis, 1] * (np.bincount(self.labels.ravel(), at.ravel()) / count + 0.5)
-            for axis, at in enumerate((rows, columns))
-        ]
+        mean = [np.bincount(self.labels.ravel(), at.ravel()) / count for at in (rows, columns)]
+        y, x = to_unit(self.frame, np.stack(mean, axis=-1) + 0.5).T
         frame = pd.DataFrame(
             {
                 "segment": np.arange(len(self)),
-                "y": yx[0],
-                "x": yx[1],
+                "y": y,
+                "x": x,
                 "share": count / self.labels.size,
                 "score": self.score,
                 "gain": self.score - np.float32(self.nothing),

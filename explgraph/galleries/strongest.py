@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import require, unknown_name
+from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import Peaks, PeakSet
@@ -100,11 +101,10 @@ def strongest_peaks(
         pixels = np.where(flip[:, None], other_pixels, pixels)
     size = np.array(peaks.input_size, dtype=np.float64)
     share = pixels / size
-    given = np.where((flip[:, None] & [False, True]), size - pixels, pixels)
-    frames = peaks.frames[rows]
+    given = mirrored_yx(pixels, flip, peaks.input_size[1])
     return StrongestPeaks(
         weight=weight,
-        yx=frames[..., 0] + frames[..., 1] * given,
+        yx=to_unit(peaks.frames[rows], given),
         share=share,
         claimed_by=_claims(found, filter_nodes(graph, layer, channel)),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from explgraph.base.arrays import F8
+from explgraph.base.frames import mirrored_yx, to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.drawing.canvas import EMPTY, FAINT, LINE, Canvas, fitted
 from explgraph.drawing.overlay import Overlay
@@ -226,8 +227,5 @@ def input_places(found: Matches, nodes: NDArray[np.intp], input_size: tuple[int,
     """
     share = found.yx[:, nodes].astype(np.float64)
     if found.frames is not None:
-        frames = found.frames[:, None]
-        share = (share - frames[..., 0]) / frames[..., 1] / np.array(input_size)
-    flip = found.mirrored.astype(bool)
-    share[flip, :, 1] = 1 - share[flip, :, 1]
-    return share
+        share = to_pixels(found.frames, share) / np.array(input_size)
+    return mirrored_yx(share, found.mirrored)

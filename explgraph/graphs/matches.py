@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F2, F4, F8, I1, I4, U1, frozen
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.frames import mirrored_yx
 from explgraph.base.layer import LayerSpec
 
 if TYPE_CHECKING:
@@ -187,9 +188,7 @@ class Matches:
     @property
     def canonical_yx(self) -> F4:
         """(N, P, 2) positions in the graph's own orientation: mirrored photos mirrored."""
-        flip = self.mirrored.astype(bool)[:, None]
-        x = np.where(flip, 1 - self.yx[..., 1], self.yx[..., 1])
-        return np.stack([self.yx[..., 0], x], axis=-1)
+        return mirrored_yx(self.yx, self.mirrored)
 
     def take(
         self, images: NDArray[Any] | None = None, nodes: NDArray[Any] | None = None

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.frames import middles, to_unit
 
 Fit = Literal["stretch", "letterbox", "crop"]
 FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
@@ -171,7 +172,7 @@ class TransformPreprocess:
             return self._frames[size]
 
     def _warn_of_crop(self, frame: F8) -> None:
-        corners = np.clip([frame[:, 0], frame[:, 0] + frame[:, 1] * self.input_size], 0, 1)
+        corners = np.clip(to_unit(frame, np.outer((0, 1), self.input_size)), 0, 1)
         share = corners[1] - corners[0]
         if not self._warned and np.any(share < 0.99):
             self._warned = True
@@ -277,7 +278,7 @@ def _ramp(size: tuple[int, int], axis: int) -> Image.Image:
     """Make a grey photo whose value says how far down (axis 0) or right (axis 1) a pixel is."""
     width, height = size
     n = (height, width)[axis]
-    values = np.round((np.arange(n) + 0.5) / n * 255).astype(np.uint8)
+    values = np.round(middles(n) * 255).astype(np.uint8)
     plane = np.broadcast_to(values[:, None] if axis == 0 else values, (height, width))
     return Image.fromarray(np.ascontiguousarray(np.repeat(plane[..., None], 3, axis=2)))
 

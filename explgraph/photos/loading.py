@@ -21,6 +21,7 @@ from PIL import Image
 
 from explgraph.base.arrays import F4, F8, I4
 from explgraph.base.errors import require
+from explgraph.base.frames import composed
 
 from .decoding import UnreadableImageError
 from .images import ImageSource
@@ -252,9 +253,8 @@ def _prepare(
     pixels = tensor.detach().float().numpy()
     if not np.isfinite(pixels).all():
         return UnreadableImageError(source.items[index].name, "preprocessing gives NaN or infinity")
-    outer = loaded.frame  # network pixels -> cut-out by inner -> photo by outer
-    frame = np.stack([outer[:, 0] + outer[:, 1] * inner[:, 0], outer[:, 1] * inner[:, 1]], axis=1)
-    return _Ready(index, pixels, frame, loaded.photo_size)
+    # Network pixels -> cut-out by inner -> photo by the item's own frame.
+    return _Ready(index, pixels, composed(loaded.frame, inner), loaded.photo_size)
 
 
 def _batch(ready: list[_Ready]) -> Batch:

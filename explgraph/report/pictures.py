@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from explgraph.base.arrays import I8
+from explgraph.base.frames import to_pixels
 from explgraph.base.text import printable
 from explgraph.drawing.patches import OUTSIDE, best_photos, load_each, node_patches
 from explgraph.drawing.pictures import data_uri
@@ -95,7 +96,7 @@ def parsed_photos(
     for name, loaded in load_each(source, index):
         photo = index[name]
         here = firing[photo].nonzero()[0]
-        yx = (found.yx[photo, chosen[here]] - loaded.frame[:, 0]) / loaded.frame[:, 1]
+        yx = to_pixels(loaded.frame, found.yx[photo, chosen[here]])
         picture = loaded.image.convert("RGB")
         picture.thumbnail((_PHOTO_ROOM, _PHOTO_ROOM), Image.Resampling.LANCZOS)
         result.append(

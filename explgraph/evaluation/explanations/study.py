@@ -16,6 +16,7 @@ import numpy as np
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.frames import middles, to_pixels
 from explgraph.base.renamed import renamed
 from explgraph.explanations.answers import methods as all_methods
 from explgraph.explanations.questions import Question, ask
@@ -287,11 +288,10 @@ def boxes_on_input(boxes: Sequence[Box], loaded: LoadedImage, question: Question
     -------
     Those that the network sees, if only in part: the centre of some pixel lies inside.
     """
-    start, slope = loaded.frame.T  # of the item in the photo
     on_input = []
     for box in boxes:
         corners = np.array([[box.y0, box.x0], [box.y1, box.x1]]) / loaded.photo_size
-        px = ((corners - start) / slope - question.frame[:, 0]) / question.frame[:, 1]
+        px = to_pixels(question.frame, to_pixels(loaded.frame, corners))
         found = Box(*px.ravel().tolist())
         if box_mask(found, question.net.input_size).any():
             on_input.append(found)
@@ -309,9 +309,7 @@ def random_order(question: Question) -> F8:
 
 def centre(question: Question) -> F8:
     """Return a bump (H_in, W_in) in the middle of the network's input, where most objects are."""
-    y, x = (
-        ((np.arange(length) + 0.5) / length - 0.5) / _CENTRE for length in question.net.input_size
-    )
+    y, x = ((middles(length) - 0.5) / _CENTRE for length in question.net.input_size)
     return np.asarray(np.exp(-(y[:, None] ** 2 + x**2) / 2))
 
 

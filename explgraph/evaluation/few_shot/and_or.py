@@ -10,6 +10,7 @@ from aog.clicks import Clicks
 from aog.evidence import terms, weigh
 from aog.sight import sight
 from explgraph.base.arrays import F8
+from explgraph.base.frames import to_unit
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.pipeline import extract
@@ -54,7 +55,7 @@ class PartGraph:
         votes = weigh(aog, seen, said, replace(self.config, look=0.0, scene=0.0)).place
         frames = seen.unit_frames
         return {
-            row: frames[..., 0] + frames[..., 1] * answer.yx
+            row: to_unit(frames, answer.yx)
             for row, answer in (
                 (AND_OR, nearest_point(posterior(whole))),
                 (PEAK, strongest_point(whole)),

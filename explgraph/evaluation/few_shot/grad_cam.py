@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F8
+from explgraph.base.frames import to_unit
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.intervention import logit_gradients, observe
@@ -117,8 +118,7 @@ def centroids(
             evidence = (weight * seen.maps[layer]).sum(dim=1).clamp(min=0)
             pixels = _centre_of_mass(spec, evidence.cpu().double())
             # Where nothing speaks for the class there is no centre.
-            start, step = np.moveaxis(batch.frames, -1, 0)
-            found.append(np.nan_to_num(start + step * pixels, nan=0.5))
+            found.append(np.nan_to_num(to_unit(batch.frames, pixels), nan=0.5))
     return np.concatenate(found)
 
 

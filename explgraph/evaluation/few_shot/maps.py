@@ -12,6 +12,7 @@ from torch.nn import functional as nnf
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import require
+from explgraph.base.frames import mirrored_yx, to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import ImageSource, open_images
@@ -81,13 +82,8 @@ class DenseMaps:
         yx
             (..., 2) in the unit square of that view: a mirrored photo has its own.
         """
-        start, step = self.frames[photo].T
-        given = yx.copy()
-        if view:
-            given[..., 1] = 1 - given[..., 1]
-        pixels = (given - start) / step
-        if view:
-            pixels[..., 1] = self.input_size[1] - pixels[..., 1]
+        pixels = to_pixels(self.frames[photo], mirrored_yx(yx, view == 1))
+        pixels = mirrored_yx(pixels, view == 1, self.input_size[1])
         return np.asarray((pixels - layer.offset) / layer.stride)
 
 

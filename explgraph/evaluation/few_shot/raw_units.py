@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
+from explgraph.base.frames import mirrored_yx, to_pixels, to_unit
 
 from .maps import VIEWS, DenseMaps, LayerMaps
 from .raw_kernels import FALL, SIDE, most_voted, place_units, strongest_near
@@ -396,12 +397,11 @@ class RawUnitGraph:
         """Return (M, 2) where the best template and view have the part, unit square."""
         found: list[Parse] = []
         for template in templates:
-            given, mirrored = (parse(self._layers, template, v, photos) for v in range(VIEWS))
-            found += [given, Parse(mirrored.yx * (1, -1) + (0, SIDE), mirrored.score)]
+            given, turned = (parse(self._layers, template, v, photos) for v in range(VIEWS))
+            found += [given, Parse(mirrored_yx(turned.yx, True, SIDE), turned.score)]
         best = np.argmax([one.score for one in found], axis=0)
         pixels = np.stack([one.yx for one in found])[best, np.arange(len(photos))]
-        start, step = np.moveaxis(self._frames[photos], -1, 0)
-        return np.asarray(start + step * pixels * self._scale)
+        return to_unit(self._frames[photos], pixels * self._scale)
 
     @property
     def _scale(self) -> F8:
@@ -409,8 +409,7 @@ class RawUnitGraph:
         return self._input / SIDE
 
     def _to_pixels(self, photo: int, yx: F8) -> F8:
-        start, step = self._frames[photo].T
-        return np.asarray((yx - start) / step / self._scale)
+        return np.asarray(to_pixels(self._frames[photo], yx) / self._scale)
 
     def _pixel_size(self, photo: int, size: F8) -> F8:
         return np.asarray(size / self._frames[photo][:, 1] / self._scale)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F8, I8, NONE
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.frames import to_pixels, to_unit
 from explgraph.base.layer import LayerSpec
 from explgraph.explanations.claims import check_same_network, claimed_maxima, layer_cells
 from explgraph.explanations.questions import Question
@@ -149,9 +150,7 @@ class SeenPhoto:
         yx = self.found.yx[0, nodes].astype(np.float64)
         if self.found.frames is None:
             return np.asarray(yx)
-        start, slope = np.moveaxis(self.found.frames[0], -1, 0)
-        px = (yx - start) / slope
-        return np.asarray(self.frame[:, 0] + self.frame[:, 1] * px)
+        return to_unit(self.frame, to_pixels(self.found.frames[0], yx))
 
     def without(self, layer: SeenLayer, masks: Iterable[Mask]) -> F8:
         """Run the network with a layer's cells of each of V masks set to their filter's m_c.

@@ -6,12 +6,12 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F4, I8
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
+from explgraph.base.frames import middles, seen_along
 from explgraph.drawing.canvas import FAINT, INK, LINE, Canvas, fitted, paragraph_lines
 from explgraph.drawing.pictures import (
     AGAINST,
@@ -134,16 +134,13 @@ class _Sheet:
 
 def _labels_on(segments: Segments, height: int, width: int) -> I8:
     """Return (height, width) the segment under each pixel of the photo, or `_OUTSIDE`."""
-    axes, inside = [], []
-    for length, many, (start, slope) in zip(
-        (height, width), segments.labels.shape, segments.frame, strict=True
-    ):
-        px = np.floor(((np.arange(length) + 0.5) / length - start) / slope).astype(np.int64)
-        inside.append((px >= 0) & (px < many))
-        axes.append(px.clip(0, many - 1))
-    seen: NDArray[np.bool_] = inside[0][:, None] & inside[1]
-    labels = segments.labels[axes[0]][:, axes[1]]
-    return np.where(seen, labels, _OUTSIDE).astype(np.int64)
+    size = segments.labels.shape
+    (y, seen_y), (x, seen_x) = seen_along(segments.frame, (middles(height), middles(width)), size)
+    rows, columns = (
+        px.astype(np.int64).clip(0, many - 1) for px, many in zip((y, x), size, strict=True)
+    )
+    seen = seen_y[:, None] & seen_x
+    return np.where(seen, segments.labels[rows][:, columns], _OUTSIDE).astype(np.int64)
 
 
 def _caption(line: Mapping[Hashable, Any], segments: Segments) -> tuple[str, str]:
