@@ -115,7 +115,7 @@ def export_graph(
     Raises
     ------
     ExplGraphError
-        For an unknown suffix, for thumbnails in a data format, and as `prune` and `draw_graph` do.
+        For an unknown suffix, for thumbnails in a data format, and as `choose` and `draw_graph` do.
     """
     from aog.drawing.draw import draw_parts
     from explgraph.drawing.graph.draw import draw_graph

@@ -10,7 +10,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.graph.draw import draw_graph
 from explgraph.export import export_graph, to_networkx
-from explgraph.graphs.choice import find_node, prune
+from explgraph.graphs.choice import choose, find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from tests.support.painted_photos import painted, pictures
 from tests.support.parts_by_hand import hand_made_parts
@@ -152,12 +152,12 @@ def test_export_graph__writes_each_format_whole(graph, tmp_path, suffix):
 def test_export_graph__prunes(graph, tmp_path):
     export_graph(graph, tmp_path / "g.json", around="left ear", min_score=1.0, nodes_per_layer=2)
     data = json.loads(Path(tmp_path / "g.json").read_text(encoding="utf-8"))
-    wanted = prune(graph, family_of=30, min_score=1.0, nodes_per_layer=2)
+    wanted = choose(graph, around=30, min_score=1.0, nodes_per_layer=2)
     assert {node["id"] for node in data["nodes"]} == ids(wanted)
 
 
-def test_prune__nodes_per_layer_keeps_the_best_that_hang_together(graph):
-    kept = prune(graph, nodes_per_layer=4)
+def test_choose__nodes_per_layer_keeps_the_best_that_hang_together(graph):
+    kept = choose(graph, nodes_per_layer=4)
     chosen = set()
     for layer in (2, 1, 0):
         members = [i for i in range(72) if graph.node_layer[i] == layer]
@@ -173,23 +173,23 @@ def test_prune__nodes_per_layer_keeps_the_best_that_hang_together(graph):
     assert set(to_networkx(kept).edges) == {(c, p) for c, p in edges if {c, p} <= wanted}
 
 
-def test_prune__min_score(graph):
+def test_choose__min_score(graph):
     wanted = {graph.node_id(i) for i in range(72) if graph.score[i] >= 1.2}
     assert 0 < len(wanted) < 72
-    assert ids(prune(graph, min_score=1.2)) == wanted
+    assert ids(choose(graph, min_score=1.2)) == wanted
 
 
 @pytest.mark.parametrize("node", [0, 30, 71])
-def test_prune__family(graph, node):
+def test_choose__family(graph, node):
     wanted = {graph.node_id(i) for i in naive_family(graph, node)}
     assert 1 < len(wanted) < 72
-    assert ids(prune(graph, family_of=node)) == wanted
-    assert ids(prune(graph, family_of=graph.node_id(node))) == wanted
+    assert ids(choose(graph, around=node)) == wanted
+    assert ids(choose(graph, around=graph.node_id(node))) == wanted
 
 
-def test_prune__keeps_the_node_whose_family_it_is(graph):
+def test_choose__keeps_the_node_whose_family_it_is(graph):
     worst = int(np.argmin(np.where(graph.node_layer == 1, graph.score, np.inf)))
-    kept = prune(graph, family_of=worst, nodes_per_layer=1, min_score=1.0)
+    kept = choose(graph, around=worst, nodes_per_layer=1, min_score=1.0)
     assert graph.score[worst] < 1
     assert graph.node_id(worst) in ids(kept)
     others = ids(kept) - {graph.node_id(worst)}
@@ -197,19 +197,19 @@ def test_prune__keeps_the_node_whose_family_it_is(graph):
     assert len(others) == 2
 
 
-def test_prune__without_conditions_is_the_graph(graph):
-    assert prune(graph) is graph
+def test_choose__without_conditions_is_the_graph(graph):
+    assert choose(graph) is graph
 
 
-def test_prune__names_what_is_wrong(graph):
+def test_choose__names_what_is_wrong(graph):
     with pytest.raises(ExplGraphError, match=r"no node has a score of at least 1000.*highest"):
-        prune(graph, min_score=1000)
+        choose(graph, min_score=1000)
     with pytest.raises(ExplGraphError, match="nodes_per_layer must be at least 1, got 0"):
-        prune(graph, nodes_per_layer=0)
+        choose(graph, nodes_per_layer=0)
     with pytest.raises(ExplGraphError, match="node 72 does not exist"):
-        prune(graph, family_of=72)
+        choose(graph, around=72)
     with pytest.raises(ExplGraphError, match=r"nearest are .*left ear"):
-        prune(graph, family_of="left eat")
+        choose(graph, around="left eat")
 
 
 def test_find_node__index_id_and_name(graph):
@@ -349,14 +349,14 @@ def test_export_graph__unknown_choices_are_refused(graph, tmp_path):
             export_graph(graph, tmp_path / f"g.{suffix}", min_scor=1)
 
 
-def test_prune__takes_the_nodes_that_are_named():
+def test_choose__takes_the_nodes_that_are_named():
     graph = planted_graph().rename({4: "eye"})
-    kept = prune(graph, nodes=["eye", 2, graph.node_id(30)])
+    kept = choose(graph, nodes=["eye", 2, graph.node_id(30)])
     assert [kept.node_id(i) for i in range(3)] == [graph.node_id(i) for i in (2, 4, 30)]
     best = max((2, 4), key=lambda i: graph.gain[i])
-    assert len(prune(graph, nodes=[2, 4], nodes_per_layer=1)) == 1
-    assert prune(graph, nodes=[2, 4], nodes_per_layer=1).gain[0] == graph.gain[best]
+    assert len(choose(graph, nodes=[2, 4], nodes_per_layer=1)) == 1
+    assert choose(graph, nodes=[2, 4], nodes_per_layer=1).gain[0] == graph.gain[best]
     with pytest.raises(ExplGraphError, match="nodes is empty"):
-        prune(graph, nodes=[])
+        choose(graph, nodes=[])
     with pytest.raises(ExplGraphError, match="two ways to choose"):
-        prune(graph, nodes=[1], family_of=1)
+        choose(graph, nodes=[1], around=1)

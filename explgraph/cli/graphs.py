@@ -33,7 +33,7 @@ def export(
     ],
     nodes_per_layer: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Only so many nodes of each layer, those of highest gain."),
+        typer.Option(metavar="N", help="Only so many nodes of each layer, the best."),
     ] = None,
     min_score: Annotated[
         float | None, typer.Option(metavar="S", help="Only nodes with at least this score.")
@@ -150,8 +150,7 @@ def _node_facts(
 def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
     nodes = np.bincount(graph.node_layer, minlength=len(graph.layers))
     edges = np.bincount(graph.node_layer[graph.edge_child], minlength=len(graph.layers))
-    order = np.lexsort((np.arange(len(graph)), -graph.gain))[:best]
-    rows = graph.nodes.loc[order, [*_BEST]].to_dict(orient="split")
+    rows = graph.nodes.loc[graph.ranking[:best], [*_BEST]].to_dict(orient="split")
     return {
         "header": dict(graph.header),
         "input_size": list(graph.input_size),

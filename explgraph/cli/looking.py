@@ -70,6 +70,7 @@ def gallery(
     """
     from explgraph.galleries.galleries import filter_gallery, node_gallery
     from explgraph.galleries.sheet import contact_sheet
+    from explgraph.graphs.choice import best_of_layers
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.photos.images import open_images
 
@@ -82,10 +83,10 @@ def gallery(
     options = read_options(batch_size, strict, precision=precision)
     seen = see(mined, source, model, weights, device=device, force=force, **options)
     written = []
-    for layer, nodes in enumerate(_best(mined, nodes_per_layer) if node is None else ()):
+    for layer, nodes in enumerate(best_of_layers(mined, nodes_per_layer) if node is None else ()):
         path = out / f"sheet_{_file_name(mined.layers[layer].name)}.png"
-        if nodes:
-            contact_sheet(mined, seen.found, source, path, nodes=nodes)
+        if len(nodes):
+            contact_sheet(mined, seen.found, source, path, nodes=nodes.tolist())
             written.append(path)
     for one in chosen:
         path = out / f"node_{_file_name(mined.node_id(one))}.png"
@@ -102,20 +103,11 @@ def gallery(
 
 def _nodes(graph: ExplanatoryGraph, named: Sequence[str] | None, per_layer: int) -> list[int]:
     """Return the nodes that get galleries: those asked for, or the best of each layer."""
-    from explgraph.graphs.choice import find_node
+    from explgraph.graphs.choice import best_of_layers, find_node
 
     if named:
         return [find_node(graph, cli.node_name(graph, text)) for text in named]
-    return [node for nodes in _best(graph, per_layer) for node in nodes]
-
-
-def _best(graph: ExplanatoryGraph, per_layer: int) -> list[list[int]]:
-    """Return by layer, lowest first, the best nodes by the graph's ranking."""
-    ranking = graph.ranking
-    return [
-        ranking[graph.node_layer[ranking] == layer][:per_layer].tolist()
-        for layer in range(len(graph.layers))
-    ]
+    return [node for nodes in best_of_layers(graph, per_layer) for node in nodes.tolist()]
 
 
 def _file_name(name: str) -> str:

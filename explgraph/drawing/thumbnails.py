@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.graphs.choice import places_in
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
 from explgraph.graphs.matches import Matches
 from explgraph.photos.images import ImageSource, open_images
@@ -58,9 +59,8 @@ class Thumbnails:
         By index in ``drawn``, squares of `TILE` pixels; a grey one that says so of a node without
         a peak in any photo.
         """
-        place = {key: node for node, key in enumerate(_keys(self.graph))}
-        drawn_keys = list(_keys(drawn))
-        whole = {node: place[drawn_keys[node]] for node in nodes}
+        place = places_in(self.graph, drawn)
+        whole = {node: int(place[node]) for node in nodes}
         best = {node: best_photos(self.found, node, 1) for node in whole.values()}
         patches = node_patches(self.graph, self.found, self.source, best, TILE)
         cut = {node: patch for (node, _), patch in patches.items()}
@@ -114,12 +114,6 @@ def medallion(tile: Image.Image, color: str) -> Image.Image:
     result.paste(Image.new("RGB", tile.size, color), mask=masks[0])
     result.paste(tile.convert("RGB"), mask=masks[1])
     return result
-
-
-def _keys(graph: ExplanatoryGraph) -> Iterator[tuple[int, int, int]]:
-    """Yield what a node is called in a graph and in every part of it."""
-    arrays = (graph.node_layer, graph.node_channel, graph.node_part)
-    return zip(*(array.tolist() for array in arrays), strict=True)
 
 
 def _empty() -> Image.Image:

@@ -20,6 +20,7 @@ from explgraph.explanations.claims import (
     layer_cells,
     seen_photos,
 )
+from explgraph.graphs.choice import best_of_layers
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
@@ -162,7 +163,7 @@ def fidelity_curve(
         f"there is no layer {layer}: the graph has {len(graph.layers)}",
     )
     index = layer % len(graph.layers)
-    ranking = graph.ranking[graph.node_layer[graph.ranking] == index]
+    ranking = best_of_layers(graph)[index]
     used = _counts(counts, len(ranking))
     name = graph.layers[index].name
     rest, total = Rest(net, name), np.zeros((len(used), 6))

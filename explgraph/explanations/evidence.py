@@ -16,6 +16,7 @@ from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
 from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
+from explgraph.graphs.choice import best_of_layers
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires
 from explgraph.networks.backbone import Backbone
@@ -169,9 +170,7 @@ def _asked(graph: ExplanatoryGraph, nodes: Sequence[int] | None) -> NDArray[np.b
     """Mark (P,) the nodes whose exact drop is wanted."""
     asked = np.zeros(len(graph), dtype=bool)
     if nodes is None:
-        ranking = graph.ranking
-        for layer in range(len(graph.layers)):
-            asked[ranking[graph.node_layer[ranking] == layer][:PER_LAYER]] = True
+        asked[np.concatenate(best_of_layers(graph, PER_LAYER))] = True
         return asked
     wrong = [node for node in nodes if not 0 <= node < len(graph)]
     require(not wrong, f"nodes {wrong[:3]} do not exist: 0..{len(graph) - 1} do")

@@ -8,12 +8,18 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4
+from explgraph.base.arrays import F4, I8
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.patches import load_each
 from explgraph.drawing.pictures import check_picture_name, save_picture
-from explgraph.graphs.choice import NodeChoice, find_node, strongest_parents
+from explgraph.graphs.choice import (
+    NodeChoice,
+    best_of_layers,
+    find_node,
+    places_in,
+    strongest_parents,
+)
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes, fires
 from explgraph.photos.images import open_images
@@ -148,8 +154,8 @@ def choose_nodes(
     allowed &= _firing(graph, score, allowed, choice.get("min_score"))
     places = input_places(found.take(np.array([photo])), np.arange(len(graph)), graph.input_size)[0]
     chosen = [] if focus is None else [focus]
-    for layer in reversed(range(len(graph.layers))):
-        nodes = _by_worth(graph, score, layer, chosen)
+    for layer, ranked in reversed(list(enumerate(best_of_layers(graph)))):
+        nodes = _by_worth(graph, score, ranked, chosen)
         room = len(graph) if per_layer is None else per_layer
         room -= focus is not None and int(graph.node_layer[focus]) == layer
         for node in nodes[allowed[nodes]].tolist():
@@ -191,21 +197,17 @@ def _firing(
     return firing & (score >= least)
 
 
-def _by_worth(
-    graph: ExplanatoryGraph, score: F4, layer: int, drawn: list[int]
-) -> NDArray[np.int64]:
-    """Return a layer's nodes, those to be drawn first first."""
-    ranking = graph.ranking
-    nodes = ranking[graph.node_layer[ranking] == layer]
+def _by_worth(graph: ExplanatoryGraph, score: F4, nodes: I8, drawn: list[int]) -> I8:
+    """Return a layer's ranked nodes, those to be drawn first first."""
     is_worse = np.arange(len(nodes)) >= (len(nodes) + 1) // 2
     has_parent = np.zeros(len(graph), dtype=bool)
     has_parent[graph.edge_child[np.isin(graph.edge_parent, drawn)]] = True
     order = np.lexsort((-score[nodes], ~has_parent[nodes], is_worse))
-    return np.asarray(nodes[order])
+    return nodes[order]
 
 
 def _family(graph: ExplanatoryGraph, node: int) -> NDArray[np.bool_]:
     """Return (P,) which nodes are a node, its ancestors and its descendants."""
-    family = graph.family(node)
-    ids = {family.node_id(i) for i in range(len(family))}
-    return np.array([graph.node_id(i) in ids for i in range(len(graph))], dtype=bool)
+    family = np.zeros(len(graph), dtype=bool)
+    family[places_in(graph, graph.family(node))] = True
+    return family

@@ -13,6 +13,7 @@ from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, Canvas, fitted, pa
 from explgraph.drawing.look import layer_color
 from explgraph.drawing.patches import best_photos, node_patches, patch_share
 from explgraph.drawing.pictures import check_picture_name, save_picture
+from explgraph.graphs.choice import best_of_layers
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import open_images
@@ -58,7 +59,7 @@ def contact_sheet(
     nodes
         Indices of the nodes to show, instead of the best.
     nodes_per_layer
-        Nodes of highest gain to show of each layer.
+        Nodes to show of each layer, the best by `ExplanatoryGraph.ranking`.
     patches
         Photos shown of each node, highest score first (on a tie the first photo first). Photos
         without a peak of the node (score 0) are not shown.
@@ -89,11 +90,8 @@ def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
 
 def best_nodes(graph: ExplanatoryGraph, per_layer: int) -> list[int]:
     """Return the best nodes of each layer by `ExplanatoryGraph.ranking`, top layer first."""
-    ranking = graph.ranking
-    order = ranking[np.argsort(-graph.node_layer[ranking], kind="stable")]
-    layer = -graph.node_layer[order]
-    rank = np.arange(len(order)) - np.searchsorted(layer, layer)
-    return [int(node) for node in order[rank < per_layer]]
+    best: list[int] = np.concatenate(best_of_layers(graph, per_layer)[::-1]).tolist()
+    return best
 
 
 class _Sheet:

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from explgraph.base.arrays import I8, NONE
 from explgraph.base.errors import require, unknown_name
 
 from .graph import ExplanatoryGraph
 
 
-def prune(
-    graph: ExplanatoryGraph,
-    *,
-    nodes: Iterable[str | int] | None = None,
-    nodes_per_layer: int | None = None,
-    min_score: float | None = None,
-    family_of: str | int | None = None,
-) -> ExplanatoryGraph:
-    """Return the part of a graph worth showing. Conditions are applied in the order below.
+class NodeChoice(TypedDict, total=False):
+    """Which nodes of a graph to draw or to write; every entry may be left out.
 
-    Parameters
+    Conditions are applied in the order below.
+
+    Attributes
     ----------
-    graph
-        The graph.
     nodes
-        Keep these (indices, ids or user's names); not together with ``family_of``.
-    family_of
-        Keep this node (index, id ``layer/filter/part`` or user's name), its ancestors and its
+        Keep these (indices, ids or user's names); not together with ``around``.
+    around
+        A node, by index, id ``layer/filter/part`` or user's name: keep it, its ancestors and its
         descendants. The node itself survives the other conditions: it is kept whatever its score,
         and is alone in its layer.
     min_score
@@ -38,6 +31,23 @@ def prune(
     nodes_per_layer
         Keep so many nodes of each layer: the best by `ExplanatoryGraph.ranking`, below the top
         layer those first that have a parent among the nodes kept, so that edges show.
+    """
+
+    nodes: Iterable[str | int] | None
+    around: str | int | None
+    min_score: float | None
+    nodes_per_layer: int | None
+
+
+def choose(
+    graph: ExplanatoryGraph,
+    *,
+    nodes: Iterable[str | int] | None = None,
+    around: str | int | None = None,
+    min_score: float | None = None,
+    nodes_per_layer: int | None = None,
+) -> ExplanatoryGraph:
+    """Return the part of a graph that a `NodeChoice` asks for.
 
     Raises
     ------
@@ -45,23 +55,21 @@ def prune(
         If a node does not exist, a number is out of range, or no node is left.
     """
     require(
-        nodes is None or family_of is None,
-        "nodes and a node's family (around) are two ways to choose: give one of them",
+        nodes is None or around is None, "nodes and around are two ways to choose: give one of them"
     )
     require(
         nodes_per_layer is None or nodes_per_layer >= 1,
         f"nodes_per_layer must be at least 1, got {nodes_per_layer}",
     )
-    kept, focus = graph, None
+    kept, focus = graph, NONE
     if nodes is not None:
         kept = graph.select([find_node(graph, node) for node in nodes])
         require(len(kept) > 0, "nodes is empty: name at least one, or leave it out for all")
-    if family_of is not None:
-        node = find_node(graph, family_of)
-        kept, focus = graph.family(node), graph.node_id(node)
+    if around is not None:
+        focus = find_node(graph, around)
+        kept = graph.family(focus)
     if min_score is not None:
-        is_focus = np.array([kept.node_id(i) == focus for i in range(len(kept))], dtype=bool)
-        kept = kept.select(is_focus | (kept.score >= min_score))
+        kept = kept.select((places_in(graph, kept) == focus) | (kept.score >= min_score))
     if nodes_per_layer is not None:
         kept = kept.best(nodes_per_layer, linked=True)
     highest = graph.score.max(initial=0)
@@ -72,40 +80,31 @@ def prune(
     return kept
 
 
-class NodeChoice(TypedDict, total=False):
-    """Which nodes of a graph to draw or to write; every entry may be left out.
+def best_of_layers(graph: ExplanatoryGraph, count: int | None = None) -> list[I8]:
+    """Return by layer, lowest first, its best nodes in the order of `ExplanatoryGraph.ranking`.
 
-    Attributes
+    Parameters
     ----------
-    nodes, nodes_per_layer, min_score
-        As in `prune`.
-    around
-        A node, by index, id or user's name: only it, its ancestors and its descendants; the
-        ``family_of`` of `prune`.
+    graph
+        The graph.
+    count
+        How many of each layer, at most; default: all.
     """
-
-    nodes: Iterable[str | int] | None
-    nodes_per_layer: int | None
-    min_score: float | None
-    around: str | int | None
+    ranking = graph.ranking
+    layer = graph.node_layer[ranking]
+    return [ranking[layer == index][:count] for index in range(len(graph.layers))]
 
 
-def choose(
-    graph: ExplanatoryGraph,
-    *,
-    nodes: Iterable[str | int] | None = None,
-    nodes_per_layer: int | None = None,
-    min_score: float | None = None,
-    around: str | int | None = None,
-) -> ExplanatoryGraph:
-    """Return the part of a graph that a `NodeChoice` asks for."""
-    return prune(
-        graph,
-        nodes=nodes,
-        nodes_per_layer=nodes_per_layer,
-        min_score=min_score,
-        family_of=around,
-    )
+def places_in(whole: ExplanatoryGraph, part: ExplanatoryGraph) -> I8:
+    """Return (P,) the indices in a graph of the P nodes of a part of it."""
+    place = {key: node for node, key in enumerate(_keys(whole))}
+    return np.array([place[key] for key in _keys(part)], dtype=np.int64)
+
+
+def _keys(graph: ExplanatoryGraph) -> Iterator[tuple[int, int, int]]:
+    """Yield what a node is called in a graph and in every part of it."""
+    arrays = (graph.node_layer, graph.node_channel, graph.node_part)
+    return zip(*(array.tolist() for array in arrays), strict=True)
 
 
 def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
@@ -126,7 +125,7 @@ def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
     return ids[node] if node in ids else names[node]
 
 
-def strongest_parents(graph: ExplanatoryGraph, count: int) -> NDArray[np.int64]:
+def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:
     """Return the indices of each node's ``count`` edges of highest co-activation, ascending.
 
     On a tie the edge with the lower index wins.

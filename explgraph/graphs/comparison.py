@@ -18,6 +18,7 @@ from explgraph.base.arrays import F4, F8, NONE
 from explgraph.base.errors import require
 from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
+from explgraph.graphs.choice import best_of_layers
 
 from .graph import ExplanatoryGraph
 from .matches import Matches, fires
@@ -308,14 +309,9 @@ def _layers(graph_a: ExplanatoryGraph, graph_b: ExplanatoryGraph, per_layer: int
     else:
         depth = min(len(names_a), len(names_b))
         pairs = [(len(names_a) - i, len(names_b) - i) for i in range(1, depth + 1)]
+    best_a, best_b = (best_of_layers(graph, per_layer) for graph in (graph_a, graph_b))
     for a, b in pairs:
-        yield _best_of_layer(graph_a, a, per_layer), _best_of_layer(graph_b, b, per_layer)
-
-
-def _best_of_layer(graph: ExplanatoryGraph, layer: int, count: int) -> NDArray[np.int64]:
-    ranking = graph.ranking
-    best: NDArray[np.int64] = ranking[graph.node_layer[ranking] == layer][:count]
-    return best
+        yield best_a[a], best_b[b]
 
 
 # -- pairing ---------------------------------------------------------------------------------------

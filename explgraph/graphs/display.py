@@ -9,7 +9,7 @@ import numpy as np
 from explgraph.base import markup
 from explgraph.base.text import counted, cut_beginning, photos_named
 
-from .choice import prune, strongest_parents
+from .choice import choose, strongest_parents
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
@@ -51,7 +51,7 @@ def graph_html(graph: ExplanatoryGraph) -> str:
 
 def _drawing(graph: ExplanatoryGraph) -> str:
     """Return each layer's best nodes where they lie in the photo, and lines to their parents."""
-    kept = prune(graph, nodes_per_layer=_BEST)
+    kept = choose(graph, nodes_per_layer=_BEST)
     scale = _SIDE / max(graph.input_size)
     height, width = (side * scale for side in graph.input_size)
     shift = np.stack([np.full(len(kept), _HEADING), kept.node_layer * (width + _GAP)], axis=1)

@@ -322,9 +322,10 @@ class ExplanatoryGraph:
             Below the top layer, take nodes that have a parent among those taken before others: a
             small part of a large graph then hangs together.
         """
-        ranking, chosen = self.ranking, np.zeros(len(self), dtype=bool)
-        for layer in reversed(range(len(self.layers))):
-            nodes = ranking[self.node_layer[ranking] == layer]
+        from .choice import best_of_layers
+
+        chosen = np.zeros(len(self), dtype=bool)
+        for nodes in reversed(best_of_layers(self)):
             if linked:
                 has_parent = np.zeros(len(self), dtype=bool)
                 has_parent[self.edge_child[chosen[self.edge_parent]]] = True

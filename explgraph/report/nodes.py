@@ -17,7 +17,7 @@ from explgraph.base.errors import require
 from explgraph.base.text import printable
 from explgraph.drawing.graph.layers_layout import Sizes, lay_out, order_nodes
 from explgraph.drawing.look import COLORS
-from explgraph.graphs.choice import strongest_parents
+from explgraph.graphs.choice import places_in, strongest_parents
 from explgraph.graphs.graph import ExplanatoryGraph
 
 if TYPE_CHECKING:
@@ -73,13 +73,7 @@ def choose_nodes(graph: ExplanatoryGraph, count: int) -> I8:
         f"nodes must be at least {present}, one for each layer, got {count}",
     )
     fitting = [k for k in range(1, int(sizes.max()) + 1) if np.minimum(sizes, k).sum() <= count]
-    return _places(graph, graph.best(fitting[-1], linked=True))
-
-
-def _places(graph: ExplanatoryGraph, part: ExplanatoryGraph) -> I8:
-    """Return where the nodes of a part stand in the whole graph."""
-    place = {graph.node_id(node): node for node in range(len(graph))}
-    return np.array([place[part.node_id(node)] for node in range(len(part))], dtype=np.int64)
+    return places_in(graph, graph.best(fitting[-1], linked=True))
 
 
 def layer_rows(graph: ExplanatoryGraph, shown: ExplanatoryGraph) -> list[dict[str, Any]]:
@@ -112,7 +106,7 @@ def layouts(shown: ExplanatoryGraph) -> list[dict[str, Any]]:
     result, part = [], shown
     for per_layer in sorted({min(step, most) for step in (*_STEPS, most)}, reverse=True):
         part = part.best(per_layer, linked=True)
-        nodes = _places(shown, part).tolist()
+        nodes = places_in(shown, part).tolist()
         result.append({"per_layer": per_layer, "nodes": nodes, **_laid_out(part)})
     return result[::-1]
 
