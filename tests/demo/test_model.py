@@ -14,8 +14,7 @@ from explgraph.demo.model import (
     read_demo_file,
     trained_demo_net,
 )
-
-N_PER_SPECIES = 50
+from tests.support.world import unseen_drawings
 
 
 def as_input(images):
@@ -31,10 +30,8 @@ def predictions(images):
 
 
 def test_network__knows_unseen_drawings():
-    seeds = SEEDS["test"][:N_PER_SPECIES]
-    truth = [name for name in SPECIES for _ in seeds]
-    images = [draw_animal(name, seed) for name in SPECIES for seed in seeds]
-    found = predictions([drawing.image for drawing in images])
+    truth = [name for name in SPECIES for _ in unseen_drawings(name)]
+    found = predictions([drawing.image for name in SPECIES for drawing in unseen_drawings(name)])
     right = np.mean([a == b for a, b in zip(found, truth, strict=True)])
     assert right >= 0.95
 

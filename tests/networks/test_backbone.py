@@ -16,7 +16,7 @@ from torchvision import transforms
 from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone, load_backbone
 from explgraph.networks.preprocess import Preprocess
-from tests.support.networks import CifarResNet56, SharedReLU
+from tests.support.networks import CifarResNet56, SharedReLU, torchvision_network
 
 # -- the automatic choice --------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ def random_network(name):
 
 @pytest.mark.parametrize("name", CHOICE)
 def test_auto__ends_at_the_last_stage_and_spans_two_grids(name):
-    backbone = Backbone(random_network(name), name=name, device="cpu")
+    backbone = Backbone(torchvision_network(name), name=name, device="cpu")
     chosen = backbone.select("auto")
     assert [spec.name for spec in chosen] == CHOICE[name]
     assert len({spec.grid for spec in chosen}) <= 2
@@ -82,7 +82,7 @@ def test_layers__are_in_forward_order_and_as_the_network_makes_them():
 def test_rectified__tells_relu_from_linear_outputs():
     rectified = {
         spec.name: spec.rectified
-        for spec in Backbone(random_network("mobilenet_v2"), device="cpu").layers()
+        for spec in Backbone(torchvision_network("mobilenet_v2"), device="cpu").layers()
     }
     assert rectified["features.18"] and rectified["features.0"]
     assert not rectified["features.17"] and not rectified["features.17.conv.2"]
@@ -134,8 +134,8 @@ def test_auto__small_networks(module, expected):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: random_network("vit_b_16"),
-        lambda: random_network("swin_t"),
+        lambda: torchvision.models.VisionTransformer(224, 32, 2, 2, 64, 128),
+        lambda: torchvision.models.SwinTransformer([4, 4], 32, [2, 2], [2, 4], [7, 7]),
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, 4), nn.ReLU()),
     ],
     ids=["vit", "swin", "perceptron"],
@@ -164,7 +164,7 @@ def test_attention_after_the_last_map__is_refused_unless_layers_are_named():
 
 
 def test_unknown_layer__the_nearest_are_named():
-    backbone = Backbone(random_network("squeezenet1_1"), device="cpu")
+    backbone = Backbone(torchvision_network("squeezenet1_1"), device="cpu")
     with pytest.raises(ExplGraphError, match=r"unknown layer 'feature\.12'.*features\.12"):
         backbone.select(["features.9", "feature.12"])
     with pytest.raises(ExplGraphError, match="no layers given"):
@@ -172,7 +172,7 @@ def test_unknown_layer__the_nearest_are_named():
 
 
 def test_layer_without_maps__is_refused():
-    backbone = Backbone(random_network("resnet18"), device="cpu")
+    backbone = Backbone(torchvision_network("resnet18"), device="cpu")
     with pytest.raises(ExplGraphError, match="'fc' cannot be mined"):
         backbone.select(["fc"])
 
@@ -185,7 +185,7 @@ def test_module_called_several_times__is_refused_with_the_count():
 
 
 def test_select__is_in_forward_order():
-    backbone = Backbone(random_network("alexnet"), device="cpu")
+    backbone = Backbone(torchvision_network("alexnet"), device="cpu")
     assert [s.name for s in backbone.select(["features.11", "features.4"])] == [
         "features.4",
         "features.11",
@@ -269,7 +269,7 @@ def naive_outputs(module, batch, names):
 
 
 def test_capture__is_what_the_layers_return_before_an_in_place_relu():
-    module = random_network("vgg16").features[:8]  # every ReLU works in place
+    module = torchvision_network("vgg16").features[:8]  # every ReLU works in place
     backbone = Backbone(module, input_size=(48, 40), device="cpu")
     batch = torch.randn(3, 3, 48, 40)
     names = ["5", "2", "1", "4"]
@@ -382,7 +382,7 @@ def test_torchvision__weight_enums_go_through_torchvision(weights, monkeypatch):
 
 
 def test_torchvision__input_size_follows_the_network():
-    assert load_backbone("inception_v3", None, device="cpu").input_size == (299, 299)
+    assert load_backbone("efficientnet_b1", None, device="cpu").input_size == (240, 240)
     assert load_backbone("alexnet", None, fit="crop").preprocess.fit == "crop"
 
 
@@ -390,7 +390,7 @@ def test_timm__by_name():
     pytest.importorskip("timm")
     backbone = load_backbone("timm:resnet18", None, device="cpu")
     assert backbone.auto_layers() == ("layer3.0", "layer3.1", "layer4.0", "layer4.1")
-    ours = Backbone(random_network("resnet18"), device="cpu")
+    ours = Backbone(torchvision_network("resnet18"), device="cpu")
     assert backbone.select("auto") == ours.select("auto")
     with pytest.raises(ExplGraphError, match=r"unknown timm model 'resnet_18'.*resnet18"):
         load_backbone("timm:resnet_18", None)

@@ -5,12 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional as nnf
+from torchvision import models
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.vgg import make_layers
 
 from explgraph.networks.backbone import Backbone
-from tests.support.networks import CifarResNet56, Gate
+from tests.support.networks import CifarResNet56, Gate, torchvision_network
 
 # The other side is just long enough for a grid; this one holds the last layer's whole field.
 LENGTHS = {
@@ -29,9 +31,21 @@ LENGTHS = {
 }
 
 
+SLIM = {
+    "vgg16": lambda: make_layers([16, 16, "M", 32, 32, "M", *[32, 32, 32, "M"] * 3]),
+    "resnet50": lambda: models.resnet50(width_per_group=8),
+    "mobilenet_v2": lambda: models.mobilenet_v2(width_mult=0.5),
+    "mobilenet_v3_large": lambda: models.mobilenet_v3_large(width_mult=0.5),
+    "densenet121": lambda: models.DenseNet(4, (6, 12, 24, 16), 8),
+    "convnext_tiny": lambda: models.ConvNeXt(
+        [CNBlockConfig(*c) for c in ((16, 32, 3), (32, 48, 3), (48, 64, 9), (64, None, 3))]
+    ),
+}
+"""The large networks with all their layers and few channels: what a cell sees is the same."""
+
+
 def build(name):
-    options = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
-    return torchvision.models.get_model(name, weights=None, **options)
+    return SLIM[name]() if name in SLIM else torchvision_network(name)
 
 
 def transparent(module):

@@ -1,8 +1,13 @@
 """Networks for tests: the CIFAR ResNet as a user would write it, and small odd ones."""
 
+from functools import cache
+
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as nnf
+
+from explgraph.networks.backbone import Backbone
 
 
 class CifarBlock(nn.Module):
@@ -72,3 +77,34 @@ class Gate(nn.Module):
     def forward(self, x):
         gate = torch.sigmoid(self.up(nnf.relu(self.down(x.mean((2, 3))))))
         return x * gate[:, :, None, None]
+
+
+@cache
+def torchvision_network(name):
+    """A random network of torchvision, made once for all tests: none may write into it.
+
+    The linear layers of AlexNet and VGG16, nine tenths of their weights, are 64 wide instead of
+    4,096: they cost more time than all convolutions and say nothing more.
+    """
+    torch.manual_seed(0)
+    if name not in ("alexnet", "vgg16"):
+        options = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
+        return torchvision.models.get_model(name, weights=None, **options)
+    with torch.device("meta"):
+        module = torchvision.models.get_model(name, weights=None)
+        linear = [i for i, child in enumerate(module.classifier) if isinstance(child, nn.Linear)]
+        for i, before, after in zip(
+            linear, (module.classifier[linear[0]].in_features, 64, 64), (64, 64, 1000), strict=True
+        ):
+            module.classifier[i] = nn.Linear(before, after)
+    module.to_empty(device="cpu")
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
+            nn.init.zeros_(child.bias)
+    return module
+
+
+def random_backbone(name, side):
+    """That network on square inputs; side in pixels."""
+    return Backbone(torchvision_network(name), name=name, input_size=(side, side), device="cpu")

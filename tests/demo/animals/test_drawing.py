@@ -3,16 +3,13 @@
 import hashlib
 import subprocess
 import sys
-from functools import cache
 
 import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.demo.animals.drawing import SEEDS, SPECIES, draw_animal, draw_background
-
-N_DRAWINGS = 60
-FIRST_SEED = 900_000
+from tests.support.world import unseen_drawings
 
 # Where the head of the first measured drawing is, and the picture's mean colour.
 FROZEN = {
@@ -23,11 +20,6 @@ FROZEN = {
     "turtle": ((0.6707, 0.0802), (107.0, 113.5, 113.5)),
     "zebra": ((0.2492, 0.2587), (104.5, 130.1, 116.9)),
 }
-
-
-@cache
-def drawings(species):
-    return [draw_animal(species, FIRST_SEED + i) for i in range(N_DRAWINGS)]
 
 
 @pytest.fixture(params=SPECIES)
@@ -50,11 +42,13 @@ def naive_centre(mask, part):
 
 
 def part_centres(species, part):
-    return np.array([drawing.centres[drawing.parts.index(part)] for drawing in drawings(species)])
+    return np.array(
+        [drawing.centres[drawing.parts.index(part)] for drawing in unseen_drawings(species)]
+    )
 
 
 def test_drawing__has_the_stated_arrays(species):
-    drawing = drawings(species)[0]
+    drawing = unseen_drawings(species)[0]
     assert drawing.image.shape == (128, 128, 3)
     assert drawing.image.dtype == np.uint8
     assert drawing.part_mask.shape == (128, 128)
@@ -100,7 +94,7 @@ def test_drawing__does_not_need_torch():
 
 
 def test_centres__are_the_centroids_of_the_masks(species):
-    for drawing in drawings(species)[:6]:
+    for drawing in unseen_drawings(species)[:6]:
         for part, centre in enumerate(drawing.centres):
             expected = naive_centre(drawing.part_mask, part)
             if expected is None:
@@ -112,7 +106,7 @@ def test_centres__are_the_centroids_of_the_masks(species):
 def test_visible__says_whether_any_pixel_of_a_part_is_seen():
     hidden = 0
     for name in SPECIES:
-        for drawing in drawings(name):
+        for drawing in unseen_drawings(name):
             seen = np.isin(np.arange(len(drawing.parts)), drawing.part_mask)
             np.testing.assert_array_equal(drawing.visible, seen)
             np.testing.assert_array_equal(np.isfinite(drawing.centres), seen[:, None] & [[1, 1]])
@@ -121,15 +115,15 @@ def test_visible__says_whether_any_pixel_of_a_part_is_seen():
 
 
 def test_parts__are_seen_in_most_drawings(species):
-    seen = np.array([drawing.visible for drawing in drawings(species)]).mean(axis=0)
-    assert {"head", "torso", "tail"} <= set(drawings(species)[0].parts)
+    seen = np.array([drawing.visible for drawing in unseen_drawings(species)]).mean(axis=0)
+    assert {"head", "torso", "tail"} <= set(unseen_drawings(species)[0].parts)
     assert seen.min() >= 0.9
 
 
 def test_mask__lies_where_the_animal_was_painted():
     """A mask drawn apart from the picture would pass every other test."""
     contrast = []
-    for drawing in drawings("turtle"):
+    for drawing in unseen_drawings("turtle"):
         inside = drawing.part_mask == drawing.parts.index("torso")
         mean_in = drawing.image[inside].astype(float).mean(axis=0)
         mean_out = drawing.image[drawing.part_mask == -1].astype(float).mean(axis=0)
@@ -139,7 +133,7 @@ def test_mask__lies_where_the_animal_was_painted():
 
 def test_mirrored__animals_face_right_and_the_others_left(species):
     head, torso = part_centres(species, "head"), part_centres(species, "torso")
-    mirrored = np.array([drawing.mirrored for drawing in drawings(species)])
+    mirrored = np.array([drawing.mirrored for drawing in unseen_drawings(species)])
     both = np.isfinite(head[:, 1]) & np.isfinite(torso[:, 1])
     faces_right = head[both, 1] > torso[both, 1]
     assert (faces_right == mirrored[both]).mean() >= 0.98
@@ -153,7 +147,7 @@ def test_head__moves_about(species):
 
 def test_animal__fills_the_picture_as_object_crops_do(species):
     sides = []
-    for drawing in drawings(species):
+    for drawing in unseen_drawings(species):
         y, x = np.nonzero(drawing.part_mask >= 0)
         sides.append(max(np.ptp(y), np.ptp(x)) / 128)
     assert 0.6 < np.mean(sides) < 0.95

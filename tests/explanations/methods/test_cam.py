@@ -13,6 +13,7 @@ from explgraph.explanations.methods.cam import cam_cells, front_layer, grad_cam_
 from explgraph.explanations.questions import ask
 from explgraph.networks.backbone import load_backbone
 from tests.support.asking import ConvolutionLast, Plain, backbone, noise_photo
+from tests.support.networks import random_backbone
 
 attr = pytest.importorskip("captum.attr")
 
@@ -217,6 +218,5 @@ def test_cam__is_grad_cam_up_to_scale_in_trained_networks(shared, model, layer):
     ],
 )
 def test_cam__knows_which_networks_end_in_a_mean(model, works):
-    torch.manual_seed(0)
-    question = ask(load_backbone(model, None, device="cpu"), noise_photo(), 0)
+    question = ask(random_backbone(model, 64), noise_photo(), 0)
     assert (methods()["cam"].refuse(question, {}) is None) == works

@@ -15,6 +15,7 @@ from explgraph.explanations.methods.guided import guided_gradient, with_own_rect
 from explgraph.explanations.questions import ask
 from explgraph.networks.backbone import load_backbone
 from tests.support.asking import SIDE, ConvolutionLast, Plain, PreActivation, backbone, noise_photo
+from tests.support.networks import random_backbone
 
 attr = pytest.importorskip("captum.attr")
 
@@ -218,7 +219,7 @@ def test_guided_grad_cam__is_captums_where_cells_lie_as_it_assumes():
 
 
 @pytest.mark.shared
-def test_guided__in_trained_networks(shared):
+def test_guided__in_a_trained_network(shared):
     photo = shared / "animalpart" / "zebra" / "0003.jpg"
     net = load_backbone(
         "squeezenet1_1", shared / "models" / "squeezenet1_1.safetensors", device="cpu"
@@ -228,10 +229,6 @@ def test_guided__in_trained_networks(shared):
     found = answer(question, "guided_backprop").values
     np.testing.assert_allclose(found, reduced(expected), atol=1e-5, rtol=0)
     assert np.abs(found - reduced(plain_gradient(question))).max() > 0.1 * found.max()
-    other = load_backbone(
-        "mobilenet_v2", shared / "models" / "mobilenet_v2.safetensors", device="cpu"
-    )
-    assert "ReLU6" in reasons(ask(other, photo, "zebra"))["guided_backprop"]
 
 
 @pytest.mark.slow
@@ -247,8 +244,7 @@ def test_guided__in_trained_networks(shared):
 )
 def test_guided__differs_from_the_gradient_or_is_refused(model, said):
     """The networks in which Captum silently returns the plain gradient, and those it knows."""
-    torch.manual_seed(0)
-    question = ask(load_backbone(model, None, device="cpu"), noise_photo(), 0)
+    question = ask(random_backbone(model, 64), noise_photo(), 0)
     if said is not None:
         with pytest.raises(ExplGraphError, match=said):
             answer(question, "guided_backprop")
