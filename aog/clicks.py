@@ -85,9 +85,7 @@ def check_clicks(
     marks = annotations.of(part)
     index = _rows(marks.image, images)
     _check_single(part, [images[row] for row in index])
-    shape = photo_shapes(photo_size, marks.image)
-    # An integer is the centre of a pixel, while the unit square starts at the pixel's corner.
-    yx = (marks.yx + 0.5) / shape
+    yx, shape = marks.unit(photo_size), photo_shapes(photo_size, marks.image)
     _check_inside(marks, yx, shape)
     return Clicks(part, np.array(index, dtype=np.int64), yx, marks.size / shape)
 

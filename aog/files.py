@@ -15,7 +15,7 @@ import numpy as np
 
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike, write_bytes
-from explgraph.photos.annotations import Annotations, PhotoSize, photo_of, photo_shapes
+from explgraph.photos.annotations import Annotations, PhotoSize, photo_of, photo_shapes, pixel_yx
 from explgraph.photos.keypoints import write_keypoints
 
 if TYPE_CHECKING:
@@ -86,12 +86,10 @@ def to_annotations(answers: Localizations, photo_size: PhotoSize) -> Annotations
         If a photo's size is unknown.
     """
     shape = photo_shapes(photo_size, answers.images)
-    # The unit square starts at the corner of a pixel whose centre is the integer.
-    centre = answers.yx * shape - 0.5
     return Annotations(
         image=answers.images,
         part=answers.parts,
-        yx=np.round(centre, _PIXEL_DIGITS) + 0.0,  # no "-0.0"
+        yx=np.round(pixel_yx(answers.yx, shape), _PIXEL_DIGITS) + 0.0,  # no "-0.0"
         size=np.round(answers.size * shape, _PIXEL_DIGITS),
         group=tuple(photo_of(image) for image in answers.images),
     )

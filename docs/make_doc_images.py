@@ -171,7 +171,7 @@ def draw_truth(demo: Demo, axes: Axes, *, turned: bool) -> None:
     for part, colour, marker in zip(("head", "tail"), COLOURS, MARKERS, strict=False):
         rows = [i for i, name in enumerate(marks.part) if name == part]
         flip = np.array([flipped[marks.image[i]] for i in rows])
-        y, x = (marks.yx[rows] + 0.5).T
+        y, x = marks.yx_from_corner[rows].T
         x = np.where(flip, demo.side - x, x)
         axes.scatter(x, y, 12, color=colour, marker=marker, label=part, alpha=0.8, linewidth=0)
     frame(axes, demo.side)

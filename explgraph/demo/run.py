@@ -39,7 +39,7 @@ from explgraph.networks.backbone import load_backbone
 from explgraph.networks.preprocess import Preprocess
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotation_files import write_annotations
-from explgraph.photos.annotations import Annotations
+from explgraph.photos.annotations import Annotations, pixel_yx
 from explgraph.photos.masks import PartMasks, write_masks
 from explgraph.pipeline import extract, mine
 from mining import match_peaks
@@ -222,7 +222,7 @@ def _annotations(drawings: Sequence[Drawing], names: Sequence[str]) -> Annotatio
     return Annotations(
         image=images,
         part=tuple(part for _, part, _ in rows),
-        yx=np.array([yx for _, _, yx in rows]).reshape(-1, 2) * SIDE - 0.5,
+        yx=pixel_yx(np.array([yx for _, _, yx in rows]).reshape(-1, 2), (SIDE, SIDE)),
         size=np.full((len(rows), 2), np.nan),
         group=images,
     )

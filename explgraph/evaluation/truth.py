@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,7 @@ def part_truth(
         raise unknown_name("part", part, annotations.parts())
     used = annotations if images is None else annotations.take(_is_in(annotations.image, images))
     names, parts = (np.array(column, dtype=object) for column in (used.image, used.part))
-    unit = _unit_positions(used, photo_size)
+    unit = used.unit(photo_size)
     chosen = np.flatnonzero(parts == part)
     photos, first, count = np.unique(names[chosen], return_index=True, return_counts=True)
     single = chosen[first[count == 1]]
@@ -137,19 +137,6 @@ def part_truth(
 def _is_in(names: Sequence[str], images: Collection[str]) -> NDArray[np.bool_]:
     wanted = frozenset(images)
     return np.array([name in wanted for name in names], dtype=bool)
-
-
-def _unit_positions(annotations: Annotations, photo_size: PhotoSize) -> F8:
-    """Return (A, 2) centres in the unit square."""
-    if isinstance(photo_size, Mapping):
-        for name in annotations.image:
-            if name not in photo_size:
-                raise unknown_name("photo", name, photo_size, "its size in pixels is needed")
-        size = np.array([photo_size[name] for name in annotations.image], dtype=np.float64)
-    else:
-        size = np.array(photo_size, dtype=np.float64)
-    # An integer is the centre of a pixel, while the unit square starts at the pixel's corner.
-    return (annotations.yx + 0.5) / size.reshape(-1, 2)
 
 
 def _faces_right(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from explgraph.base.arrays import F8, frozen
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
@@ -74,6 +74,14 @@ def photo_shapes(photo_size: PhotoSize, items: Sequence[str]) -> F8:
     return shapes
 
 
+def pixel_yx(unit: NDArray[np.floating], shapes: ArrayLike) -> F8:
+    """Take positions (A, 2) of unit squares to pixels whose integers are their centres.
+
+    ``shapes`` are the photos' heights and widths: (A, 2), or (2,) of all.
+    """
+    return np.asarray(unit * np.asarray(shapes) - 0.5, dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Annotations:
     """A marked parts in images; an image may have several of the same part, or none.
@@ -86,7 +94,7 @@ class Annotations:
         A names of parts.
     yx
         (A, 2) centres in pixels of the upright photo, where an integer is the *centre* of a pixel:
-        ``unit = (yx + 0.5) / (height, width)``.
+        ``unit = (yx + 0.5) / (height, width)``. `unit` and `pixel_yx` take there and back.
     size
         (A, 2) full height and width in the same pixels; NaN where unknown.
     group
@@ -115,6 +123,26 @@ class Annotations:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    @property
+    def yx_from_corner(self) -> F8:
+        """(A, 2) centres in pixels from the photo's corner: an integer lies between two pixels."""
+        return self.yx + 0.5
+
+    def unit(self, photo_size: PhotoSize) -> F8:
+        """Return (A, 2) centres in the unit squares of their photos.
+
+        Parameters
+        ----------
+        photo_size
+            (height, width) of all photos in pixels, or one pair by the name of a photo or item.
+
+        Raises
+        ------
+        ExplGraphError
+            If a photo's size is unknown or not positive.
+        """
+        return np.asarray(self.yx_from_corner / photo_shapes(photo_size, self.image))
 
     def parts(self) -> tuple[str, ...]:
         """Return the different part names, sorted."""

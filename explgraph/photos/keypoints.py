@@ -271,7 +271,7 @@ def _instance(
 
 def _box(annotations: Annotations, rows: Sequence[int]) -> dict[str, Any]:
     """Return ``bbox`` and ``area``: what covers the parts, from corner to corner."""
-    centre, size = annotations.yx[rows] + 0.5, np.fmax(annotations.size[rows], 1.0)
+    centre, size = annotations.yx_from_corner[rows], np.fmax(annotations.size[rows], 1.0)
     y0, x0 = (centre - size / 2).min(axis=0).tolist()
     y1, x1 = (centre + size / 2).max(axis=0).tolist()
     return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}

@@ -8,7 +8,7 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.annotation_files import read_annotations, write_annotations
-from explgraph.photos.annotations import Annotations
+from explgraph.photos.annotations import Annotations, pixel_yx
 
 ANIMALPART = (
     "image,source_image,imagenet_id,obj_x0,obj_y0,obj_x1,obj_y1,part,instance,visible,"
@@ -215,3 +215,20 @@ def test_csv__what_explgraph_locate_calls_not_visible_is_no_annotation(tmp_path)
     path = tmp_path / "p.csv"
     path.write_text("image,part,x,y,confidence,visible\na.jpg,head,1,2,.9,1\nb.jpg,head,3,4,.2,0\n")
     assert read_annotations(path).image == ("a.jpg",)
+
+
+def test_unit__integers_are_centres_of_pixels_and_back():
+    marks = Annotations(
+        image=("a", "b#1", "a"),
+        part=("head",) * 3,
+        yx=np.array([[-0.5, 0], [99.5, 49.5], [3.25, 7]]),
+        size=np.full((3, 2), np.nan),
+        group=("a", "b", "a"),
+    )
+    unit = marks.unit({"a": (10, 20), "b": (100, 200)})
+    np.testing.assert_allclose(unit, [[0, 0.025], [1, 0.25], [0.375, 0.375]])
+    back = pixel_yx(unit, [(10, 20), (100, 200), (10, 20)])
+    np.testing.assert_allclose(back, marks.yx, atol=1e-12)
+    np.testing.assert_array_equal(marks.unit((10, 20))[2], unit[2])
+    with pytest.raises(ExplGraphError, match="unknown photo 'b#1'"):
+        marks.unit({"a": (10, 20)})

@@ -265,8 +265,7 @@ def _boxes_by_photo(truth: Truth) -> dict[str, list[Box]]:
     )
     boxes: dict[str, list[Box]] = {}
     for i in np.flatnonzero(sized):
-        # An integer is the centre of a pixel in annotations, and its outer corner in a box.
-        (y, x), (height, width) = truth.yx[i] + 0.5, truth.size[i] / 2
+        (y, x), (height, width) = truth.yx_from_corner[i], truth.size[i] / 2
         box = Box(float(y - height), float(x - width), float(y + height), float(x + width))
         boxes.setdefault(truth.image[i], []).append(box)
     return boxes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
-from explgraph.photos.annotations import PhotoSize
+from explgraph.photos.annotations import PhotoSize, photo_shapes
 
 from .splits import PartSplits, held_out
 
@@ -159,16 +159,11 @@ def _marks(annotations: Annotations, photo_size: PhotoSize) -> dict[str, _Marks]
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(annotations.image):
         rows.setdefault(name, []).append(row)
-    result = {}
-    for name, chosen in rows.items():
-        if isinstance(photo_size, Mapping) and name not in photo_size:
-            raise unknown_name("photo", name, photo_size, "its size in pixels is needed")
-        pixels = photo_size[name] if isinstance(photo_size, Mapping) else photo_size
-        size = np.array(pixels, dtype=np.float64)
-        # An integer is the centre of a pixel, while the unit square starts at the pixel's corner.
-        yx = (annotations.yx[chosen] + 0.5) / size
-        result[name] = _Marks(yx, annotations.size[chosen] / size, size)
-    return result
+    unit, shape = annotations.unit(photo_size), photo_shapes(photo_size, annotations.image)
+    size = annotations.size / shape
+    return {
+        name: _Marks(unit[chosen], size[chosen], shape[chosen[0]]) for name, chosen in rows.items()
+    }
 
 
 def _task(
