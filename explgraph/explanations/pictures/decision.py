@@ -69,7 +69,7 @@ def draw_decision(
     """
     check_picture_name(path)
     require(n_nodes >= 1, f"n_nodes must be at least 1, got {n_nodes}")
-    save_picture(_Page(decision, _photo(decision, image), n_nodes).draw(), path)
+    save_picture(Page(decision, _photo(decision, image), n_nodes).draw(), path)
 
 
 def _photo(decision: Decision, image: object) -> LoadedImage:
@@ -82,12 +82,12 @@ def _photo(decision: Decision, image: object) -> LoadedImage:
     return LoadedImage(loaded.image.convert("RGB"), _UNIT, loaded.image.size[::-1])
 
 
-class _Page:
+class Page:
     """The whole picture."""
 
     def __init__(self, decision: Decision, photo: LoadedImage, nodes: int) -> None:
         self._decision, self._photo = decision, photo
-        self._listed = _listed(decision, nodes)
+        self._listed = listed(decision, nodes)
         largest = np.abs(decision.drop[self._listed]).max(initial=0)
         self._largest = float(largest) or 1.0
         scale = _TILE / max(photo.image.size)
@@ -104,11 +104,11 @@ class _Page:
     def draw(self) -> Image.Image:
         """Return the picture."""
         self._head()
-        self._panel(0, *self._kept_caption(), self._kept())
+        self._panel(0, *self._kept_caption(), self.kept())
         self._panel(
-            1, "the largest drops", "numbers as in the list, where they fit", self._numbered()
+            1, "the largest drops", "numbers as in the list, where they fit", self.numbered()
         )
-        self._panel(2, "by place", "all nodes of a place removed at once", self._map())
+        self._panel(2, "by place", "all nodes of a place removed at once", self.by_place())
         self._legend(_MARGIN, self._top + _CAPTION + self._size[0] + 8)
         self._scale(self._left(2), self._top + _CAPTION + self._size[0] + 8)
         self._table()
@@ -151,7 +151,7 @@ class _Page:
     def _layer(self, index: int) -> str:
         return fitted(self._decision.graph.layers[index].name, 12, self._column / 2)
 
-    def _kept(self) -> Image.Image:
+    def kept(self) -> Image.Image:
         """Draw the nodes that keep the prediction, the larger ones first."""
         overlay = Overlay(self._photo, max(self._size))
         rows = np.flatnonzero(np.isin(self._decision.nodes, self._decision.kept)).tolist()
@@ -159,7 +159,7 @@ class _Page:
             self._mark(overlay, row)
         return overlay.finish()
 
-    def _numbered(self) -> Image.Image:
+    def numbered(self) -> Image.Image:
         """Draw the nodes of the list, the first one uppermost, with the numbers that have room."""
         overlay = Overlay(self._photo, max(self._size))
         radii = [self._mark(overlay, row) for row in reversed(self._listed)][::-1]
@@ -186,7 +186,8 @@ class _Page:
         drop = float(self._decision.drop[row])
         return float(self._decision.estimate[row]) if math.isnan(drop) else drop
 
-    def _map(self) -> Image.Image:
+    def by_place(self) -> Image.Image:
+        """Draw the map of places over the photo in grey."""
         photo = self._photo.image.resize(self._size[::-1], Image.Resampling.LANCZOS)
         values = self._decision.map.upsampled(self._size)
         return signed(greys(photo), values / (self._most() or 1))
@@ -277,7 +278,7 @@ class _Page:
             canvas.fill((x - 1, y + 2, x + 1, y + 20), INK)
 
 
-def _listed(decision: Decision, most: int) -> list[int]:
+def listed(decision: Decision, most: int) -> list[int]:
     """Return rows of a decision: of each peak measured the node with the largest share, ranked."""
     best: dict[int, int] = {}
     for row in np.flatnonzero(np.isfinite(decision.drop)).tolist():

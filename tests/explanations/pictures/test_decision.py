@@ -11,11 +11,13 @@ from explgraph.drawing.look import layer_color
 from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.decision.decision import Decision
 from explgraph.explanations.decision.places import PlaceEffects
-from explgraph.explanations.pictures.decision import draw_decision
+from explgraph.explanations.pictures.decision import Page, draw_decision, listed
 from explgraph.explanations.targets import ClassTarget
+from explgraph.photos.images import LoadedImage
 from tests.support.planted import planted_graph
 
 GREY = (128, 128, 128)
+WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
 UNIT = np.array([[0.0, 1 / 96], [0.0, 1 / 96]])
 
 
@@ -58,89 +60,78 @@ def drawn(path, decision, size=(80, 60), **options) -> np.ndarray:
     return np.array(Image.open(file)).astype(int)
 
 
-def panels(pixels) -> list[tuple[int, int, int, int]]:
-    """Find the photos drawn: (top, left, bottom, right) of each wide run of plain grey."""
-    grey = (np.abs(pixels - GREY).max(axis=2) <= 1).astype(int)
-    rows = np.flatnonzero(grey.sum(axis=1) > 300)
-    columns = np.flatnonzero(grey[rows[0]])
-    starts = columns[np.flatnonzero(np.diff(columns, prepend=-10) > 1)]
-    ends = columns[np.flatnonzero(np.diff(columns, append=10**6) > 1)]
-    return [
-        (rows[0], start, rows[-1] + 1, end + 1) for start, end in zip(starts, ends, strict=True)
-    ]
+def page(decision) -> Page:
+    """The page of a plain grey photo."""
+    return Page(decision, LoadedImage(Image.new("RGB", (80, 60), GREY), WHOLE, (60, 80)), 15)
 
 
-def color_at(pixels, panel, yx):
-    top, left, bottom, right = panel
-    y, x = top + yx[0] * (bottom - top), left + yx[1] * (right - left)
-    return tuple(pixels[int(y), int(x)])
+def color_at(picture: Image.Image, yx):
+    return picture.getpixel((int(yx[1] * picture.width), int(yx[0] * picture.height)))
+
+
+def test_nodes__are_marked_where_they_are_in_their_layers_colour():
+    decision = a_decision()
+    kept, listed = page(decision).kept(), page(decision).numbered()
+    color = rgb(layer_color(len(decision.graph.layers) - 1))
+    assert kept.width / kept.height == pytest.approx(80 / 60, rel=0.01)
+    assert color_at(kept, (0.25, 0.75)) == color
+    assert color_at(kept, (0.75, 0.25)) == GREY  # not needed to keep it
+    assert color_at(listed, (0.25, 0.75)) == color
+    assert color_at(listed, (0.75, 0.25)) == color
+    assert color_at(listed, (0.5, 0.5)) == GREY  # not measured
+
+
+def test_area__tells_the_drop():
+    """Four times the drop, four times the area, as far as pixels tell."""
+    decision = a_decision(drop=np.array([4.0, 1.0, 1.0, np.nan]))
+    pixels = np.array(page(decision).numbered()).astype(int)
+    color = np.array(rgb(layer_color(len(decision.graph.layers) - 1)))
+    mine = np.abs(pixels - color).max(axis=2) < 50
+    middle = mine.shape[1] // 2
+    assert 3 < mine[:, middle:].sum() / mine[:, :middle].sum() < 5
+
+
+def test_map__is_vermilion_for_and_blue_against():
+    values = np.zeros((96, 96))
+    values[:48], values[48:] = 1, -1
+    picture = page(a_decision(map=dataclasses.replace(a_decision().map, values=values))).by_place()
+    red, _, blue = color_at(picture, (0.25, 0.5))
+    assert red > blue + 60
+    red, _, blue = color_at(picture, (0.75, 0.5))
+    assert blue > red + 60
+
+
+def test_list__has_one_node_of_a_peak_and_as_many_as_asked_for():
+    assert [listed(a_decision(), n) for n in (1, 2, 9)] == [[0], [0, 1], [0, 1]]
 
 
 def rgb(color):
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def test_nodes__are_marked_where_they_are_in_their_layers_colour(tmp_path):
-    decision = a_decision()
-    pixels = drawn(tmp_path, decision)
-    kept, listed = panels(pixels)[:2]
-    color = rgb(layer_color(len(decision.graph.layers) - 1))
-    assert (kept[3] - kept[1]) / (kept[2] - kept[0]) == pytest.approx(80 / 60, rel=0.01)
-    assert color_at(pixels, kept, (0.25, 0.75)) == color
-    assert color_at(pixels, kept, (0.75, 0.25)) == GREY  # not needed to keep it
-    assert color_at(pixels, listed, (0.25, 0.75)) == color
-    assert color_at(pixels, listed, (0.75, 0.25)) == color
-    assert color_at(pixels, listed, (0.5, 0.5)) == GREY  # not measured
-
-
-def test_area__tells_the_drop(tmp_path):
-    """Four times the drop, four times the area, as far as pixels tell."""
-    decision = a_decision(drop=np.array([4.0, 1.0, 1.0, np.nan]))
-    pixels = drawn(tmp_path, decision)
-    _, (top, left, bottom, right) = panels(pixels)[:2]
-    color = np.array(rgb(layer_color(len(decision.graph.layers) - 1)))
-    mine = np.abs(pixels[top:bottom, left:right] - color).max(axis=2) < 50
-    middle = (right - left) // 2
-    large, small = mine[:, middle:].sum(), mine[:, :middle].sum()
-    assert 3 < large / small < 5
-
-
-def test_map__is_vermilion_for_and_blue_against(tmp_path):
-    values = np.zeros((96, 96))
-    values[:48], values[48:] = 1, -1
-    decision = a_decision()
-    changed = dataclasses.replace(decision.map, values=values)
-    pixels = drawn(tmp_path, a_decision(map=changed))
-    top, left, bottom, _ = panels(pixels)[0]
-    width = panels(pixels)[0][3] - left
-    step = panels(pixels)[1][1] - left
-    third = (top, left + 2 * step, bottom, left + 2 * step + width)
-    red, _, blue = color_at(pixels, third, (0.25, 0.5))
-    assert red > blue + 60
-    red, _, blue = color_at(pixels, third, (0.75, 0.5))
-    assert blue > red + 60
-
-
-def test_list__has_one_node_of_a_peak_and_as_many_as_asked_for(tmp_path):
-    heights = [drawn(tmp_path, a_decision(), nodes=n).shape[0] for n in (1, 2, 9)]
-    assert heights[1] > heights[0]
-    assert heights[2] == heights[1]  # the third node is on the second one's peak
-
-
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "size"),
     [
-        {"kept": np.zeros(0, dtype=int), "predicted": 3, "mirrored": True},
-        {"kept": np.zeros(0, dtype=int), "kept_predicted": 1},
-        {"drop": np.full(4, np.nan)},
-        {"drop": np.full(4, -1.0)},
-        {"image": "ein sehr langer Name " * 20 + "狐狸.png"},
-        {"target": ClassTarget(7)},
+        ({"kept": np.zeros(0, dtype=int), "predicted": 3, "mirrored": True}, (80, 60)),
+        ({"kept": np.zeros(0, dtype=int), "kept_predicted": 1}, (80, 60)),
+        ({"drop": np.full(4, np.nan)}, (30, 300)),
+        ({"drop": np.full(4, -1.0)}, (300, 30)),
+        ({"image": "ein sehr langer Name " * 20 + "狐狸.png"}, (5, 5)),
+        ({"target": ClassTarget(7)}, (5, 5)),
     ],
 )
-@pytest.mark.parametrize("size", [(30, 300), (300, 30), (5, 5)])
 def test_picture__is_made_whatever_there_is_to_draw(tmp_path, changes, size):
     assert min(drawn(tmp_path, a_decision(**changes), size).shape[:2]) > 200
+
+
+def test_picture__has_the_three_photos_and_a_row_for_each_node(tmp_path):
+    pixels = drawn(tmp_path, a_decision())
+    area, by_place = 320 * 240, page(a_decision()).by_place().getpixel((9, 9))
+    for color, many in ((GREY, 2), (by_place, 1)):
+        found = (np.abs(pixels - color).max(axis=2) <= 1).sum()
+        assert found == pytest.approx(many * area, rel=0.05)
+    fewer = drawn(tmp_path, a_decision(drop=np.array([4.0, np.nan, np.nan, np.nan])))
+    assert len(fewer) < len(pixels)
 
 
 def test_names__in_other_scripts_are_drawn(tmp_path):
@@ -157,7 +148,8 @@ def test_photo__is_found_among_others_by_its_name(tmp_path):
         Image.new("RGB", (80, 60), color).save(tmp_path / name)
     draw_decision(a_decision(), tmp_path, tmp_path / "out" / "decision.png")
     pixels = np.array(Image.open(tmp_path / "out" / "decision.png")).astype(int)
-    assert len(panels(pixels)) >= 2
+    assert not (np.abs(pixels - (255, 0, 0)).max(axis=2) < 9).any()
+    assert (np.abs(pixels - GREY).max(axis=2) <= 1).sum() > 100_000
     missing = a_decision(image="none.png")
     with pytest.raises(ExplGraphError, match=r"photo of the matches: 'none\.png'"):
         draw_decision(missing, tmp_path, tmp_path / "decision.png")
