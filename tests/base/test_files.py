@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.files import SCHEMA, read_arrays, write_arrays, write_bytes
@@ -83,54 +83,44 @@ def test_write__that_fails_keeps_the_old_file(path, monkeypatch):
 # -- what is refused -------------------------------------------------------------------------------
 
 
-def test_read__no_file(path):
-    with pytest.raises(ExplGraphError, match="is not a file"):
-        read_arrays(path, "graph")
-    with pytest.raises(ExplGraphError, match="is not a file"):
-        read_arrays(path.parent, "graph")
+def tensors(metadata):
+    """Bytes of a safetensors file with these metadata."""
+    return save({"a": np.zeros(3)}, metadata)
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.999])
-def test_read__a_truncated_file(path, share):
-    write_arrays(path, "graph", {"a": np.arange(1000.0)}, HEADER)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ExplGraphError, match="not a whole explgraph graph file"):
-        read_arrays(path, "graph")
+def ours(**header):
+    return tensors({"explgraph": json.dumps({"kind": "graph", "schema": SCHEMA} | header)})
+
+
+WHOLE = ours()
+NOT_JSON = "has a header that is no JSON object"
+NOT_WHOLE, NOT_OURS = "not a whole explgraph graph file", "not one that explgraph wrote"
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x89PNG\r\n\x1a\n" + bytes(50), b"{}", bytes(8), b"\xff" * 99]
+    ("content", "message"),
+    [
+        (None, "is not a file"),
+        *((WHOLE[: int(share * len(WHOLE))], NOT_WHOLE) for share in (0, 0.01, 0.3, 0.9, 0.999)),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), NOT_WHOLE),
+        (b"{}", NOT_WHOLE),
+        (bytes(8), NOT_WHOLE),
+        (b"\xff" * 99, NOT_WHOLE),
+        (tensors(None), NOT_OURS),
+        (tensors({"format": "pt"}), NOT_OURS),
+        (ours(kind="peaks"), "holds 'peaks', expected 'graph'"),
+        *((ours(schema=s), f"has schema {s}, this version reads") for s in (SCHEMA + 1, None, "1")),
+        *((tensors({"explgraph": text}), NOT_WHOLE) for text in ("{", "")),
+        *((tensors({"explgraph": text}), NOT_JSON) for text in ("[]", "3", "null")),
+    ],
 )
-def test_read__a_file_of_another_format(path, content):
-    path.write_bytes(content)
-    with pytest.raises(ExplGraphError, match=r"not (a whole|one that) explgraph"):
+def test_read__what_is_no_whole_file_of_this_kind(path, content, message):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ExplGraphError, match=message):
         read_arrays(path, "graph")
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_read__safetensors_of_somebody_else(path, metadata):
-    save_file({"a": np.zeros(3)}, path, metadata=metadata)
-    with pytest.raises(ExplGraphError, match="not one that explgraph wrote"):
-        read_arrays(path, "graph")
-
-
-def test_read__another_kind_of_file(path):
-    write_arrays(path, "peaks", {}, {})
-    with pytest.raises(ExplGraphError, match="holds 'peaks', expected 'graph'"):
-        read_arrays(path, "graph")
-
-
-@pytest.mark.parametrize("schema", [SCHEMA + 1, None, "1"])
-def test_read__a_newer_schema(path, schema):
-    text = json.dumps({"kind": "graph", "schema": schema})
-    save_file({"a": np.zeros(3)}, path, metadata={"explgraph": text})
-    with pytest.raises(ExplGraphError, match=f"has schema {schema}, this version reads up to"):
-        read_arrays(path, "graph")
-
-
-@pytest.mark.parametrize("text", ["{", "", "[]", "3", "null"])
-def test_read__a_header_that_is_no_json_object(path, text):
-    save_file({"a": np.zeros(3)}, path, metadata={"explgraph": text})
-    with pytest.raises(ExplGraphError):
-        read_arrays(path, "graph")
+def test_read__a_folder_is_no_file(path):
+    with pytest.raises(ExplGraphError, match="is not a file"):
+        read_arrays(path.parent, "graph")
