@@ -182,6 +182,20 @@ def region_share(where: Localizations, level: float = 0.9) -> F8:
 
     Cells count as far as they lie in the photo: a letterboxed one does not fill the network's
     input.
+
+    Parameters
+    ----------
+    where, level
+        As in `confidence_region`.
+
+    Returns
+    -------
+    (M,) between 0 and 1.
+
+    Raises
+    ------
+    ExplGraphError
+        If the level is out of range.
     """
     region = confidence_region(where, level)
     sides = np.abs(np.diff(np.clip(cell_edges(where), 0, 1), axis=-1))

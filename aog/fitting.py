@@ -76,6 +76,17 @@ def fit_parts(
     ExplGraphError
         If there are no annotations, a part is unknown, a photo was not matched or clicked twice, or
         a click lies outside of its photo.
+
+    References
+    ----------
+    Q. Zhang, R. Cao, Y. N. Wu and S.-C. Zhu, "Growing Interpretable Part Graphs on ConvNets via
+    Multi-Shot Learning", AAAI 2017.
+
+    Examples
+    --------
+    >>> found = eg.match(graph, net, "photos/zebra", views=True)  # doctest: +SKIP
+    >>> parts = eg.fit_parts(graph, found, eg.read_annotations("clicks.csv"))  # doctest: +SKIP
+    >>> parts.save("zebra_parts.safetensors")  # doctest: +SKIP
     """
     require(len(annotations) > 0, "there are no annotations: mark the part in at least one photo")
     names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part

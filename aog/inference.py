@@ -39,6 +39,12 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     ------
     ExplGraphError
         If the matches are those of another graph.
+
+    Examples
+    --------
+    >>> found = eg.match(parts.graph, net, "photos/new", views=True)  # doctest: +SKIP
+    >>> where = eg.locate(parts, found)  # doctest: +SKIP
+    >>> eg.write_answers("heads.csv", where, found.photo_sizes)  # doctest: +SKIP
     """
     seen = sight(parts.graph, found)
     warn_without_views(found)

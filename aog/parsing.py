@@ -117,6 +117,10 @@ def parse(parts: Parts, found: Matches, where: Localizations, row: int, *, top: 
     top
         Patterns to return, at most. Those whose vote does not reach the answer are left out.
 
+    Returns
+    -------
+    The answer, with the patterns that count most for it, the largest contribution first.
+
     Raises
     ------
     ExplGraphError

@@ -22,7 +22,7 @@ def main(demo: Path) -> None:
     refused = {name: why for name, why in reasons(question).items() if why}
     names = [name for name in reasons(question) if name not in refused]
     answers = [answer(question, name) for name in names]
-    eg.explanation_sheet(answers, photo, IMAGES / "explanations.jpg", refused=refused)
+    eg.draw_explanations(answers, photo, IMAGES / "explanations.jpg", refused=refused)
     graph = eg.ExplanatoryGraph.load(demo / "graph.safetensors")
     decision = eg.explain_decision(graph, net, photo)
     eg.draw_decision(decision, photo, IMAGES / "decision.jpg")

@@ -21,7 +21,7 @@ def main(demo: Path) -> None:
     where = eg.locate(parts, found)
     clicked = set(clicks.image)
     rows = np.flatnonzero([name not in clicked for name in where.images])[:24]
-    eg.part_sheet(where.take(rows), demo / "unseen", IMAGES / "parts.jpg")
+    eg.draw_answers(where.take(rows), demo / "unseen", IMAGES / "parts.jpg")
     eg.draw_parts(parts, IMAGES / "and_or.png", part="head")
 
 

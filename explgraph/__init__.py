@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aog import parse as parse
     from aog import region_share as region_share
     from aog.drawing.draw import draw_parts as draw_parts
+    from aog.drawing.photos import draw_answers as draw_answers
     from aog.drawing.photos import draw_parse as draw_parse
     from aog.drawing.photos import part_sheet as part_sheet
     from aog.files import write_answers as write_answers
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from explgraph.explanations.pictures.explained import draw_explained as draw_explained
     from explgraph.explanations.pictures.profile import draw_filter_profile as draw_filter_profile
     from explgraph.explanations.pictures.segments import draw_segments as draw_segments
+    from explgraph.explanations.pictures.sheet import draw_explanations as draw_explanations
     from explgraph.explanations.pictures.sheet import explanation_sheet as explanation_sheet
     from explgraph.explanations.pictures.texture import draw_texture as draw_texture
     from explgraph.explanations.profiles import filter_profile as filter_profile
@@ -56,10 +58,13 @@ if TYPE_CHECKING:
     from explgraph.explanations.texture.probe import probe_texture as probe_texture
     from explgraph.explanations.texture.results import TextureProbe as TextureProbe
     from explgraph.explanations.visualization import visualize as visualize
+    from explgraph.galleries.galleries import draw_filter as draw_filter
+    from explgraph.galleries.galleries import draw_node as draw_node
     from explgraph.galleries.galleries import filter_gallery as filter_gallery
     from explgraph.galleries.galleries import node_gallery as node_gallery
     from explgraph.galleries.photo import draw_match as draw_match
     from explgraph.galleries.sheet import contact_sheet as contact_sheet
+    from explgraph.galleries.sheet import draw_nodes as draw_nodes
     from explgraph.graphs.comparison import compare as compare
     from explgraph.graphs.facts import describe_node as describe_node
     from explgraph.graphs.facts import node_facts as node_facts
@@ -118,11 +123,16 @@ _HOME = {
     "confidence_region": "aog",
     "contact_sheet": "explgraph.galleries.sheet",
     "describe_node": "explgraph.graphs.facts",
+    "draw_answers": "aog.drawing.photos",
     "draw_decision": "explgraph.explanations.pictures.decision",
     "draw_explained": "explgraph.explanations.pictures.explained",
+    "draw_explanations": "explgraph.explanations.pictures.sheet",
+    "draw_filter": "explgraph.galleries.galleries",
     "draw_filter_profile": "explgraph.explanations.pictures.profile",
     "draw_graph": "explgraph.drawing.graph.draw",
     "draw_match": "explgraph.galleries.photo",
+    "draw_node": "explgraph.galleries.galleries",
+    "draw_nodes": "explgraph.galleries.sheet",
     "draw_parse": "aog.drawing.photos",
     "draw_parts": "aog.drawing.draw",
     "draw_segments": "explgraph.explanations.pictures.segments",

@@ -34,6 +34,11 @@ def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
     parent. All attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT
     hold them.
 
+    Parameters
+    ----------
+    graph
+        An explanatory graph, or And-Or graphs.
+
     Returns
     -------
     Node attributes: ``layer`` (name), ``layer_index`` (0 lowest), ``channel``, ``part``, ``name``

@@ -67,6 +67,12 @@ def extract(
     ------
     ExplGraphError
         If there are no photos, a layer is unknown or never fires, or maps hold NaN.
+
+    Examples
+    --------
+    >>> net = eg.load_backbone("squeezenet1_1")  # doctest: +SKIP
+    >>> peaks = eg.extract(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
+    >>> peaks.save("zebra_peaks.safetensors")  # doctest: +SKIP
     """
     source = _open(images, options)
     specs, statistics = _reference(
@@ -147,6 +153,17 @@ def mine(
     ExplGraphError
         As `extract`, and for fewer than two photos; if ``spool`` holds something and ``resume`` is
         not set, or holds what was made of other photos or with other settings.
+
+    References
+    ----------
+    Q. Zhang, R. Cao, F. Shi, Y. N. Wu and S.-C. Zhu, "Interpreting CNN Knowledge via an Explanatory
+    Graph", AAAI 2018.
+
+    Examples
+    --------
+    >>> net = eg.load_backbone("squeezenet1_1")  # doctest: +SKIP
+    >>> graph = eg.mine(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
+    >>> graph.save("zebra.safetensors")  # doctest: +SKIP
     """
     config = config or MiningConfig()
     device = usable_device("auto" if net.device.type == "cuda" else "cpu")
@@ -231,6 +248,12 @@ def match(
     ------
     ExplGraphError
         If the weights differ, or as `extract`.
+
+    Examples
+    --------
+    >>> graph = eg.ExplanatoryGraph.load("zebra.safetensors")  # doctest: +SKIP
+    >>> found = eg.match(graph, eg.load_backbone(graph), "photos/new")  # doctest: +SKIP
+    >>> found.yx[0]  # where each node is in the first photo  # doctest: +SKIP
     """
     if not force:
         check_weights(graph, net)

@@ -202,6 +202,10 @@ def node_kinds(
     found
         The graph's matches in these ``peaks``, as in `explained_share`.
 
+    Returns
+    -------
+    Of each node, whether it is texture, and its filter's strong places.
+
     Raises
     ------
     ExplGraphError

@@ -13,11 +13,11 @@ import numpy as np
 
 from aog.structures import AndOrGraph, Parts
 from explgraph.base.errors import require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
 from explgraph.base.text import one_line
 from explgraph.drawing.dot import Markup, Value, escape_tooltip, point
 from explgraph.drawing.look import FAINT, INK, layer_color
-from explgraph.drawing.rendering import picture_format, render
+from explgraph.drawing.rendering import Drawing, picture_format, render
 from explgraph.drawing.thumbnails import Thumbnails, medallion, open_thumbnails
 from explgraph.graphs.matches import Matches
 
@@ -59,14 +59,14 @@ _TERMINAL_FILL = "#EEF0F3"
 
 def draw_parts(
     parts: Parts,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     part: str | None = None,
     patterns_per_template: int = 8,
     thumbnails: bool = False,
     found: Matches | None = None,
     images: object = None,
-) -> None:
+) -> Drawing:
     """Draw And-Or graphs in four layers, from left to right.
 
     A part is one of its templates (OR). In a template all latent patterns vote (AND); those of one
@@ -82,6 +82,7 @@ def draw_parts(
     path
         File to write; its suffix says how: svg, pdf, png, or dot for Graphviz' own text, which
         ``neato -n2`` draws and which holds no thumbnails. Missing folders are made.
+        None: no file; the drawing is SVG.
     part
         The part to draw; None draws all of them, one below the other.
     patterns_per_template
@@ -95,6 +96,10 @@ def draw_parts(
     images
         The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
         Each is loaded once at most.
+
+    Returns
+    -------
+    The drawing, which a notebook shows.
 
     Raises
     ------
@@ -110,8 +115,8 @@ def draw_parts(
     aogs = parts.aogs if part is None else (parts[part],)
     opened = open_thumbnails(parts.graph, found, images) if thumbnails else nullcontext()
     with opened as tiles:
-        data = render(_dot_text(parts, aogs, patterns_per_template, tiles), suffix)
-    write_bytes(path, data)
+        drawing = render(_dot_text(parts, aogs, patterns_per_template, tiles), suffix)
+    return drawing.save(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _PALETTE = ("#FFD400", "#00E5FF", "#FF5CC8", "#7CFF4F", "#FF8A3D", "#B39DFF")
 
 
 @renamed(photos="images")
-def draw_parse(parse: Parse, images: object, path: PathLike) -> None:
+def draw_parse(parse: Parse, images: object, path: PathLike | None = None) -> Image.Image:
     """Draw on a photo how a part was found: the answer, and the patterns that count most for it.
 
     A disc is where a pattern was found, the larger the more it counts, in its layer's colour; the
@@ -52,7 +52,11 @@ def draw_parse(parse: Parse, images: object, path: PathLike) -> None:
     images
         The photos located in, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -67,11 +71,13 @@ def draw_parse(parse: Parse, images: object, path: PathLike) -> None:
     picture = Image.new("RGB", (overlay.size[1] + _PANEL + 3 * _MARGIN, height), _PAPER)
     picture.paste(overlay.finish(), (_MARGIN, _MARGIN))
     _Panel(picture, overlay.size[1] + 2 * _MARGIN).write(parse)
-    save_picture(picture, path)
+    return save_picture(picture, path)
 
 
 @renamed(photos="images")
-def part_sheet(where: Localizations, images: object, path: PathLike, *, columns: int = 6) -> None:
+def draw_answers(
+    where: Localizations, images: object, path: PathLike | None = None, *, columns: int = 6
+) -> Image.Image:
     """Write a contact sheet of photos with the parts found in them, in the order of the answers.
 
     Each part has its colour: a cross with its box where the size is known, and the outline of the
@@ -85,9 +91,13 @@ def part_sheet(where: Localizations, images: object, path: PathLike, *, columns:
     images
         The photos located in, in any form that `open_images` takes. Each is loaded once.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     columns
         Photos in a row.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -107,7 +117,11 @@ def part_sheet(where: Localizations, images: object, path: PathLike, *, columns:
         overlay = Overlay(_load(source, name), _TILE)
         _mark_answers(overlay, where, mine, regions, colors)
         sheet.add(overlay.finish(), name, where.take(np.array(mine)))
-    save_picture(sheet.image, path)
+    return save_picture(sheet.image, path)
+
+
+part_sheet = draw_answers
+"""Old name of `draw_answers`."""
 
 
 def _load(source: ImageSource, name: str) -> LoadedImage:

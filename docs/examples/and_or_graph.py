@@ -91,7 +91,7 @@ for label, answers in (("And-Or graph", where.yx[rows]), ("mean of the clicks", 
 # graph itself; and which of its nodes the answer for one drawing comes from.
 
 # %%
-eg.part_sheet(where.take(np.array(rows[:24])), PHOTOS, OUT / "heads.png")
+eg.draw_answers(where.take(np.array(rows[:24])), PHOTOS, OUT / "heads.png")
 eg.draw_parts(parts, OUT / "and_or.svg")
 eg.draw_parse(eg.parse(parts, found, where, rows[0]), PHOTOS, OUT / "parse.png")
 print("pictures:", *sorted(path.name for path in OUT.iterdir() if path.suffix != ".safetensors"))

@@ -94,16 +94,16 @@ print(f"{len(graph)} nodes in {len(found)} drawings")
 # %%
 best = graph.node(int(graph.ranking[0]))
 print("the best node:", best.id)
-eg.node_gallery(graph, found, unseen, OUT / "best_node.png", best.id)
+eg.draw_node(graph, found, unseen, OUT / "best_node.png", best.id)
 best
 
 # %%
 peaks = eg.extract(net, unseen, background=graph)
 layer, channel = best.layer.name, best.channel
-eg.filter_gallery(graph, found, peaks, unseen, OUT / "its_filter.png", layer, channel)
+eg.draw_filter(graph, found, peaks, unseen, OUT / "its_filter.png", layer, channel)
 
 # %%
-eg.contact_sheet(graph, found, unseen, OUT / "best_nodes.png", nodes_per_layer=3)
+eg.draw_nodes(graph, found, unseen, OUT / "best_nodes.png", nodes_per_layer=3)
 eg.draw_match(graph, found, unseen, OUT / "one_drawing.png", 0)
 eg.draw_graph(
     graph,

@@ -56,7 +56,7 @@ table = graph.nodes.nlargest(10, "gain")[["id", "y", "x", "support", "gain"]]
 print(table.to_string(index=False))
 
 # %%
-eg.contact_sheet(graph, found, unseen, OUT / "best_nodes.png", nodes_per_layer=4)
+eg.draw_nodes(graph, found, unseen, OUT / "best_nodes.png", nodes_per_layer=4)
 eg.draw_match(graph, found, unseen, OUT / "one_drawing.png", 0)
 eg.draw_graph(graph, OUT / "graph.svg", nodes_per_layer=12)
 

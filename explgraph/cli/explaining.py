@@ -73,7 +73,7 @@ def explain(
     """
     from explgraph.drawing.pictures import check_picture_name
     from explgraph.explanations.answers import check_options, methods, reasons
-    from explgraph.explanations.pictures.sheet import explanation_sheet
+    from explgraph.explanations.pictures.sheet import draw_explanations
     from explgraph.explanations.questions import ask
 
     from .network import load_network
@@ -96,7 +96,7 @@ def explain(
     )
     answers, seconds = _answers(question, names, refused, strict=method != ALL)
     require(len(answers) > 0, "none of the methods is possible for this photo")
-    explanation_sheet(answers, image, out, refused=refused)
+    draw_explanations(answers, image, out, refused=refused)
     if arrays is not None:
         _save(answers, arrays)
     files = [str(path) for path in (out, arrays) if path is not None]

@@ -68,8 +68,8 @@ def gallery(
     they score best (node_LAYER_FILTER_PART.png); and for filters the nodes that they mix, against
     their raw peaks (filter_LAYER_FILTER.png).
     """
-    from explgraph.galleries.galleries import filter_gallery, node_gallery
-    from explgraph.galleries.sheet import contact_sheet
+    from explgraph.galleries.galleries import draw_filter, draw_node
+    from explgraph.galleries.sheet import draw_nodes
     from explgraph.graphs.choice import best_of_layers
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.photos.images import open_images
@@ -86,16 +86,16 @@ def gallery(
     for layer, nodes in enumerate(best_of_layers(mined, nodes_per_layer) if node is None else ()):
         path = out / f"sheet_{_file_name(mined.layers[layer].name)}.png"
         if len(nodes):
-            contact_sheet(mined, seen.found, source, path, nodes=nodes.tolist())
+            draw_nodes(mined, seen.found, source, path, nodes=nodes.tolist())
             written.append(path)
     for one in chosen:
         path = out / f"node_{_file_name(mined.node_id(one))}.png"
-        node_gallery(mined, seen.found, source, path, one, patches=patches)
+        draw_node(mined, seen.found, source, path, one, patches=patches)
         written.append(path)
     filters = {(int(mined.node_layer[i]), int(mined.node_channel[i])): None for i in chosen}
     for layer, channel in filters:
         path = out / f"filter_{_file_name(mined.layers[layer].name)}_{channel}.png"
-        filter_gallery(mined, seen.found, seen.peaks, source, path, layer, channel)
+        draw_filter(mined, seen.found, seen.peaks, source, path, layer, channel)
         written.append(path)
     data = {"photos": len(seen.found), "files": [str(path) for path in written]}
     return Report(data, tuple(str(path) for path in written), as_json)

@@ -9,9 +9,9 @@ import numpy as np
 from explgraph.drawing.graph.draw import Arrangement, draw_graph
 from explgraph.explanations.explained import explained_maps
 from explgraph.explanations.pictures.explained import draw_explained
-from explgraph.galleries.galleries import filter_gallery, node_gallery
+from explgraph.galleries.galleries import draw_filter, draw_node
 from explgraph.galleries.photo import draw_match
-from explgraph.galleries.sheet import contact_sheet
+from explgraph.galleries.sheet import draw_nodes
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.structures import PeakSet
@@ -44,11 +44,11 @@ def write_pictures(
     _draw_graphs(result)
     best = {node.node for nodes in result.best.values() for node in nodes}
     nodes = sorted(best, key=lambda node: (-graph.node_layer[node], node))
-    contact_sheet(graph, found, unseen, out / "nodes.png", nodes=nodes)
+    draw_nodes(graph, found, unseen, out / "nodes.png", nodes=nodes)
     first = nodes[0]
-    node_gallery(graph, found, unseen, out / "node.png", first)
+    draw_node(graph, found, unseen, out / "node.png", first)
     layer, channel = int(graph.node_layer[first]), int(graph.node_channel[first])
-    filter_gallery(graph, found, peaks, unseen, out / "filter.png", layer, channel)
+    draw_filter(graph, found, peaks, unseen, out / "filter.png", layer, channel)
     draw_match(graph, found, unseen, out / "photo.png", 0)
     some = open_images([out / "unseen" / unseen.names[0]])
     maps = explained_maps(graph, net, some)

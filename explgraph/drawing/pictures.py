@@ -17,8 +17,10 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _QUALITY = 88  # of JPEG
 
 
-def save_picture(picture: Image.Image, path: PathLike) -> None:
-    """Write a picture; the file name's suffix says how: .png, .jpg or .jpeg.
+def save_picture(picture: Image.Image, path: PathLike | None) -> Image.Image:
+    """Write a picture, unless the path is None, and return it.
+
+    The file name's suffix says how: .png, .jpg or .jpeg.
 
     Raises
     ------
@@ -26,14 +28,16 @@ def save_picture(picture: Image.Image, path: PathLike) -> None:
         For any other suffix.
     """
     check_picture_name(path)
-    name = _FORMATS[Path(path).suffix.lower()]
-    write_bytes(path, encoded(picture, name, quality=_QUALITY))
+    if path is not None:
+        name = _FORMATS[Path(path).suffix.lower()]
+        write_bytes(path, encoded(picture, name, quality=_QUALITY))
+    return picture
 
 
-def check_picture_name(path: PathLike) -> None:
-    """Raise `ExplGraphError` unless a picture can be written under this name."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
+def check_picture_name(path: PathLike | None) -> None:
+    """Raise `ExplGraphError` unless a picture can be written under this name; None: nowhere."""
+    suffix = None if path is None else Path(path).suffix.lower()
+    if suffix is not None and suffix not in _FORMATS:
         raise unknown_name("picture format", suffix, _FORMATS, f"Valid: {', '.join(_FORMATS)}")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from explgraph.base.errors import require, unknown_name
-from explgraph.base.files import PathLike
+from explgraph.base.files import PathLike, write_bytes
 
 PICTURE_FORMATS = ("dot", "svg", "pdf", "png")
 
@@ -16,15 +18,52 @@ _PNG_DPI, _MAX_PNG_PIXELS = 144, 12e6
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
-def picture_format(path: PathLike, *, thumbnails: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawing by Graphviz, which a notebook shows.
+
+    Attributes
+    ----------
+    data
+        The bytes of a file.
+    format
+        "svg", "png", "pdf" or "dot".
+    """
+
+    data: bytes
+    format: str
+
+    def __repr__(self) -> str:
+        return f"Drawing({self.format}, {len(self.data):,} bytes)"
+
+    def __str__(self) -> str:
+        """Return the text of a drawing in SVG or DOT."""
+        return self.data.decode() if self.format in ("svg", "dot") else repr(self)
+
+    def _repr_svg_(self) -> str | None:
+        return self.data.decode() if self.format == "svg" else None
+
+    def _repr_png_(self) -> bytes | None:
+        return self.data if self.format == "png" else None
+
+    def save(self, path: PathLike | None) -> Self:
+        """Write the drawing, unless the path is None, and return it."""
+        if path is not None:
+            write_bytes(path, self.data)
+        return self
+
+
+def picture_format(path: PathLike | None, *, thumbnails: bool) -> str:
     """Return how a drawing is to be written, by its file's suffix: one of `PICTURE_FORMATS`.
+
+    Without a file it is SVG.
 
     Raises
     ------
     ExplGraphError
         For any other suffix, and for DOT text that is to hold ``thumbnails``.
     """
-    suffix = Path(path).suffix.lower().removeprefix(".")
+    suffix = "svg" if path is None else Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURE_FORMATS:
         valid = [f".{s}" for s in PICTURE_FORMATS]
         raise unknown_name("picture format", f".{suffix}", valid, f"Valid: {', '.join(valid)}")
@@ -35,8 +74,8 @@ def picture_format(path: PathLike, *, thumbnails: bool) -> str:
     return suffix
 
 
-def render(text: str, suffix: str) -> bytes:
-    """Return a drawing, whose positions are all fixed, as the bytes of a file.
+def render(text: str, suffix: str) -> Drawing:
+    """Draw what has fixed positions alone.
 
     Parameters
     ----------
@@ -46,7 +85,7 @@ def render(text: str, suffix: str) -> bytes:
         One of `PICTURE_FORMATS`; "dot" is the text as it stands.
     """
     if suffix == "dot":
-        return text.encode()
+        return Drawing(text.encode(), suffix)
     import pygraphviz
 
     drawing = pygraphviz.AGraph(string=text)
@@ -56,7 +95,8 @@ def render(text: str, suffix: str) -> bytes:
         largest = 72 * math.sqrt(_MAX_PNG_PIXELS / (width * height))
         drawing.graph_attr["dpi"] = f"{min(_PNG_DPI, largest):.1f}"
     data = bytes(drawing.draw(format=suffix))
-    return _with_pictures(data) if suffix == "svg" and b"<image" in data else data
+    whole = _with_pictures(data) if suffix == "svg" and b"<image" in data else data
+    return Drawing(whole, suffix)
 
 
 def _with_pictures(svg: bytes) -> bytes:

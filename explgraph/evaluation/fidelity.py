@@ -151,6 +151,10 @@ def fidelity_curve(
     seed
         Of the random cells.
 
+    Returns
+    -------
+    One point for each number of nodes.
+
     Raises
     ------
     ExplGraphError

@@ -69,6 +69,10 @@ def part_purity(found: Matches, masks: PartMasks, *, nodes: NDArray[Any] | None 
     nodes
         Indices of the nodes to judge; default: all. Nodes that never fire are passed over.
 
+    Returns
+    -------
+    The figures, with nodes held still and chance beside them.
+
     Raises
     ------
     ExplGraphError

@@ -138,6 +138,10 @@ def class_evidence(
     seed
         Of the control's cells.
 
+    Returns
+    -------
+    How much hangs on each node, beside as many other cells.
+
     Raises
     ------
     ExplGraphError

@@ -134,6 +134,10 @@ def filter_profile(
         Of this network: its background statistics make filters comparable, and its nodes give the
         filters names.
 
+    Returns
+    -------
+    The answers of all filters of the layer, and which of them stand out.
+
     Raises
     ------
     ExplGraphError

@@ -164,6 +164,10 @@ def score_segments(
     batch_size
         Segments in one pass.
 
+    Returns
+    -------
+    The segments, and what each adds to the answer.
+
     Raises
     ------
     ExplGraphError

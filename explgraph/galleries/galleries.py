@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
@@ -29,15 +30,15 @@ _ORDER_NOTE = (
 )
 
 
-def node_gallery(
+def draw_node(
     graph: ExplanatoryGraph,
     found: Matches,
     images: object,
-    path: PathLike,
-    node: int | str,
+    path: PathLike | None = None,
+    node: int | str | None = None,
     *,
     patches: int = 24,
-) -> None:
+) -> Image.Image:
     """Draw what a node sees in the photos in which it scores best, and what is known of it.
 
     Each photo is cut to the receptive field of the node's layer around the node's place. Fields of
@@ -55,12 +56,17 @@ def node_gallery(
         The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
         Each is loaded once at most.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     node
-        Index, id ``layer/filter/part``, or the name that you gave it.
+        Index, id ``layer/filter/part``, or the name that you gave it. None: the best one, the first
+        of `ExplanatoryGraph.ranking`.
     patches
         Photos shown, highest score first (on a tie the first photo first). Photos without a peak of
         the node (score 0) are not shown.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -70,7 +76,8 @@ def node_gallery(
     check_picture_name(path)
     require(patches >= 1, f"patches must be at least 1, got {patches}")
     check_nodes(graph, found)
-    index = find_node(graph, node)
+    require(len(graph) > 0, "there is nothing to draw: the graph has no nodes")
+    index = int(graph.ranking[0]) if node is None else find_node(graph, node)
     photos = best_photos(found, index, patches)
     tiles = node_tiles(graph, found, open_images(images), index, photos)
     layer = graph.layers[graph.node_layer[index]]
@@ -78,7 +85,11 @@ def node_gallery(
     page = NodePage(graph, found, index, len(tiles), " ".join(notes))
     for photo, tile in zip(photos, tiles, strict=True):
         page.add(tile, float(found.score[photo, index]), found.images[photo])
-    save_picture(page.canvas.image, path)
+    return save_picture(page.canvas.image, path)
+
+
+node_gallery = draw_node
+"""Old name of `draw_node`."""
 
 
 def node_tiles(
@@ -90,22 +101,22 @@ def node_tiles(
     return cut_tiles(layer, graph.input_size, found, source, places, NODE_TILE)
 
 
-def filter_gallery(
+def draw_filter(
     graph: ExplanatoryGraph,
     found: Matches,
     peaks: PeakSet,
     images: object,
-    path: PathLike,
-    layer: int | str,
-    channel: int,
+    path: PathLike | None = None,
+    layer: int | str | None = None,
+    channel: int | None = None,
     *,
     patches: int = 8,
-) -> None:
+) -> Image.Image:
     """Draw the parts that a filter mixes: its nodes side by side, against its raw peaks.
 
     The first row has the photos in which the filter's strongest peak is highest, wherever it is; a
     badge tells which node claims that peak. Below, each node of the filter has a row of the photos
-    in which it scores best. What a tile shows is as in `node_gallery`.
+    in which it scores best. What a tile shows is as in `draw_node`.
 
     Parameters
     ----------
@@ -118,13 +129,17 @@ def filter_gallery(
     images
         The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     layer
-        Name of the layer, or its index in the graph.
+        Name of the layer, or its index in the graph. None: that of the best node.
     channel
-        The filter. One without nodes shows its raw peaks.
+        The filter; one without nodes shows its raw peaks. None: that of the layer's best node.
     patches
         Photos in a row, at most.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -134,7 +149,7 @@ def filter_gallery(
     check_picture_name(path)
     require(patches >= 1, f"patches must be at least 1, got {patches}")
     check_nodes(graph, found)
-    index = find_layer(graph, layer)
+    index, channel = _filter(graph, layer, channel)
     spec = graph.layers[index]
     require(
         0 <= channel < spec.channels,
@@ -153,4 +168,23 @@ def filter_gallery(
     for row in rows:
         page.add(row, tiles[start : start + len(row.places)], found)
         start += len(row.places)
-    save_picture(page.canvas.image, path)
+    return save_picture(page.canvas.image, path)
+
+
+filter_gallery = draw_filter
+"""Old name of `draw_filter`."""
+
+
+def _filter(
+    graph: ExplanatoryGraph, layer: int | str | None, channel: int | None
+) -> tuple[int, int]:
+    """Return the layer and channel named; what is not named is that of the best node."""
+    require(layer is not None or channel is None, "name the layer of the filter, too")
+    nodes = graph.ranking
+    if layer is not None:
+        index = find_layer(graph, layer)
+        if channel is not None:
+            return index, channel
+        nodes = nodes[graph.node_layer[nodes] == index]
+    require(len(nodes) > 0, "no node says which filter is worth drawing: name one")
+    return int(graph.node_layer[nodes[0]]), int(graph.node_channel[nodes[0]])

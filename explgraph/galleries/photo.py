@@ -7,6 +7,7 @@ from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from explgraph.base.arrays import F4, I8
 from explgraph.base.errors import require, unknown_name
@@ -38,12 +39,12 @@ def draw_match(
     graph: ExplanatoryGraph,
     found: Matches,
     images: object,
-    path: PathLike,
-    photo: int | str,
+    path: PathLike | None = None,
+    photo: int | str = 0,
     *,
     parents_per_node: int = 1,
     **choice: Unpack[NodeChoice],
-) -> None:
+) -> Image.Image:
     """Draw on a photo where a graph's nodes are found, with lines to their parents.
 
     A node has the colour and the shape of its layer; its area tells its score in this photo. Each
@@ -64,9 +65,9 @@ def draw_match(
     images
         The photos, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     photo
-        Name of the photo, or its index in ``found``.
+        Name of the photo, or its index in ``found``; the first by default.
     parents_per_node
         Lines drawn from each node: to its parents, among the nodes drawn, with the highest
         co-activation.
@@ -76,6 +77,10 @@ def draw_match(
         score in this photo; ``around``, only this node (index, id ``layer/filter/part`` or user's
         name), its ancestors and its descendants. That node is always drawn, and marked with a
         cross: without a peak, at the place predicted.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -101,7 +106,7 @@ def draw_match(
         focus=focus,
     )
     ((_, loaded),) = load_each(open_images(images), [found.images[row]])
-    save_picture(MatchPage(parsed, loaded).draw(), path)
+    return save_picture(MatchPage(parsed, loaded).draw(), path)
 
 
 def find_photo(found: Matches, photo: int | str) -> int:

@@ -30,16 +30,16 @@ _NOTE = (
 )
 
 
-def contact_sheet(
+def draw_nodes(
     graph: ExplanatoryGraph,
     found: Matches,
     images: object,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     nodes: Sequence[int] | None = None,
     nodes_per_layer: int = 8,
     patches: int = 6,
-) -> None:
+) -> Image.Image:
     """Draw a row of patches for each of the best nodes, the top layer above.
 
     A patch is a square around the node's place in a photo, `explgraph.drawing.patches.patch_share`
@@ -55,7 +55,7 @@ def contact_sheet(
         The photos that ``found`` names, and perhaps others, in any form that `open_images`
         takes. Each is loaded once at most.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     nodes
         Indices of the nodes to show, instead of the best.
     nodes_per_layer
@@ -63,6 +63,10 @@ def contact_sheet(
     patches
         Photos shown of each node, highest score first (on a tie the first photo first). Photos
         without a peak of the node (score 0) are not shown.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -79,7 +83,11 @@ def contact_sheet(
     for node in chosen:
         row = [(photo, tiles[node, photo]) for photo in photos[node]]
         sheet.add(node, row, found)
-    save_picture(sheet.canvas.image, path)
+    return save_picture(sheet.canvas.image, path)
+
+
+contact_sheet = draw_nodes
+"""Old name of `draw_nodes`."""
 
 
 def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:

@@ -203,6 +203,10 @@ def compare(
         When filters differ: the nodes compared in each layer of either graph, the best by
         ``graph.ranking``. Time and memory grow with its square.
 
+    Returns
+    -------
+    The pairs, with their distances and the control.
+
     Raises
     ------
     ExplGraphError

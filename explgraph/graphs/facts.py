@@ -133,6 +133,10 @@ def describe_node(
     node
         Index, id ``layer/filter/part``, or the name that you gave it.
 
+    Returns
+    -------
+    A few lines of text.
+
     Raises
     ------
     ExplGraphError

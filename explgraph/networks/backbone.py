@@ -242,6 +242,10 @@ def load_backbone(
     device, fit
         See `Backbone`. ``fit`` is not for factories that bring a transform, nor for graphs.
 
+    Returns
+    -------
+    The network, ready for `extract`, `mine`, `match` and `explain`.
+
     Raises
     ------
     ExplGraphError

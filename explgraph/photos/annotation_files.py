@@ -123,7 +123,15 @@ def _animalpart(row: Row) -> Mark:
 
 
 def write_annotations(path: PathLike, annotations: Annotations) -> None:
-    """Write annotations as ``image,part,x,y,width,height,group``: read again, they are the same."""
+    """Write annotations as ``image,part,x,y,width,height,group``: read again, they are the same.
+
+    Parameters
+    ----------
+    path
+        The ``.csv`` to write; missing folders are made.
+    annotations
+        What to write: pixels of the photos, an integer is the centre of a pixel.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_PLAIN, *_SIZE, "group"])

@@ -13,7 +13,13 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.canvas import font_for
 from explgraph.drawing.look import COLORS
 from explgraph.galleries.filter_page import filter_rows
-from explgraph.galleries.galleries import filter_gallery, node_gallery, node_tiles
+from explgraph.galleries.galleries import (
+    draw_filter,
+    draw_node,
+    filter_gallery,
+    node_gallery,
+    node_tiles,
+)
 from explgraph.galleries.strongest import strongest_peaks
 from explgraph.galleries.tiles import cut_tile, cut_tiles, field_note, input_places
 from explgraph.peaks.structures import Peaks, PeakSet
@@ -303,6 +309,22 @@ def test_filter_gallery__raw_peaks_highest_first_and_who_claims_them(tmp_path, r
     areas = [(picture == color).all(axis=-1).sum() for color in rgb]
     assert areas[0] - areas[1] > 400  # two badges more
     assert areas[2] > 200  # one
+
+
+def test_galleries__without_a_file_are_returned_by_default_of_the_best_node(rng):
+    _, _, graph, source, peaks, found = two_parts(rng)
+    best = int(graph.ranking[0])
+    layer, channel = int(graph.node_layer[best]), int(graph.node_channel[best])
+    same(draw_node(graph, found, source), draw_node(graph, found, source, node=best))
+    whole = draw_filter(graph, found, peaks, source)
+    same(whole, draw_filter(graph, found, peaks, source, layer=layer, channel=channel))
+    same(whole, draw_filter(graph, found, peaks, source, layer=layer))
+    with pytest.raises(ExplGraphError, match="name the layer of the filter, too"):
+        draw_filter(graph, found, peaks, source, channel=0)
+
+
+def same(one, other):
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_filter_gallery__a_filter_without_nodes_shows_its_raw_peaks(tmp_path, rng):

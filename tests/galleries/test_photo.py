@@ -73,6 +73,16 @@ def test_draw_match__markers_and_lines(tmp_path, is_mirrored):
     assert all((pixel == GREY).all() for pixel in elsewhere)
 
 
+def test_draw_match__without_a_file_is_returned(tmp_path):
+    graph, found = two_layers(PLACES, (4, 4, 4, 4))
+    path = tmp_path / "m.png"
+    shown = draw_match(graph, found, source_of("a"), path, "a")
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(Image.open(path)))
+    again = draw_match(graph, found, source_of("a"), photo="a")
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(again))
+    assert [one.name for one in tmp_path.iterdir()] == ["m.png"]
+
+
 def test_draw_match__areas_are_as_the_scores(tmp_path):
     places = ((0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))
     graph, found = two_layers(places, (16, 8, 12, 4), edges=())

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from typing import Literal, Unpack, get_args
 
 from explgraph.base.errors import require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
-from explgraph.drawing.rendering import picture_format, render
+from explgraph.base.files import PathLike
+from explgraph.drawing.rendering import Drawing, picture_format, render
 from explgraph.drawing.thumbnails import open_thumbnails
 from explgraph.graphs.choice import NodeChoice, choose, strongest_parents
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -22,7 +22,7 @@ Arrangement = Literal["layers", "places"]
 
 def draw_graph(
     graph: ExplanatoryGraph,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     thumbnails: bool = False,
     found: Matches | None = None,
@@ -30,7 +30,7 @@ def draw_graph(
     arrangement: Arrangement = "layers",
     parents_per_node: int = 3,
     **choice: Unpack[NodeChoice],
-) -> None:
+) -> Drawing:
     """Draw a graph, or a part of it: in layers, or each layer's nodes where they lie in the photo.
 
     A node shows its layer, filter and part number, and the user's name for it; with ``thumbnails``
@@ -52,6 +52,7 @@ def draw_graph(
     path
         File to write; its suffix says how: svg, pdf, png, or dot for Graphviz' own text, which
         ``neato -n2`` draws and which holds no thumbnails. Missing folders are made.
+        None: no file; the drawing is SVG.
     thumbnails
         Show the nodes as pictures, from ``found`` and ``images``.
     found
@@ -67,6 +68,10 @@ def draw_graph(
     **choice
         ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``: which nodes to draw, see
         `explgraph.graphs.choice.NodeChoice`.
+
+    Returns
+    -------
+    The drawing, which a notebook shows.
 
     Raises
     ------
@@ -85,5 +90,5 @@ def draw_graph(
             text = places_text(kept, graph, tiles)
         else:
             text = layers_text(kept, strongest_parents(kept, parents_per_node), graph, tiles)
-        data = render(text, suffix)
-    write_bytes(path, data)
+        drawing = render(text, suffix)
+    return drawing.save(path)

@@ -125,6 +125,10 @@ def randomisation_check(
     batch_size
         Most inputs that are run at once.
 
+    Returns
+    -------
+    How alike explanations stay while the network's weights are lost.
+
     Raises
     ------
     ExplGraphError
@@ -316,6 +320,10 @@ def noise_sensitivity(
         D.
     seed
         Of the noise, and of the method.
+
+    Returns
+    -------
+    How much the explanation changes with the noise, level by level.
 
     Raises
     ------

@@ -120,6 +120,10 @@ def insertion_deletion(
     batch_size
         Pictures per run of the network.
 
+    Returns
+    -------
+    Both curves, and the areas beneath them.
+
     Raises
     ------
     ExplGraphError

@@ -86,6 +86,10 @@ def study_explanations(
     protocol
         How it is measured; default: `Protocol()`.
 
+    Returns
+    -------
+    Every measure of every method in every photo.
+
     Raises
     ------
     ExplGraphError

@@ -226,6 +226,10 @@ def explain_decision(
     batch_size
         Most variants of a layer's output that are run at once.
 
+    Returns
+    -------
+    The drops of all nodes in this photo, and the nodes that keep the prediction.
+
     Raises
     ------
     ExplGraphError

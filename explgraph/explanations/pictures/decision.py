@@ -41,8 +41,8 @@ _NOTE = (
 
 @renamed(nodes="n_nodes")
 def draw_decision(
-    decision: Decision, image: object, path: PathLike, *, n_nodes: int = NODES
-) -> None:
+    decision: Decision, image: object, path: PathLike | None = None, *, n_nodes: int = NODES
+) -> Image.Image:
     """Draw which nodes of a graph a decision hangs on.
 
     Three pictures of the photo: the nodes that keep the prediction all by themselves; the nodes
@@ -58,9 +58,13 @@ def draw_decision(
     image
         The photo, alone or among others, in any form that `open_images` takes; or a PIL image.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     n_nodes
         How many nodes to list, at most; only those that were measured are.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def draw_decision(
     """
     check_picture_name(path)
     require(n_nodes >= 1, f"n_nodes must be at least 1, got {n_nodes}")
-    save_picture(Page(decision, _photo(decision, image), n_nodes).draw(), path)
+    return save_picture(Page(decision, _photo(decision, image), n_nodes).draw(), path)
 
 
 def _photo(decision: Decision, image: object) -> LoadedImage:

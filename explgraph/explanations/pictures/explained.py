@@ -47,11 +47,11 @@ _UNSEEN_NOTE = "White haze: outside of what the network saw."
 def draw_explained(
     maps: ExplainedMaps,
     images: object,
-    path: PathLike,
-    photo: int | str,
+    path: PathLike | None = None,
+    photo: int | str = 0,
     *,
     layers: Sequence[int | str] | None = None,
-) -> None:
+) -> Image.Image:
     """Draw on a photo where nodes explain what each layer responds to, and where not.
 
     Each layer has a row, the top layer above: the share of its response that is explained in this
@@ -66,11 +66,15 @@ def draw_explained(
     images
         The photos mapped, and perhaps others, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     photo
-        Which of the photos to draw: its row in the maps, or its name.
+        Which of the photos to draw: its row in the maps, or its name; the first by default.
     layers
         Layers to draw, by index or name. None: all.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def draw_explained(
     picture = _Picture(maps, row, loaded, len(chosen))
     for layer in reversed(chosen):
         picture.add(layer)
-    save_picture(picture.image, path)
+    return save_picture(picture.image, path)
 
 
 class _Picture:

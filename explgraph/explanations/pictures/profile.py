@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
@@ -19,8 +20,8 @@ _PLAIN, _BOLD = "#9A9DA3", COLORS[3]
 
 
 def draw_filter_profile(
-    profile: FilterProfile, images: object, path: PathLike, *, most: int = 12
-) -> None:
+    profile: FilterProfile, images: object, path: PathLike | None = None, *, most: int = 12
+) -> Image.Image:
     """Draw a photo, how strongly each filter of a layer answers to it, and which stand out.
 
     Parameters
@@ -30,9 +31,13 @@ def draw_filter_profile(
     images
         The photo that the profile names, and perhaps others, in any form that `open_images` takes.
     path
-        File to write: .png, .jpg or .jpeg.
+        File to write, .png or .jpg; None: none.
     most
         Outstanding filters that are listed.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def draw_filter_profile(
     canvas.image.paste(photo.resize(size), (_MARGIN, 96))
     _bars(canvas, profile)
     _list(canvas, profile, shown.tolist(), 96 + _CHART + 62)
-    save_picture(canvas.image, path)
+    return save_picture(canvas.image, path)
 
 
 def _caption(profile: FilterProfile) -> str:

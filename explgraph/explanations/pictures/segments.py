@@ -35,7 +35,9 @@ _NOTE = (
 )
 
 
-def draw_segments(segments: Segments, image: object, path: PathLike, *, best: int = 6) -> None:
+def draw_segments(
+    segments: Segments, image: object, path: PathLike | None = None, *, best: int = 6
+) -> Image.Image:
     """Draw what each segment of a photo adds to the answer, and the best ones by themselves.
 
     Parameters
@@ -45,9 +47,13 @@ def draw_segments(segments: Segments, image: object, path: PathLike, *, best: in
     image
         The photo, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     best
         How many segments are shown by themselves, the largest score first.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def draw_segments(segments: Segments, image: object, path: PathLike, *, best: in
     source = open_images(image)
     require(len(source) == 1, f"segments are of one photo, got {len(source)}")
     photo = source.load(0).image
-    save_picture(_Sheet(segments, photo, best).draw(), path)
+    return save_picture(_Sheet(segments, photo, best).draw(), path)
 
 
 class _Sheet:

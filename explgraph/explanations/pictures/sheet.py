@@ -36,13 +36,13 @@ _NOTE = (
 )
 
 
-def explanation_sheet(
+def draw_explanations(
     answers: Sequence[Attribution],
     image: object,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     refused: Mapping[str, str] | None = None,
-) -> None:
+) -> Image.Image:
     """Draw explanations of one photo side by side.
 
     Parameters
@@ -52,9 +52,13 @@ def explanation_sheet(
     image
         The photo, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     refused
         By name, methods that could not answer, and why: they are listed.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -68,7 +72,11 @@ def explanation_sheet(
     source = open_images(image)
     require(len(source) == 1, f"a sheet shows one photo, got {len(source)}")
     photo = source.load(0).image
-    save_picture(_Sheet(answers, photo, refused or {}).draw(), path)
+    return save_picture(_Sheet(answers, photo, refused or {}).draw(), path)
+
+
+explanation_sheet = draw_explanations
+"""Old name of `draw_explanations`."""
 
 
 class _Sheet:

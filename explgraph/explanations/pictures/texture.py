@@ -59,8 +59,11 @@ class Measure(NamedTuple):
 
 
 def draw_texture(
-    probe: TextureProbe, images: object, path: PathLike, photo: int | str | None = None
-) -> None:
+    probe: TextureProbe,
+    images: object,
+    path: PathLike | None = None,
+    photo: int | str | None = None,
+) -> Image.Image:
     """Draw what a texture probe found: a photo in all changes, bars for each, kinds of nodes.
 
     Parameters
@@ -70,10 +73,14 @@ def draw_texture(
     images
         The photos probed, and perhaps others, in any form that `open_images` takes.
     path
-        File to write, .png or .jpg.
+        File to write, .png or .jpg; None: none.
     photo
         The photo to show: its row in the probe, or its name. None: the first that could be changed
         in all ways that were possible.
+
+    Returns
+    -------
+    The picture, which a notebook shows.
 
     Raises
     ------
@@ -95,7 +102,7 @@ def draw_texture(
         sheet.add_bars(measure)
     if probe.survival is not None:
         sheet.add_kinds()
-    save_picture(sheet.canvas.image, path)
+    return save_picture(sheet.canvas.image, path)
 
 
 def shown_row(probe: TextureProbe, photo: int | str | None) -> int:

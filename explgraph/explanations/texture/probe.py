@@ -91,6 +91,10 @@ def probe_texture(
     progress
         As in `explgraph.peaks.reading.ReadOptions`.
 
+    Returns
+    -------
+    Answers in every change, and which nodes survive it.
+
     Raises
     ------
     ExplGraphError

@@ -1,0 +1,30 @@
+"""What a notebook shows of a drawing by Graphviz."""
+
+import pytest
+
+from explgraph.drawing.rendering import picture_format, render
+
+DOT = 'digraph g { graph [bb="0,0,40,40"]; a [pos="20,20", width=0.3, height=0.3]; }'
+
+
+def test_drawing__without_a_file_is_svg_that_a_notebook_shows():
+    drawing = render(DOT, picture_format(None, thumbnails=False))
+    assert drawing._repr_svg_() == str(drawing) == drawing.data.decode()
+    assert "<svg" in str(drawing)
+    assert drawing._repr_png_() is None
+
+
+def test_drawing__as_png_is_shown_as_such(tmp_path):
+    drawing = render(DOT, "png")
+    assert drawing._repr_svg_() is None
+    assert drawing._repr_png_().startswith(b"\x89PNG")
+    assert drawing.save(tmp_path / "g.png") is drawing
+    assert (tmp_path / "g.png").read_bytes() == drawing.data
+
+
+@pytest.mark.parametrize("suffix", ["dot", "pdf"])
+def test_drawing__of_other_formats_says_what_it_is(suffix):
+    drawing = render(DOT, suffix)
+    assert (drawing._repr_svg_(), drawing._repr_png_()) == (None, None)
+    assert repr(drawing) == f"Drawing({suffix}, {len(drawing.data):,} bytes)"
+    assert str(drawing) == (DOT if suffix == "dot" else repr(drawing))
