@@ -55,6 +55,26 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> 
     return ExplGraphError(f"{text}. {hint}".rstrip(". ") + ".")
 
 
+def index_of(kind: str, key: int | str, names: Sequence[str], hint: str = "") -> int:
+    """Return which one is meant by name or index.
+
+    >>> index_of("layer", "b", ["a", "b"]), index_of("layer", 0, ["a", "b"])
+    (1, 0)
+
+    Raises
+    ------
+    ExplGraphError
+        If there is none of that name (naming the nearest) or index; it ends in ``hint``.
+    """
+    if isinstance(key, str):
+        if key not in names:
+            raise unknown_name(kind, key, names, hint)
+        return names.index(key)
+    last = f"0..{len(names) - 1} are there" if names else "there are none"
+    require(0 <= key < len(names), f"there is no {kind} {key}: {last}. {hint}".rstrip(". "))
+    return int(key)
+
+
 def import_extra(module: str, extra: str) -> ModuleType:
     """Import a module of a package that an extra installs.
 

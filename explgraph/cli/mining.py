@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.photos.images import ImageSource, SourceView, open_images
+from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
 from .base import FAILED, Report, one_line, table
@@ -180,7 +180,11 @@ def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
         (members[first] if slash else loose).append(index)
     if loose:
         log.warning("%d images lie beside the class folders and are left out", len(loose))
-    return {name: SourceView(source, indices, name) for name, indices in members.items()}
+    taken = {name: source.take(indices) for name, indices in members.items()}
+    return {
+        name: own.renamed([image.removeprefix(f"{name}/") for image in own.names])
+        for name, own in taken.items()
+    }
 
 
 def _summary(graph: ExplanatoryGraph, path: Path) -> dict[str, Any]:

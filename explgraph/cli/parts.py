@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +12,7 @@ import typer
 
 from explgraph.base.errors import require
 from explgraph.photos.annotations import photo_of
-from explgraph.photos.decoding import UnreadableImageError
-from explgraph.photos.images import ImageSource, LoadedImage, open_images
+from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
 from .base import Report, table
@@ -102,7 +100,7 @@ def parts(
     labelled = open_images(images, boxes=boxes, label=None if boxes is None else label)
     names = tuple(dict.fromkeys(part or marks.parts()))
     _check(marks, names, labelled)
-    source = labelled if unlabelled is None else _Together(labelled, images, unlabelled)
+    source = labelled if unlabelled is None else _together(labelled, images, unlabelled)
     net = graph_network(mined, model, weights, device=device)
     options = read_options(batch_size, strict, precision=precision)
     found = pipeline.match(mined, net, source, force=force, views=True, **options)
@@ -116,52 +114,29 @@ def _check(marks: Annotations, names: Sequence[str], source: ImageSource) -> Non
     """Refuse wrong annotations before the network runs over all photos."""
     from aog.clicks import check_clicks
 
-    wanted = {photo_of(image) for image in marks.image}
-    sizes: dict[str, tuple[int, int]] = {}
-    for index, item in enumerate(source.items):
-        photo = photo_of(item.name)
-        if photo in wanted and photo not in sizes:
-            sizes[photo] = source.load(index).photo_size
+    sizes = source.photo_sizes(photo_of(image) for image in marks.image)
     for name in names:
         check_clicks(marks, name, source.names, sizes)
 
 
-class _Together(ImageSource):
-    """Annotated photos, and those of another folder, named "unlabelled/...".
+def _together(labelled: ImageSource, images: Path, unlabelled: Path) -> ImageSource:
+    """Return annotated photos, and those of another folder, named "unlabelled/...".
 
     A photo of the folder that is one of the annotated folder's, too, is taken once: as that one.
     """
-
-    def __init__(self, labelled: ImageSource, images: Path, unlabelled: Path) -> None:
-        more, root, inner = open_images(unlabelled), unlabelled.resolve(), images.resolve()
-        root = root if root.is_dir() else root.parent
-        chosen = [
-            index
-            for index, item in enumerate(more.items)
-            if not (root / item.name).is_relative_to(inner)
-        ]
-        offset = 1 + max(item.photo for item in labelled.items)
-        renamed = (
-            replace(item, name=_UNLABELLED + item.name, photo=offset + item.photo)
-            for item in (more.items[index] for index in chosen)
-        )
-        self.items = (*labelled.items, *renamed)
-        self._places = [(labelled, index) for index in range(len(labelled))]
-        self._places += [(more, index) for index in chosen]
-        twice = {*labelled.names} & {*self.names[len(labelled) :]}
-        require(
-            not twice,
-            f"photos of {unlabelled} are called {_UNLABELLED}..., and {images} has {len(twice)} of "
-            "the same name: rename the folder in it",
-        )
-
-    def load(self, index: int) -> LoadedImage:
-        """Decode one item; errors, too, call it by its name here."""
-        source, place = self._places[index]
-        try:
-            return source.load(place)
-        except UnreadableImageError as error:
-            raise UnreadableImageError(self.items[index].name, error.reason) from error
+    found, root, inner = open_images(unlabelled), unlabelled.resolve(), images.resolve()
+    root = root if root.is_dir() else root.parent
+    more = found.take(
+        i for i, name in enumerate(found.names) if not (root / name).is_relative_to(inner)
+    )
+    more = more.renamed([_UNLABELLED + name for name in more.names])
+    twice = {*labelled.names} & {*more.names}
+    require(
+        not twice,
+        f"photos of {unlabelled} are called {_UNLABELLED}..., and {images} has {len(twice)} of the "
+        "same name: rename the folder in it",
+    )
+    return labelled + more
 
 
 def _summary(fitted: Parts, found: Matches, path: Path) -> dict[str, Any]:

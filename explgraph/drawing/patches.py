@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from explgraph.base.errors import unknown_name
 from explgraph.base.frames import to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -118,14 +117,9 @@ def load_each(source: ImageSource, names: Iterable[str]) -> Iterator[tuple[str, 
     ExplGraphError
         If a name is not among the source's, before any is loaded.
     """
-    index = {name: i for i, name in enumerate(source.names)}
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
-        if name not in index:
-            hint = f"{len(index)} images were given. Give the images that were matched"
-            raise unknown_name("photo of the matches:", name, index, hint)
-    for name in wanted:
-        yield name, source.load(index[name])
+    wanted = source.named(dict.fromkeys(names), of="matches")
+    for index, name in enumerate(wanted.names):
+        yield name, wanted.load(index)
 
 
 def node_patches(

@@ -209,10 +209,7 @@ def study_images(
     source = open_images(images)
     _log.info("%s: %d photos", category, len(source))
     peaks = extract(net, source, background=background, layers=layers, **options)
-    wanted = set(annotations.image) & set(peaks.images)
-    size = {
-        name: source.load(i).photo_size for i, name in enumerate(source.names) if name in wanted
-    }
+    size = source.photo_sizes({*annotations.image} & {*peaks.images})
     return study_peaks(peaks, annotations, size, category=category, seeds=seeds, parts=parts)
 
 

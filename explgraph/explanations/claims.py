@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F4, I4, NONE
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import require
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.watershed import basins, ranked_maxima
-from explgraph.photos.images import ImageSource, open_images
+from explgraph.photos.images import open_images
 from explgraph.photos.loading import iterate_batches
 
 _BATCH = 32
@@ -91,7 +91,7 @@ def seen_photos(matches: Matches, net: Backbone, images: object) -> Iterator[See
     ExplGraphError
         If a photo is not among the images or cannot be read.
     """
-    source = _chosen(open_images(images), matches.images)
+    source = open_images(images).named(matches.images, of="matches")
     with iterate_batches(source, net.preprocess, batch_size=_BATCH, strict=True) as batches:
         for batch in batches:
             rows = np.array(batch.indices, dtype=np.intp)
@@ -163,13 +163,3 @@ def claimed_maxima(
         "another way (boxes, fit)",
     )
     return tops
-
-
-def _chosen(source: ImageSource, names: Sequence[str]) -> ImageSource:
-    """Return the named items of a source, in that order."""
-    place = {name: i for i, name in enumerate(source.names)}
-    for name in names:
-        if name not in place:
-            hint = "Give the images that were matched"
-            raise unknown_name("photo of the matches:", name, place, hint)
-    return ImageSource([source.items[place[name]] for name in names], source._read)

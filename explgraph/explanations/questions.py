@@ -18,7 +18,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.graphs.node import Node
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
+from explgraph.networks.hooks import class_logits, hooked, run
 from explgraph.photos.images import ImageSource, open_images
 
 from .claims import check_same_network, claimed_maxima, layer_cells
@@ -26,7 +26,6 @@ from .targets import Asked as Asked
 from .targets import ClassTarget as ClassTarget
 from .targets import FilterTarget as FilterTarget
 from .targets import Target as Target
-from .targets import class_logits as class_logits
 from .targets import class_names as class_names
 from .targets import find_target as find_target
 from .targets import node_of
@@ -52,25 +51,19 @@ class Objective(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return the target's value for each of the B inputs, preprocessed, of any float type."""
-        kinds = [p.dtype for p in self.network.parameters() if p.is_floating_point()]
-        batch = batch.to(kinds[0] if kinds else torch.float32)
-        with evaluation(self.network):
-            if isinstance(self.target, ClassTarget):
-                return class_logits(self.network, batch)[:, self.target.index]
-            return self._response(batch, self.target)
+        if isinstance(self.target, ClassTarget):
+            return class_logits(self.network, batch)[:, self.target.index]
+        return self._response(batch, self.target)
 
     def _response(self, batch: Tensor, target: FilterTarget) -> Tensor:
         kept: list[Tensor] = []
 
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        def keep(output: Tensor) -> None:
             # A copy: an in-place operation may follow.
             kept.append(output[:, target.channel].float().clone())
 
-        handle = self.network.get_submodule(target.layer.name).register_forward_hook(keep)
-        try:
-            self.network(batch)
-        finally:
-            handle.remove()
+        with hooked(self.network, {target.layer.name: keep}):
+            run(self.network, batch)
         require(bool(kept), f"the network did not call {target.layer.name} for this batch")
         if target.cell is None:
             return kept[0].amax(dim=(1, 2))
@@ -279,7 +272,7 @@ def _one_image(image: object) -> ImageSource:
     if isinstance(image, Image.Image):
         file = getattr(image, "filename", "")
         source = open_images([image])
-        return source if not file else _renamed(source, Path(file).name)
+        return source if not file else source.renamed([Path(file).name])
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] in (1, 3, 4):
         image = image[None]
     source = open_images(image)
@@ -288,10 +281,6 @@ def _one_image(image: object) -> ImageSource:
         f"one photo is explained at a time, but {len(source)} images were given: choose one",
     )
     return source
-
-
-def _renamed(source: ImageSource, name: str) -> ImageSource:
-    return ImageSource([replace(source.items[0], name=name)], source._read)
 
 
 # Baselines

@@ -13,10 +13,9 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import check_shape, import_extra, require
 from explgraph.base.frames import mirrored_frame, to_unit
-from explgraph.networks.hooks import evaluation
 
 from .questions import Question, ask
-from .targets import Asked, ClassTarget, class_logits, class_names
+from .targets import Asked, ClassTarget, class_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,6 +245,5 @@ def _answers(question: Question, batch: Tensor) -> Tensor:
     """Return what is said of inputs (B, 3, H_in, W_in): (B, n_classes) logits, or (B, 1) scores."""
     if not isinstance(question.target, ClassTarget):
         return question.scores(batch)[:, None].cpu()
-    module = question.net.module
-    with torch.no_grad(), evaluation(module):
-        return class_logits(module, question.net._put(batch)).cpu()
+    with torch.no_grad():
+        return question.net.logits(batch).cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.layer import LayerSpec
@@ -13,7 +13,6 @@ from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.node import Node
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +143,6 @@ def class_names(net: Backbone) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def class_logits(network: nn.Module, batch: Tensor) -> Tensor:
-    """Return a classifier's logits (B, n_classes), float32.
-
-    Raises
-    ------
-    ExplGraphError
-        If the network returns anything else.
-    """
-    logits = network(batch)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ExplGraphError(
-            f"the network must return logits of shape (B, classes), got {kind}: only classifiers "
-            "can be asked about a class. Ask about a filter, as (layer, number)"
-        )
-    return logits.float()
-
-
 def node_of(target: Asked, graph: ExplanatoryGraph | None) -> Node | None:
     """Return the node that a caller means, or None where it is a class or a filter as such."""
     if isinstance(target, Node):
@@ -203,8 +184,8 @@ def _class(net: Backbone, target: int | str | ClassTarget | None, inputs: Tensor
         require(target is not None, "without a photo there is no top class: name the target")
         noise = torch.Generator().manual_seed(0)
         inputs = torch.randn((1, 3, *net.input_size), generator=noise)
-    with torch.no_grad(), evaluation(net.module):
-        logits = class_logits(net.module, net._put(inputs))[0]
+    with torch.no_grad():
+        logits = net.logits(inputs)[0]
     names = class_names(net)
     names = names if names is not None and len(names) == len(logits) else None
     index = _class_index(target, logits, names)

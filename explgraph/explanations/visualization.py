@@ -17,7 +17,7 @@ from explgraph.base.arrays import F8, U1
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
+from explgraph.networks.hooks import hooked
 
 from .questions import Objective
 from .targets import Asked, ClassTarget, FilterTarget, Target, find_target, node_of
@@ -110,7 +110,7 @@ def visualize(
     require(min(height, width) >= 8, f"visualize: size must be at least 8 x 8, got {size}")
     random = torch.Generator().manual_seed(seed)
     node = node_of(target, graph)
-    with torch.inference_mode(False), torch.enable_grad(), evaluation(net.module):
+    with torch.inference_mode(False), torch.enable_grad():
         wanted = find_target(net, target, graph)
         response = _Response(net, wanted, None if node is None else node.yx)
         palette = _Palette(net)
@@ -169,7 +169,7 @@ class _Response:
     Parameters
     ----------
     net
-        In evaluation mode.
+        The network.
     target
         The class or filter.
     place
@@ -191,15 +191,13 @@ class _Response:
 
     def _map(self, batch: Tensor, target: FilterTarget) -> Tensor:
         kept: list[Tensor] = []
-        layer = self._net.module.get_submodule(target.layer.name)
-        # A copy: an in-place operation may follow.
-        handle = layer.register_forward_hook(
-            lambda module, inputs, output: kept.append(output[0, target.channel].float().clone())
-        )
-        try:
-            self._net.module(self._net._put(batch))
-        finally:
-            handle.remove()
+
+        def keep(output: Tensor) -> None:
+            # A copy: an in-place operation may follow.
+            kept.append(output[0, target.channel].float().clone())
+
+        with hooked(self._net.module, {target.layer.name: keep}):
+            self._net.run(batch)
         return kept[0]
 
     def _cell(

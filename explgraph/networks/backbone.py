@@ -15,7 +15,7 @@ from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.layer import LayerSpec
 
-from .hooks import capture_outputs
+from .hooks import capture_outputs, class_logits, run
 from .layers import automatic_layers, minable_layers, repeated_modules
 from .preprocess import Fit, Preprocess, TransformPreprocess
 from .tracing import Trace, trace
@@ -105,7 +105,7 @@ class Backbone:
         noise = torch.Generator().manual_seed(0)
         probe = torch.randn((1, 3, height, width), generator=noise)
         try:
-            return trace(self.module, self._put(probe))
+            return trace(self.module, probe.to(self.device))
         except Exception as error:
             raise ExplGraphError(
                 f"the network does not run on a batch of shape (1, 3, {height}, {width}): {error}. "
@@ -193,12 +193,32 @@ class Backbone:
             f"the batch must have shape (B, 3, {self.input_size[0]}, {self.input_size[1]}), "
             f"got {tuple(batch.shape)}",
         )
-        return capture_outputs(self.module, self._put(batch), names)
+        return capture_outputs(self.module, batch.to(self.device), names)
 
-    def _put(self, batch: Tensor) -> Tensor:
-        """Bring a batch to the network's device and, for half-precision networks, its type."""
-        kinds = [p.dtype for p in self.module.parameters() if p.is_floating_point()]
-        return batch.to(self.device, kinds[0] if kinds else torch.float32)
+    def run(self, batch: Tensor) -> object:
+        """Run the network in evaluation mode and return what it returns.
+
+        Parameters
+        ----------
+        batch
+            (B, 3, H_in, W_in), preprocessed; it is moved to the backbone's device and type.
+            Gradients are recorded where the caller has them recorded.
+        """
+        return run(self.module, batch.to(self.device))
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Run a classifier, as `run` does, and return its logits.
+
+        Returns
+        -------
+        (B, n_classes) float32, before any softmax, on the backbone's device.
+
+        Raises
+        ------
+        ExplGraphError
+            If the network returns anything else.
+        """
+        return class_logits(self.module, batch.to(self.device))
 
     def to_json(self) -> dict[str, Any]:
         """Return what the header of a file records of this backbone."""

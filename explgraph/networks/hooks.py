@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from explgraph.base.errors import ExplGraphError
+from explgraph.base.errors import ExplGraphError, require
 
 
 class _AllCaptured(BaseException):
@@ -27,51 +28,13 @@ def evaluation(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-def capture_outputs(module: nn.Module, batch: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Run a module and copy the outputs of some of its submodules.
-
-    Parameters
-    ----------
-    module
-        Its modes, flags and hooks are the same afterwards.
-    batch
-        (B, 3, H_in, W_in).
-    names
-        Submodules that are called once in a forward pass. The pass ends after the last of them.
-
-    Returns
-    -------
-    By name, in the order of ``names``, float32. Each is the output as the submodule returned it: a
-    copy is made at once, so an in-place ReLU that follows does not change it.
-    """
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            found[name] = output.detach().to(torch.float32, copy=True)
-            if len(found) == len(set(names)):
-                raise _AllCaptured
-
-        return hook
-
-    handles = []
-    try:
-        for name in dict.fromkeys(names):
-            handles.append(module.get_submodule(name).register_forward_hook(keep(name)))
-        with evaluation(module), torch.inference_mode():
-            module(batch)
-    except _AllCaptured:
-        pass
-    finally:
+@contextmanager
+def removed_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Remove hooks at the end, also those that were set before setting another one failed."""
+    with ExitStack() as stack:
         for handle in handles:
-            handle.remove()
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ExplGraphError(
-            f"the network did not call {', '.join(missing)} for this batch, though it did for the "
-            "probe: choose layers that every image passes through"
-        )
-    return {name: found[name] for name in names}
+            stack.callback(handle.remove)
+        yield
 
 
 @contextmanager
@@ -91,11 +54,93 @@ def hooked(
 
         return hook
 
-    handles = []
-    try:
-        for name in hooks:
-            handles.append(module.get_submodule(name).register_forward_hook(hook_of(name)))
+    with removed_after(
+        module.get_submodule(name).register_forward_hook(hook_of(name)) for name in hooks
+    ):
         yield called
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def check_called(names: Iterable[str], called: Collection[str]) -> None:
+    """Raise `ExplGraphError` when a network did not call some of its submodules for a batch."""
+    missing = [name for name in names if name not in called]
+    require(
+        not missing,
+        f"the network did not call {', '.join(missing)} for this batch, though it did for the "
+        "probe: choose layers that every image passes through",
+    )
+
+
+def of_type(module: nn.Module, batch: Tensor) -> Tensor:
+    """Return a batch in the float type of a module's weights: half precision, for some."""
+    kinds = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return batch.to(next(kinds, torch.float32))
+
+
+def run(module: nn.Module, batch: Tensor) -> object:
+    """Run a module in evaluation mode and return what it returns.
+
+    Parameters
+    ----------
+    module
+        Its modes are the same afterwards.
+    batch
+        (B, 3, H_in, W_in) on the module's device, of any float type: it is given in that of the
+        module's weights. Gradients are recorded where the caller has them recorded.
+    """
+    with evaluation(module):
+        return module(of_type(module, batch))
+
+
+def class_logits(module: nn.Module, batch: Tensor) -> Tensor:
+    """Run a classifier, as `run` does, and return its logits (B, n_classes), float32.
+
+    Raises
+    ------
+    ExplGraphError
+        If the module returns anything else.
+    """
+    logits = run(module, batch)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ExplGraphError(
+            f"the network must return logits of shape (B, classes), got {kind}: only classifiers "
+            "can be asked what they decide. Of other networks, ask about a filter, as "
+            "(layer, number)"
+        )
+    return logits.float()
+
+
+def capture_outputs(module: nn.Module, batch: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Run a module, as `run` does, and copy the outputs of some of its submodules.
+
+    Parameters
+    ----------
+    module
+        Its modes, flags and hooks are the same afterwards.
+    batch
+        (B, 3, H_in, W_in).
+    names
+        Submodules that are called once in a forward pass. The pass ends after the last of them.
+
+    Returns
+    -------
+    By name, in the order of ``names``, float32. Each is the output as the submodule returned it: a
+    copy is made at once, so an in-place ReLU that follows does not change it.
+    """
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[Tensor], None]:
+        def hook(output: Tensor) -> None:
+            found[name] = output.detach().to(torch.float32, copy=True)
+            if len(found) == len(set(names)):
+                raise _AllCaptured
+
+        return hook
+
+    try:
+        with hooked(module, {name: keep(name) for name in names}), torch.inference_mode():
+            run(module, batch)
+    except _AllCaptured:
+        pass
+    check_called(names, found)
+    return {name: found[name] for name in names}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import require
 
 from .backbone import Backbone
-from .hooks import evaluation, hooked
+from .hooks import check_called, hooked
 
 Edit = Callable[[Tensor], Tensor]
 """From a layer's output (B, C, H, W), float32, to what takes its place."""
@@ -227,25 +227,10 @@ def _run(
     """Return the logits (B, n) of a pass in which functions see, and may replace, outputs."""
     with torch.inference_mode(False):  # where convolutions would not be seen by the tracing
         net.select(list(hooks))
-    with (
-        torch.inference_mode(not gradients),
-        evaluation(net.module),
-        hooked(net.module, hooks) as called,
-    ):
-        logits = net.module(net._put(batch))
-    missing = [name for name in hooks if name not in called]
-    require(
-        not missing,
-        f"the network did not call {', '.join(missing)} for this batch, though it did for the "
-        "probe: choose layers that every image passes through",
-    )
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ExplGraphError(
-            f"the network must return logits of shape (B, classes), got {kind}: only classifiers "
-            "can be asked what they decide"
-        )
-    return logits.float()
+    with torch.inference_mode(not gradients), hooked(net.module, hooks) as called:
+        logits = net.logits(batch)
+    check_called(hooks, called)
+    return logits
 
 
 def _target(logits: Tensor, target: int | None) -> Tensor:

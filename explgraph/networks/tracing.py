@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
-from .hooks import evaluation
+from .hooks import evaluation, of_type, removed_after
 from .receptive import Operation, View, image_view, propagate
 
 # New tensors that take only shape and type from their argument.
@@ -99,25 +99,20 @@ def trace(module: nn.Module, probe: Tensor) -> Trace:
     module
         Left as it was.
     probe
-        (1, 3, H_in, W_in) on the module's device.
+        (1, 3, H_in, W_in) on the module's device, of any float type.
     """
+    probe = of_type(module, probe)
     recorder = _Recorder(probe)
-    with evaluation(module), torch.no_grad(), _watched(module, recorder), recorder:
+    hooks = _watching(module, recorder)
+    with evaluation(module), torch.no_grad(), removed_after(hooks), recorder:
         module(probe)
     return recorder.trace
 
 
-@contextmanager
-def _watched(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    handles = []
-    try:
-        for name, child in module.named_modules():
-            handles.append(child.register_forward_pre_hook(recorder.enter(name)))
-            handles.append(child.register_forward_hook(recorder.leave))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _watching(module: nn.Module, recorder: _Recorder) -> Iterator[RemovableHandle]:
+    for name, child in module.named_modules():
+        yield child.register_forward_pre_hook(recorder.enter(name))
+        yield child.register_forward_hook(recorder.leave)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

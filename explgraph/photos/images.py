@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,7 @@ from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 
+from .annotations import photo_of
 from .boxes import Box, read_boxes
 from .decoding import UnreadableImageError, picture_of, read_picture
 
@@ -105,7 +106,10 @@ class ImageSource:
             If the box lies outside of the photo.
         """
         item = self.items[index]
-        photo = self._read(item.photo)
+        try:
+            photo = self._read(item.photo)
+        except UnreadableImageError as error:  # which bears the name that the photo once had
+            raise UnreadableImageError(item.name, error.reason) from error
         width, height = photo.size
         if item.box is None:
             return LoadedImage(photo, np.array([[0.0, 1.0], [0.0, 1.0]]), (height, width))
@@ -118,6 +122,67 @@ class ImageSource:
         )
         frame = np.array([[y0 / height, (y1 - y0) / height], [x0 / width, (x1 - x0) / width]])
         return LoadedImage(photo.crop((x0, y0, x1, y1)), frame, (height, width))
+
+    def take(self, indices: Iterable[int]) -> ImageSource:
+        """Return some of the images, in the order of their indices."""
+        return ImageSource([self.items[index] for index in indices], self._read)
+
+    def named(self, names: Iterable[str], of: str) -> ImageSource:
+        """Return the images of some names, in that order.
+
+        Parameters
+        ----------
+        names
+            Of images.
+        of
+            What has the names, for the error: "matches" for those that were matched.
+
+        Raises
+        ------
+        ExplGraphError
+            If there is none of a name, naming the nearest.
+        """
+        index = {name: i for i, name in enumerate(self.names)}
+        wanted = list(names)
+        for name in wanted:
+            if name not in index:
+                hint = f"{len(index)} images were given. Give those of the {of}"
+                raise unknown_name(f"photo of the {of}:", name, index, hint)
+        return self.take(index[name] for name in wanted)
+
+    def renamed(self, names: Sequence[str]) -> ImageSource:
+        """Return the same images under other names, one for each; errors, too, use them."""
+        items = zip(self.items, names, strict=True)
+        return ImageSource([replace(item, name=name) for item, name in items], self._read)
+
+    def __add__(self, other: ImageSource) -> ImageSource:
+        """Return the images of both, this source's first. Let their names differ."""
+        first = 1 + max((item.photo for item in self.items), default=-1)
+        moved = [replace(item, photo=first + item.photo) for item in other.items]
+
+        def read(photo: int) -> Image.Image:
+            return self._read(photo) if photo < first else other._read(photo - first)
+
+        return ImageSource([*self.items, *moved], read)
+
+    def photo_sizes(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Decode photos for their sizes.
+
+        Parameters
+        ----------
+        names
+            Of items, or of photos that boxes are cut out of. What is not here is left out.
+
+        Returns
+        -------
+        By name, (height, width) of the whole upright photo, pixels; in the order of the items.
+        """
+        index: dict[str, int] = {}
+        for i, item in enumerate(self.items):
+            index.setdefault(photo_of(item.name), i)
+        index |= {item.name: i for i, item in enumerate(self.items)}
+        known = sorted((index[name], name) for name in set(names) if name in index)
+        return {name: self.load(i).photo_size for i, name in known}
 
 
 def open_images(
@@ -278,30 +343,3 @@ def _box_items(names: Sequence[str], path: PathLike, label: str | None) -> list[
         for photo, name in enumerate(names)
         for k, box in enumerate(boxes.get(name, ()))
     ]
-
-
-class SourceView(ImageSource):
-    """Images of another source, in the order of their indices.
-
-    Parameters
-    ----------
-    whole
-        The source.
-    indices
-        Which of its images.
-    folder
-        A folder that all of them lie in: they are named as if it had been opened by itself.
-    """
-
-    def __init__(self, whole: ImageSource, indices: Sequence[int], folder: str = "") -> None:
-        prefix = f"{folder}/" if folder else ""
-        items = (whole.items[i] for i in indices)
-        self.items = tuple(replace(item, name=item.name.removeprefix(prefix)) for item in items)
-        self._whole, self._indices = whole, indices
-
-    def load(self, index: int) -> LoadedImage:
-        """Decode one item; errors, too, call it by its name here."""
-        try:
-            return self._whole.load(self._indices[index])
-        except UnreadableImageError as error:
-            raise UnreadableImageError(self.items[index].name, error.reason) from error

@@ -14,7 +14,6 @@ from explgraph.base.arrays import U1
 from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
 from explgraph.demo.run import MODEL
 from explgraph.networks.backbone import Backbone, load_backbone
-from explgraph.networks.hooks import evaluation
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import open_images
 from explgraph.pipeline import extract
@@ -53,9 +52,9 @@ class Workload:
 
     def bare_forward(self) -> None:
         """Run the whole network to its logits over all photos, one way round."""
-        with evaluation(self.net.module), torch.inference_mode():
+        with torch.inference_mode():
             for first in range(0, len(self.inputs), BATCH):
-                self.net.module(self.inputs[first : first + BATCH])
+                self.net.run(self.inputs[first : first + BATCH])
 
 
 def reference_workload(n: int) -> Workload:

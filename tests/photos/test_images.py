@@ -543,3 +543,70 @@ def test_open_images__boxes_in_an_array(tmp_path, seen):
     source = open_images(np.stack([seen, seen[::-1]]), boxes=tmp_path / "boxes.csv")
     assert source.names == ("000001#0",)
     np.testing.assert_array_equal(np.asarray(source.load(0).image), seen[::-1][:2, :2])
+
+
+# ---- some images of a source, renamed or joined
+
+
+def shades(*values):
+    return open_images(np.array(values, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2))
+
+
+def shown(source):
+    return [source.load(i).image.getpixel((0, 0))[0] for i in range(len(source))]
+
+
+def test_take__some_images_in_any_order():
+    some = shades(0, 10, 20).take([2, 0])
+    assert some.names == ("000002", "000000")
+    assert shown(some) == [20, 0]
+    assert len(some.take([])) == 0
+
+
+def test_named__by_name_in_any_order_or_names_the_nearest():
+    source = shades(0, 10, 20)
+    assert shown(source.named(["000001", "000000"], of="matches")) == [10, 0]
+    with pytest.raises(ExplGraphError, match=r"unknown photo of the matches: '7'.*3 images were g"):
+        source.named(["000001", "7"], of="matches")
+
+
+def test_renamed__errors_too_and_boxes_stay(tmp_path, seen):
+    folder, boxes = boxed(tmp_path, "photo.png,1,1,2,2\n", seen)
+    (folder / "photo.png").write_bytes(b"nothing")
+    source = open_images(folder, boxes=boxes)
+    other = source.renamed(["other"])
+    assert (source.names, other.names) == (("photo.png#0",), ("other",))
+    assert other.items[0].box == source.items[0].box
+    for one in (source, other):
+        with pytest.raises(UnreadableImageError) as caught:
+            one.load(0)
+        assert caught.value.name == one.names[0]
+    with pytest.raises(ValueError, match="zip"):
+        source.renamed([])
+
+
+def test_add__each_image_comes_from_its_own_source():
+    a, b = shades(0, 10, 20).take([2, 1]), shades(30, 40).renamed(["x", "y"])
+    both = a + b.take([1, 0])
+    assert both.names == ("000002", "000001", "y", "x")
+    assert shown(both) == [20, 10, 40, 30]
+    assert shown(a.take([]) + b) == [30, 40]
+    assert shown((a + b) + shades(50)) == [20, 10, 30, 40, 50]
+
+
+def test_photo_sizes__of_photos_and_of_boxes_in_them(tmp_path, seen):
+    folder, boxes = boxed(tmp_path, "c.png,1,1,2,2\na.png,1,1,2,2\na.png,2,2,1,1\n", seen, "a.png")
+    Image.fromarray(seen[:3]).save(folder / "c.png")
+    source = open_images(folder, boxes=boxes)
+    small, large = (3, seen.shape[1]), seen.shape[:2]
+    found = source.photo_sizes(["c.png", "a.png#1", "a.png", "b.png"])
+    assert found == {"a.png": large, "a.png#1": large, "c.png": small}
+    assert list(found) == ["a.png", "a.png#1", "c.png"]
+
+
+def test_photo_sizes__a_photo_called_like_a_box_is_itself():
+    photos = {"a": (4, 4), "a#1": (3, 2)}
+    sizes = list(photos.values())
+    items = [ImageItem(name, i) for i, name in enumerate(photos)]
+    source = ImageSource(items[::-1], lambda i: Image.new("RGB", sizes[i]))
+    assert source.photo_sizes(["a#1", "a"]) == {"a#1": (2, 3), "a": (4, 4)}

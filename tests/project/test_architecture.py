@@ -64,15 +64,20 @@ def module_name(path):
 MODULES = {module_name(path) for path in FILES}
 
 
+def imported_from(path, node):
+    """Return the absolute name of the module that a ``from ... import`` names."""
+    package = path.relative_to(ROOT).parts[:-1]
+    base = package[: len(package) - node.level + 1] if node.level else ()
+    return ".".join([*base, *filter(None, [node.module])])
+
+
 def imports_of(path, tree=None):
     """Yield the absolute names of the modules that a file imports, wherever it does so."""
-    package = ".".join(path.relative_to(ROOT).parts[:-1])
     for node in ast.walk(tree or TREES[path]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1]
-            stem = ".".join([*(base if node.level else []), *filter(None, [node.module])])
+            stem = imported_from(path, node)
             for alias in node.names:
                 inner = f"{stem}.{alias.name}"
                 yield inner if inner in MODULES else stem
@@ -184,6 +189,7 @@ def test_gates__see_the_files_of_every_package(package):
     assert undocumented({path: bad})
     assert package == "explgraph.cli" or (printing({path: bad}) and crowded_functions({path: bad}))
     assert compiled_otherwise({path: ast.unparse(bad)})
+    assert intrusions(path, ast.parse("def f(net):\n    return net._put(1)\n")) == ["net._put"]
 
 
 def test_imports__relative_ones_are_resolved():
@@ -234,6 +240,80 @@ def test_imports__no_circles_late_and_type_only_imports_counted():
 
 def test_imports__a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+
+
+# Not private: what named tuples offer, and what PyTorch offers no other way to.
+OFFERED = {"_asdict", "_fields", "_replace", "_ops", "_schema"}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in OFFERED
+
+
+def is_self(node):
+    is_super = isinstance(node, ast.Call) and ast.unparse(node.func) == "super"
+    return is_super or (isinstance(node, ast.Name) and node.id in ("self", "cls"))
+
+
+def members_of(owner):
+    """Return the names that a class gives to its members, in its body or to ``self``."""
+    names = {n.name for n in owner.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in owner.body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        names |= {t.id for t in targets if isinstance(t, ast.Name)}
+    return names | {
+        n.attr
+        for n in ast.walk(owner)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and is_self(n.value)
+    }
+
+
+def intrusions(path, tree=None):
+    """Return the private names of other modules that a file imports, and of other classes it uses.
+
+    Inside a class, its own private members of other instances are its own, too.
+    """
+    found = []
+
+    def visit(node, own):
+        if isinstance(node, ast.ClassDef):
+            own = own | members_of(node)
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            if not is_self(node.value) and node.attr not in own:
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.ImportFrom):
+            stem = imported_from(path, node)
+            names = (f"{stem}.{alias.name}" for alias in node.names if is_private(alias.name))
+            found.extend(name for name in names if name not in MODULES)
+        for child in ast.iter_child_nodes(node):
+            visit(child, own)
+
+    visit(tree or TREES[path], frozenset())
+    return found
+
+
+def test_private_names__stay_where_they_are_defined():
+    found = {module_name(path): intrusions(path) for path in FILES}
+    assert not {name: wrong for name, wrong in found.items() if wrong}
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("def f(net):\n    return net._put(1)\n", ["net._put"]),
+        ("def f(q):\n    q.net._put = q()._read\n", ["q.net._put", "q()._read"]),
+        ("from explgraph.base.errors import _near\n", ["explgraph.base.errors._near"]),
+        ("def f():\n    from .hooks import _near\n", ["explgraph.networks.hooks._near"]),
+        ("class A:\n    def f(self, b):\n        return b._x\n", ["b._x"]),
+        ("class A:\n    _x = 1\n\ndef f(a):\n    return a._x\n", ["a._x"]),
+        ("class A:\n    _x: int\n    def f(self, b):\n        return b._x + self._y\n", []),
+        ("class A:\n    def _x(self, b):\n        return b._x() + super()._y\n", []),
+        ("class A:\n    def f(self, b):\n        self._x = b._x\n", []),
+        ("from mining import _kernels\nx = a._replace(b=1).__dict__\n", []),
+    ],
+)
+def test_private_names__an_intrusion_is_found(code, wrong):
+    assert intrusions(ROOT / "explgraph" / "networks" / "backbone.py", ast.parse(code)) == wrong
 
 
 def fresh_python(code):

@@ -123,12 +123,12 @@ def _graphs_own(net: Backbone, folder: Path, options: ExplanationOptions) -> Exp
 
 def _mine(net: Backbone, folder: Path, options: ExplanationOptions) -> ExplanatoryGraph:
     """Mine a graph from the photos that are not measured, if there are enough of them."""
-    from explgraph.photos.images import ImageSource, open_images
+    from explgraph.photos.images import open_images
     from explgraph.pipeline import mine
 
     source = open_images(folder)
-    rest = source.items[options.photos :]
-    photos = ImageSource(rest, source._read) if len(rest) >= _LEAST_MINED else source
+    rest = source.take(range(options.photos, len(source)))
+    photos = rest if len(rest) >= _LEAST_MINED else source
     return mine(
         net,
         photos,

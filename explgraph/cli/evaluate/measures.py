@@ -125,12 +125,8 @@ def _tracking(category: Category) -> Result:
     from explgraph.photos.images import open_images
 
     annotations = _given(category.annotations)
-    source, wanted = open_images(category.folder), set(annotations.image)
-    size = {
-        name: source.load(index).photo_size
-        for index, name in enumerate(source.names)
-        if name in wanted.intersection(category.peaks.images)
-    }
+    annotated = {*annotations.image} & {*category.peaks.images}
+    size = open_images(category.folder).photo_sizes(annotated)
     return study_peaks(
         category.peaks,
         annotations,

@@ -22,7 +22,7 @@ from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.questions import Objective, Question, ask
 from explgraph.explanations.targets import Asked
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
+from explgraph.networks.hooks import removed_after
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,19 +223,14 @@ def _weighted_layers(question: Question) -> list[str]:
     def noting(name: str) -> Callable[[nn.Module, object], None]:
         return lambda _module, _inputs: called.setdefault(name)
 
-    network = question.net.module
     own = {
         name: module
-        for name, module in network.named_modules()
+        for name, module in question.net.module.named_modules()
         if any(True for _ in module.parameters(recurse=False))
     }
-    handles = [module.register_forward_pre_hook(noting(name)) for name, module in own.items()]
-    try:
-        with torch.inference_mode(), evaluation(network):
-            network(question.net._put(question.inputs))
-    finally:
-        for handle in handles:
-            handle.remove()
+    noted = (module.register_forward_pre_hook(noting(name)) for name, module in own.items())
+    with torch.inference_mode(), removed_after(noted):
+        question.net.run(question.inputs)
     return list(called)
 
 

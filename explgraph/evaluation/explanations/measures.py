@@ -16,9 +16,8 @@ from explgraph.base.errors import check_finite, check_shape, require
 from explgraph.base.layer import LayerSpec
 from explgraph.explanations.attribution import on_pixels, resampled
 from explgraph.explanations.questions import Question, ask
-from explgraph.explanations.targets import Asked, ClassTarget, class_logits
+from explgraph.explanations.targets import Asked, ClassTarget
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
 from explgraph.photos.boxes import Box
 
 Grid = LayerSpec | tuple[int, int]
@@ -276,12 +275,12 @@ def _pictures(
 
 def _responses(question: Question, pictures: Iterator[Tensor]) -> list[float]:
     """Return the probability of the question's class, or the output of its filter, by picture."""
-    target, module = question.target, question.net.module
+    target = question.target
     found: list[float] = []
-    with torch.inference_mode(), evaluation(module):
+    with torch.inference_mode():
         for batch in pictures:
             if isinstance(target, ClassTarget):
-                logits = class_logits(module, question.net._put(batch))
+                logits = question.net.logits(batch)
                 found.extend(logits.softmax(dim=1)[:, target.index].tolist())
             else:
                 found.extend(question.objective(batch).tolist())

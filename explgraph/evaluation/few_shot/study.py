@@ -195,18 +195,9 @@ def pose_tasks(
     chosen = tuple(layer.name for layer in net.select(layers))
     for name, photos in images.items():
         source = open_images(photos)
-        size = _photo_sizes(source, annotations[name].image)
+        size = source.photo_sizes(annotations[name].image)
         posed = tasks(source.names, annotations[name], size, splits[name], category=name)
         yield FewShotCategory(name, net, source, background, tuple(posed), chosen, batch_size)
-
-
-def _photo_sizes(source: ImageSource, wanted: Sequence[str]) -> dict[str, tuple[int, int]]:
-    annotated = frozenset(wanted)
-    return {
-        name: source.load(index).photo_size
-        for index, name in enumerate(source.names)
-        if name in annotated
-    }
 
 
 def _scores(category: FewShotCategory, factories: Sequence[LocatorFactory]) -> Iterator[Score]:

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.layer import LayerSpec
 from explgraph.explanations.attribution import on_pixels
-from explgraph.explanations.questions import ClassTarget, FilterTarget, Question, class_logits
+from explgraph.explanations.questions import ClassTarget, FilterTarget, Question
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import evaluation
+from explgraph.networks.hooks import removed_after
 
 from .gradients import captum, no_way_back, ready
 from .method import Method, Options
@@ -168,23 +169,20 @@ def pooled_head(question: Question) -> Head:
 def _last_learned(net: Backbone, inputs: Tensor) -> tuple[_Seen, Tensor]:
     """Return the linear layer or convolution that is called last, and the logits."""
     seen: list[_Seen] = []
-    handles = []
 
-    def watch(name: str, module: nn.Linear | nn.Conv2d) -> None:
+    def watch(name: str, module: nn.Linear | nn.Conv2d) -> RemovableHandle:
         def hook(_module: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
             seen[:] = [_Seen(name, module, given[0].float().clone(), result.float().clone())]
 
-        handles.append(module.register_forward_hook(hook))
+        return module.register_forward_hook(hook)
 
-    try:
-        for name, module in net.module.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                watch(name, module)
-        with torch.no_grad(), evaluation(net.module):
-            logits = class_logits(net.module, net._put(inputs))
-    finally:
-        for handle in handles:
-            handle.remove()
+    watched = (
+        watch(name, module)
+        for name, module in net.module.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    )
+    with torch.no_grad(), removed_after(watched):
+        logits = net.logits(inputs)
     require(bool(seen), "the network has no linear layer and no convolution of its own")
     return seen[0], logits
 

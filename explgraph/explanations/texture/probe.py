@@ -154,20 +154,16 @@ class _Show:
         """Classify photos; those that cannot be read are left out."""
         import torch
 
-        from explgraph.explanations.questions import class_logits
-        from explgraph.networks.hooks import evaluation
-
         net, rows, parts = self.net, list[int](), []
         with (
             iterate_batches(
                 source, net.preprocess, batch_size=self._batch_size, progress=self._progress
             ) as batches,
-            evaluation(net.module),
             torch.inference_mode(),
         ):
             for batch in batches:
                 rows += batch.indices
-                parts.append(class_logits(net.module, net._put(batch.tensor)).softmax(dim=1).cpu())
+                parts.append(net.logits(batch.tensor).softmax(dim=1).cpu())
         share, best = torch.cat(parts).topk(min(ANSWERS, parts[0].shape[1]), dim=1)
         best_classes = best.numpy().astype(np.int32)
         return _Answers(rows, best_classes, share[:, 0].numpy(), parts[0].shape[1])

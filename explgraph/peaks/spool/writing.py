@@ -26,7 +26,7 @@ from explgraph.peaks.extraction import N_PEAKS, PeakBatch, peak_batches
 from explgraph.peaks.reading import ReadOptions, batch_size
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import GROUP
-from explgraph.photos.images import ImageSource, SourceView, open_images
+from explgraph.photos.images import ImageSource, open_images
 
 from .folder import (
     MANIFEST,
@@ -188,7 +188,7 @@ class _Job:
         """
         if first == last:
             return
-        rest = SourceView(self.source, range(first, last))
+        rest = self.source.take(range(first, last))
         buffer, start = _Buffer(min(size, last - first)), first
         with peak_batches(self.net, rest, self.layers, self.statistics, self.options) as batches:
             for batch in batches:

@@ -1,6 +1,5 @@
 """Peaks in files: equal to those in memory, and to those of a run that was never interrupted."""
 
-import dataclasses
 import gc
 import json
 import logging
@@ -27,7 +26,7 @@ from explgraph.peaks.spool import writing as spool
 from explgraph.peaks.spool.reading import open_spool
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
-from explgraph.photos.images import SourceView, open_images
+from explgraph.photos.images import open_images
 from tests.peaks.test_structures import same_sets
 
 SIDE = 24
@@ -492,15 +491,14 @@ def test_spool__is_not_overwritten(keep, tmp_path):
 
 def other_key(name, net, source, statistics):
     scaled = tuple(scale * 2 for scale in statistics.scale)
-    named = SourceView(source, range(N))
-    named.items = tuple(dataclasses.replace(item, name=f"x{item.name}") for item in source.items)
+    named = source.renamed([f"x{name}" for name in source.names])
     return {
         "batch_size": {"options": {"batch_size": 4}},
         "deterministic": {"options": {"deterministic": True}},
         "mirror": {"options": {"mirror": False}},
         "network.weight_hash": {"net": make_net(seed=1)},
         "channel_statistics": {"statistics": ChannelStatistics(statistics.mean, scaled)},
-        "images.count": {"source": SourceView(source, range(N - 1))},
+        "images.count": {"source": source.take(range(N - 1))},
         "images.sha256": {"source": named},
     }[name]
 
@@ -580,7 +578,7 @@ def test_statistics__of_another_background_are_refused(net, source, tmp_path):
     specs = net.select(LAYERS)
     spool_statistics(net, source, specs, QUIET, tmp_path)
     with pytest.raises(ExplGraphError, match=r"images\.count is 11 there and 5 here"):
-        spool_statistics(net, SourceView(source, range(5)), specs, QUIET, tmp_path, resume=True)
+        spool_statistics(net, source.take(range(5)), specs, QUIET, tmp_path, resume=True)
     with pytest.raises(ExplGraphError, match="holds a spool already"):
         spool_statistics(net, source, specs, QUIET, tmp_path)
 
