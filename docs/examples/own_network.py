@@ -122,6 +122,6 @@ eg.draw_explained(maps, unseen[:4], OUT / "explained.png", 0)
 # One page to explore it all, which opens without a network:
 
 # %%
-eg.write_report(graph, found, unseen, OUT / "report.html", nodes=60)
+eg.write_report(graph, found, unseen, OUT / "report.html", n_nodes=60)
 print("pictures:", *sorted(path.name for path in OUT.iterdir()))
 print("in", OUT)

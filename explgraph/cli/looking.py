@@ -254,8 +254,8 @@ def report(
         source,
         out,
         title=title,
-        nodes=nodes,
-        photos=photos,
+        n_nodes=nodes,
+        n_photos=photos,
         peaks=seen.peaks,
         annotations=truth,
     )

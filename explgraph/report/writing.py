@@ -12,6 +12,7 @@ import numpy as np
 from explgraph.base.arrays import I8
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.renamed import renamed
 from explgraph.base.text import printable
 from explgraph.graphs.facts import node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -40,18 +41,19 @@ class PageOptions(TypedDict, total=False):
     ----------
     title
         The page's heading; default: one that names the network.
-    nodes
+    n_nodes
         Most nodes on the page (400): the best of each layer (`ExplanatoryGraph.best`, linked), as
         many of one layer as of another where there are enough.
-    photos
+    n_photos
         Most photos on the page to look at the nodes in (12): those with the highest mean score.
     """
 
     title: str | None
-    nodes: int
-    photos: int
+    n_nodes: int
+    n_photos: int
 
 
+@renamed(nodes="n_nodes", photos="n_photos")
 def write_report(
     graph: ExplanatoryGraph,
     found: Matches,
@@ -83,7 +85,7 @@ def write_report(
     annotations
         Parts annotated in these photos: the page then tells how well nodes follow them.
     **options
-        ``title``, ``nodes``, ``photos``: see `PageOptions`.
+        ``title``, ``n_nodes``, ``n_photos``: see `PageOptions`.
 
     Raises
     ------
@@ -91,10 +93,10 @@ def write_report(
         If graph, matches, photos, peaks and annotations do not belong together, or a number is out
         of range.
     """
-    photos = options.get("photos", PHOTOS)
+    photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")
     require(photos >= 1, f"photos must be at least 1, got {photos}")
-    chosen = choose_nodes(graph, options.get("nodes", NODES))
+    chosen = choose_nodes(graph, options.get("n_nodes", NODES))
     figures = measure(graph, found, peaks, annotations)
     facts = node_facts(graph, found, kinds=figures.kinds)
     shown, source = graph.select(chosen), open_images(images)

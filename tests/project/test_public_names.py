@@ -6,6 +6,7 @@ import re
 import pytest
 
 import explgraph as eg
+from explgraph.report.writing import PageOptions
 
 FUNCTIONS = {
     name: getattr(eg, name) for name in eg.__all__ if inspect.isfunction(getattr(eg, name))
@@ -65,6 +66,12 @@ def test_arguments__numbers_are_called_so():
     for name, function in FUNCTIONS.items():
         for parameter in inspect.signature(function).parameters.values():
             assert not (parameter.name in NUMBERS and parameter.annotation == "int"), name
+
+
+def test_arguments__options_have_no_number_by_another_name():
+    """What a report has is in a dictionary of types, which no signature shows."""
+    numbers = {name for name, kind in PageOptions.__annotations__.items() if "int" in str(kind)}
+    assert numbers == {"n_nodes", "n_photos"}
 
 
 def test_arguments__nothing_is_required_after_the_path():
