@@ -83,15 +83,6 @@ def explain_cells(
     )
 
 
-def cell_centres(layer: LayerSpec) -> tuple[F8, F8]:
-    """Return (H,) rows and (W,) columns of the cells' centres, network pixels."""
-    y, x = (
-        offset + stride * np.arange(size, dtype=np.float64)
-        for offset, stride, size in zip(layer.offset, layer.stride, layer.grid, strict=True)
-    )
-    return y, x
-
-
 class _Reach(NamedTuple):
     """How far the nodes of a layer reach: N(p; predicted, S^2 I) and its weights in each photo.
 
@@ -115,7 +106,8 @@ def _divide(
         counted[found.rows],
     )
     maps = np.zeros((2, len(response), *layer.grid))
-    cells, centres = np.ascontiguousarray(response, dtype=np.float32), cell_centres(layer)
+    cells = np.ascontiguousarray(response, dtype=np.float32)
+    centres = layer.centres(0), layer.centres(1)
 
     def some(first: int, last: int) -> None:
         for photo in range(first, last):

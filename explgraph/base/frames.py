@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import F4, F8
+from .arrays import F8
 
-F = TypeVar("F", F4, F8)
+F = TypeVar("F", bound=np.floating[Any])
 
 
 def to_unit(frames: NDArray[np.floating], px: NDArray[np.floating]) -> F8:
@@ -45,7 +45,7 @@ def mirrored_frame(frame: F8, width: int) -> F8:
     return np.stack([frame[0], [1 - start - length * width, length]])
 
 
-def mirrored_yx(yx: F, flip: ArrayLike, width: float = 1.0) -> F:
+def mirrored_yx(yx: NDArray[F], flip: ArrayLike, width: float = 1.0) -> NDArray[F]:
     """Return positions (..., 2), mirrored left to right where ``flip`` (...) says so.
 
     Parameters

@@ -124,12 +124,8 @@ def on_pixels(cells: ArrayLike, layer: LayerSpec, size: tuple[int, int]) -> F4:
 
 def resampled(values: ArrayLike, rows: F8, columns: F8) -> F4:
     """Read a map (H, W) at fractional rows (h,) and columns (w,): bilinear, constant outside."""
-    result = np.asarray(values, dtype=np.float64)
-    for axis, places in enumerate((rows, columns)):
-        last = result.shape[axis] - 1
-        places = np.clip(places, 0, last)
-        low = np.minimum(places.astype(int), max(last - 1, 0))
-        high = np.minimum(low + 1, last)
-        share = np.expand_dims(places - low, 1 - axis)
-        result = result.take(low, axis) * (1 - share) + result.take(high, axis) * share
-    return result.astype(np.float32)
+    from scipy.ndimage import map_coordinates
+
+    places = np.meshgrid(rows, columns, indexing="ij")
+    read = map_coordinates(np.asarray(values, dtype=np.float64), places, order=1, mode="nearest")
+    return np.asarray(read, dtype=np.float32)

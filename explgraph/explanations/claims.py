@@ -14,6 +14,7 @@ from explgraph.base.errors import require
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.networks.backbone import Backbone
+from explgraph.peaks.finding import responses
 from explgraph.peaks.watershed import basins, ranked_maxima
 from explgraph.photos.images import open_images
 from explgraph.photos.loading import iterate_batches
@@ -111,10 +112,7 @@ def layer_cells(maps: F4, mean: F4, scale: F4) -> Cells:
     mean, scale
         (C,) m_c and s_c of the graph.
     """
-    m, s = (a.astype(np.float64)[:, None, None] for a in (mean, scale))
-    # Rounded once, as in `find_peaks`: the order of the peaks hangs on it.
-    response = np.stack([np.maximum((one - m) / s, 0).astype(np.float32) for one in maps])
-    return Cells(response, basins(maps, mean))
+    return Cells(responses(maps, mean, scale), basins(maps, mean))
 
 
 def claimed_maxima(

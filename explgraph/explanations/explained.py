@@ -25,11 +25,12 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import N_PEAKS
-from explgraph.peaks.finding import find_peaks
+from explgraph.peaks.finding import find_peaks, responses
 from explgraph.photos.images import open_images
 from explgraph.pipeline import match
-from mining.explained_maps import CellMaps, cell_centres, explain_cells
+from mining.explained_maps import CellMaps, explain_cells
 
+from .attribution import resampled
 from .claims import SeenPhotos, check_same_network, seen_photos
 
 WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
@@ -136,7 +137,8 @@ class ExplainedMaps:
         is the mirror image of a cell's place, which need not be the place of another cell.
         """
         row = self.photo_index(photo)
-        y, x = cell_centres(self.layers[self.layer_index(layer)].layer)
+        spec = self.layers[self.layer_index(layer)].layer
+        y, x = spec.centres(0), spec.centres(1)
         if self.mirrored[row]:
             x = self.input_size[1] - x[::-1]
         (top, down), (left, right) = self.frames[row].tolist()
@@ -181,11 +183,14 @@ class ExplainedMaps:
             start + length * middles(count)
             for (start, length), count in zip(window, size or self._size(row), strict=True)
         ]
-        y, x = map(_between, self.centres(layer, row), pixels)
+        rows, columns = (
+            np.interp(places, centres, np.arange(len(centres)))
+            for places, centres in zip(pixels, self.centres(layer, row), strict=True)
+        )
         seen_y, seen_x = (seen for _, seen in seen_along(self.frames[row], pixels, self.input_size))
         seen = seen_y[:, None] & seen_x
         explained, unexplained = (
-            np.where(seen, y @ values[row] @ x.T, np.nan).astype(np.float32)
+            np.where(seen, resampled(values[row], rows, columns), np.float32(np.nan))
             for values in (maps.explained, maps.unexplained)
         )
         return explained, unexplained
@@ -310,14 +315,14 @@ def _explain(
 ) -> tuple[CellMaps, ...]:
     """Run the network once and divide all layers' responses, as the graph sees the photos."""
     outputs = net.capture(photos.tensor, [layer.name for layer in graph.layers])
-    peaks, responses = [], []
+    peaks, strengths = [], []
     for layer, mean, scale in zip(
         graph.layers, graph.channel_mean, graph.channel_scale, strict=True
     ):
         values = outputs.pop(layer.name).cpu().numpy()
         peaks.append(find_peaks(values, layer, mean, scale, N_PEAKS))
-        responses.append(np.maximum((values - mean[:, None, None]) / scale[:, None, None], 0))
-    return explain_cells(graph, tuple(peaks), responses, counted)
+        strengths.append(responses(values, mean, scale))
+    return explain_cells(graph, tuple(peaks), strengths, counted)
 
 
 def _as_given(maps: F4, flip: NDArray[np.bool_]) -> F4:
@@ -332,11 +337,3 @@ def _index(kind: str, key: int | str, names: Sequence[str]) -> int:
         return names.index(key)
     require(0 <= key < len(names), f"there is no {kind} {key}: 0..{len(names) - 1} are there")
     return int(key)
-
-
-def _between(centres: F8, places: F8) -> F8:
-    """Return (n, H) what each of H cells adds at n places: linear between, constant beyond."""
-    cells = np.arange(len(centres))
-    position = np.interp(places, centres, cells)
-    weight: F8 = np.maximum(1 - np.abs(position[:, None] - cells), 0)
-    return weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -205,10 +206,8 @@ class _Response:
     ) -> tuple[int, int] | None:
         if self._place is None:
             return target.cell
-        layer = target.layer
-        cell = np.round((self._place * np.array(size) - layer.offset) / layer.stride)
-        row, column = np.clip(cell, 0, np.array(grid) - 1).astype(int).tolist()
-        return row, column
+        layer, px = replace(target.layer, grid=(grid[0], grid[1])), self._place * np.array(size)
+        return int(layer.nearest(0, px[0])), int(layer.nearest(1, px[1]))
 
 
 class _Palette:

@@ -172,7 +172,7 @@ class TransformPreprocess:
             return self._frames[size]
 
     def _warn_of_crop(self, frame: F8) -> None:
-        corners = np.clip(to_unit(frame, np.outer((0, 1), self.input_size)), 0, 1)
+        corners = np.clip(to_unit(frame, np.outer((0.0, 1.0), self.input_size)), 0, 1)
         share = corners[1] - corners[0]
         if not self._warned and np.any(share < 0.99):
             self._warned = True

@@ -62,6 +62,18 @@ def find_peaks(maps: F4, layer: LayerSpec, mean: F4, scale: F4, n_peaks: int = 8
     return Peaks(layer, yx, weight)
 
 
+def responses(maps: F4, mean: F4, scale: F4) -> F4:
+    """Return (N, C, H, W) max((a - m_c) / s_c, 0) of a layer's outputs a (Eq. 1).
+
+    As in `find_peaks` computed in float64 and rounded once: the order of the peaks hangs on it.
+    """
+    m, s = (values.astype(np.float64)[:, None, None] for values in (mean, scale))
+    result = np.empty(maps.shape, dtype=np.float32)
+    for one, own in zip(maps, result, strict=True):  # photo by photo: float64 takes its room
+        own[...] = np.maximum((one - m) / s, 0)
+    return result
+
+
 def _level(mean: F4 | F8) -> F4:
     """Return (C,) the largest float32 that is no larger than m_c: responses are positive above."""
     level = np.asarray(mean, dtype=np.float32)

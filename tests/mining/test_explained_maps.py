@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.frames import grid_points
 from explgraph.base.layer import LayerSpec
 from explgraph.peaks.finding import find_peaks
 from explgraph.peaks.structures import PeakSet
 from mining import MiningConfig, explained_share
-from mining.explained_maps import cell_centres, explain_cells
+from mining.explained_maps import explain_cells
 from mining.matching import walk_layers
 from tests.support import oracle
 from tests.support.hills import graph_without_edges
@@ -67,7 +68,7 @@ def world():
     assert graph.node_pose.any()
     maps, peaks = [], []
     for index, layer in enumerate(graph.layers):
-        cells = np.stack(np.meshgrid(*cell_centres(layer), indexing="ij"), axis=-1)
+        cells = grid_points(layer.centres(0), layer.centres(1))
         dense = np.maximum(rng.normal(-0.3, 0.3, (6, 3, *layer.grid)), 0)
         for node in np.flatnonzero(graph.node_layer == index):
             place = graph.mu[node] + rng.normal(0, 15, (6, 1, 1, 2))
@@ -186,9 +187,8 @@ def peak_set(graph, peaks):
 
 
 def test_centres__by_hand():
-    y, x = cell_centres(TOP)
-    assert y.tolist() == [6, 19, 32, 45, 58]
-    assert x.tolist() == [9, 25, 41, 57]
+    assert TOP.centres(0).tolist() == [6, 19, 32, 45, 58]
+    assert TOP.centres(1).tolist() == [9, 25, 41, 57]
 
 
 def test_graph_without_noise__leaves_what_is_beyond_reach():

@@ -5,7 +5,7 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
-from explgraph.peaks.finding import find_peaks
+from explgraph.peaks.finding import find_peaks, responses
 from tests.support import oracle
 
 
@@ -127,3 +127,13 @@ def test_maps_of_another_shape__are_refused():
     layer = make_layer(3, (4, 4))
     with pytest.raises(ExplGraphError, match="maps must have shape"):
         find_peaks(np.zeros((1, 3, 4, 5), dtype=np.float32), layer, np.zeros(3), np.ones(3))
+
+
+def test_responses__are_rounded_as_the_peaks_weights(rng):
+    maps = rng.normal(3, 1, (2, 4, 6, 5)).astype(np.float32)
+    mean, scale = (rng.uniform(0.1, 1, 4).astype(np.float32) for _ in range(2))
+    found = responses(maps, mean, scale)
+    peaks = find_peaks(maps, make_layer(4, (6, 5)), mean, scale, 1)
+    np.testing.assert_array_equal(found.max(axis=(2, 3)), peaks.weight[..., 0])
+    assert found.dtype == np.float32
+    assert responses(maps, mean + 9, scale).max() == 0
