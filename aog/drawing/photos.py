@@ -64,13 +64,11 @@ def draw_parse(parse: Parse, images: object, path: PathLike | None = None) -> Im
         If the photo is not among those given.
     """
     source = open_images(images)
-    answer = parse.answer
-    overlay = Overlay(_load(source, answer.images[0]), _ROOM)
-    _mark_patterns(overlay, parse)
-    height = max(overlay.size[0] + 2 * _MARGIN, _LEAST_HEIGHT, _panel_height(parse))
-    picture = Image.new("RGB", (overlay.size[1] + _PANEL + 3 * _MARGIN, height), _PAPER)
-    picture.paste(overlay.finish(), (_MARGIN, _MARGIN))
-    _Panel(picture, overlay.size[1] + 2 * _MARGIN).write(parse)
+    photo = marked_parse(parse, _load(source, parse.answer.images[0]))
+    height = max(photo.height + 2 * _MARGIN, _LEAST_HEIGHT, _panel_height(parse))
+    picture = Image.new("RGB", (photo.width + _PANEL + 3 * _MARGIN, height), _PAPER)
+    picture.paste(photo, (_MARGIN, _MARGIN))
+    _Panel(picture, photo.width + 2 * _MARGIN).write(parse)
     return save_picture(picture, path)
 
 
@@ -106,17 +104,11 @@ def draw_answers(
     """
     require(len(where) > 0, "there are no answers to show")
     require(columns >= 1, f"columns must be at least 1, got {columns}")
-    source = open_images(images)
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(where.images):
-        rows.setdefault(name, []).append(row)
-    colors = dict(zip(dict.fromkeys(where.parts), cycle(_PALETTE), strict=False))
-    regions = confidence_region(where, LEVEL), cell_edges(where)
-    sheet = _Sheet(len(rows), max(map(len, rows.values())), columns, colors)
-    for name, mine in rows.items():
-        overlay = Overlay(_load(source, name), _TILE)
-        _mark_answers(overlay, where, mine, regions, colors)
-        sheet.add(overlay.finish(), name, where.take(np.array(mine)))
+    photos = marked_answers(where, open_images(images))
+    rows = _rows_of(where)
+    sheet = _Sheet(len(rows), max(map(len, rows.values())), columns, _part_colors(where))
+    for name, photo in photos.items():
+        sheet.add(photo, name, where.take(np.array(rows[name])))
     return save_picture(sheet.image, path)
 
 
@@ -133,8 +125,9 @@ def _load(source: ImageSource, name: str) -> LoadedImage:
     return source.load(source.names.index(name))
 
 
-def _mark_patterns(overlay: Overlay, parse: Parse) -> None:
-    answer = parse.answer
+def marked_parse(parse: Parse, loaded: LoadedImage) -> Image.Image:
+    """Return the photo with the answer, and the patterns that count most for it."""
+    overlay, answer = Overlay(loaded, _ROOM), parse.answer
     region, edges = confidence_region(answer, LEVEL)[0], cell_edges(answer)[0]
     overlay.dim(region, edges)
     overlay.outline(region, edges, _ANSWER, 1.2)
@@ -150,6 +143,31 @@ def _mark_patterns(overlay: Overlay, parse: Parse) -> None:
         radius = _DISCS[0] + float(share[i]) * (_DISCS[1] - _DISCS[0])
         overlay.disc(peaks[i], radius, _color(parse, i))
     overlay.cross(centre, 11, _ANSWER, 3)
+    return overlay.finish()
+
+
+def marked_answers(where: Localizations, source: ImageSource) -> dict[str, Image.Image]:
+    """Return each photo by its name, with the parts found in it."""
+    colors = _part_colors(where)
+    regions = confidence_region(where, LEVEL), cell_edges(where)
+    photos = {}
+    for name, rows in _rows_of(where).items():
+        overlay = Overlay(_load(source, name), _TILE)
+        _mark_answers(overlay, where, rows, regions, colors)
+        photos[name] = overlay.finish()
+    return photos
+
+
+def _rows_of(where: Localizations) -> dict[str, list[int]]:
+    """Return the rows of each photo, in the order of the answers."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(where.images):
+        rows.setdefault(name, []).append(row)
+    return rows
+
+
+def _part_colors(where: Localizations) -> dict[str, str]:
+    return dict(zip(dict.fromkeys(where.parts), cycle(_PALETTE), strict=False))
 
 
 def _color(parse: Parse, i: int) -> str:
