@@ -28,7 +28,8 @@ from skimage.segmentation import find_boundaries
 import explgraph as eg
 from explgraph.base.arrays import NONE
 from explgraph.demo.animals.drawing import SEEDS, SPECIES, Drawing, draw_animal
-from explgraph.demo.model import CLASSES, load_demo_network
+from explgraph.demo.model import CLASSES
+from explgraph.demo.run import MODEL
 from explgraph.explanations.pictures.texture import draw_texture
 from explgraph.explanations.segments import Segments, score_segments
 from explgraph.explanations.texture.probe import probe_texture
@@ -61,7 +62,7 @@ def main() -> None:
     mpl.use("Agg")
     plt.rcParams.update({"font.size": 10, "axes.titlesize": 10})
     IMAGES.mkdir(parents=True, exist_ok=True)
-    net = load_demo_network()
+    net = eg.load_backbone(MODEL)
     probe_demo(net, given.demo)
     segment_drawings(net)
     for category in PHOTOS if given.shared else ():

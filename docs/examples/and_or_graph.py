@@ -16,7 +16,6 @@ from PIL import Image
 
 import explgraph as eg
 from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
-from explgraph.demo.model import load_demo_network
 
 ARGUMENTS = [] if "ipykernel" in sys.modules else sys.argv[1:]  # in a notebook they are Jupyter's
 OUT = Path(ARGUMENTS[0] if ARGUMENTS else tempfile.mkdtemp())
@@ -50,7 +49,7 @@ print(*lines, sep="\n")
 # The graph needs no clicks, and serves for all parts.
 
 # %%
-net = load_demo_network()
+net = eg.load_backbone("explgraph.demo:network")
 fish = np.stack([draw_animal("fish", seed).image for seed in SEEDS["mine"][:80]])
 scenes = np.stack([draw_background(seed) for seed in SEEDS["mine"][:30]])
 graph = eg.mine(net, fish, background=scenes, seed=0)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from explgraph.graphs.graph import ExplanatoryGraph
 
 
-_PICTURES = (".png", ".jpg", ".jpeg")
-
-
 def gallery(
     graph: cli.GraphFile,
     images: cli.Images,

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from safetensors.torch import load
 from torch import Tensor, nn
 
 from explgraph.demo.animals.drawing import SPECIES
-
-if TYPE_CHECKING:
-    from explgraph.networks.backbone import Backbone
-
 
 SIDE = 128
 """Side of the network's square input in pixels."""
@@ -68,16 +63,6 @@ def _stage(channels_in: int, channels: int) -> nn.Sequential:
         layers.append((f"norm{index}", nn.BatchNorm2d(channels)))
         layers.append((f"relu{index}", nn.ReLU()))
     return nn.Sequential(OrderedDict(layers))
-
-
-def load_demo_network() -> Backbone:
-    """Return the trained demo network, ready for `explgraph.mine`.
-
-    Its input is a 128x128 picture, normalised like ImageNet's.
-    """
-    from explgraph.networks.backbone import Backbone
-
-    return Backbone(trained_demo_net(), name="demo_net", input_size=(SIDE, SIDE))
 
 
 def trained_demo_net() -> DemoNet:

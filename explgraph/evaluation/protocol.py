@@ -9,15 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from explgraph.base.errors import require
-from explgraph.networks.backbone import Backbone
-from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotations import Annotations, PhotoSize
-from explgraph.photos.images import open_images
-from explgraph.pipeline import Layers, extract
 from mining import MiningConfig, match_peaks, mine_peaks
 
 from .ceiling import ridge_features
@@ -182,35 +178,6 @@ def study_peaks(
             parts=parts,
         )
     return Study(category, len(peaks), evaluations)
-
-
-def study_images(
-    net: Backbone,
-    images: object,
-    annotations: Annotations,
-    *,
-    background: object | None = None,
-    layers: Layers = "auto",
-    category: str = "photos",
-    seeds: Sequence[int] = (0, 1, 2),
-    parts: Sequence[str] | None = None,
-    **options: Unpack[ReadOptions],
-) -> Study:
-    """Run the network once, then mine, match and measure: see `extract` and `study_peaks`.
-
-    Object boxes have no annotations of their own, so ``boxes`` is refused.
-
-    Raises
-    ------
-    ExplGraphError
-        As `extract` and `study_peaks`.
-    """
-    require(options.get("boxes") is None, "annotations are of whole photos: leave `boxes` out")
-    source = open_images(images)
-    _log.info("%s: %d photos", category, len(source))
-    peaks = extract(net, source, background=background, layers=layers, **options)
-    size = source.photo_sizes({*annotations.image} & {*peaks.images})
-    return study_peaks(peaks, annotations, size, category=category, seeds=seeds, parts=parts)
 
 
 def seed_means(table: pd.DataFrame) -> pd.DataFrame:

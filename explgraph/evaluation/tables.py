@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("explgraph")
-
-_CEILING = "supervised ceiling"
-_HEADINGS = ("nodes", "T100", "T100-unique", "constant", "share", "instability", "frozen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +80,6 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values; what could not be measured is null."""
         return {name: plain(value) for name, value in asdict(self).items()}
-
-    def to_text(self) -> str:
-        """Return one table per part, to be read in a terminal."""
-        blocks = [_part_table(part) for part in self.parts]
-        if len(self.parts) > 1:
-            rows = [[k, _digits(v.nodes), _digits(v.frozen)] for k, v in self.instability.items()]
-            blocks.append(_table(["all parts", "instability", "frozen"], rows))
-        rows = [
-            [k, _digits(v.agreement), _digits(v.majority), str(v.photos)]
-            for k, v in self.mirror.items()
-        ]
-        if rows:
-            blocks.append(_table(["mirror agreement", "share", "majority", "photos"], rows))
-        return "\n\n".join(blocks)
 
 
 def evaluate(
@@ -258,44 +240,3 @@ def _strongest(
         yx[flip] = np.concatenate([p.yx[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
         weight[flip] = np.concatenate([p.weight[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
     return yx, weight
-
-
-def _part_table(part: PartEvaluation) -> str:
-    rows = []
-    for name, found in part.tracking.items():
-        unique = _digits(found.t100_unique)
-        if found.unique < min(100, found.nodes):
-            unique += f" ({found.unique})"
-        shaky = part.instability[name]
-        rows.append(
-            [
-                name,
-                str(found.nodes),
-                _digits(found.t100),
-                unique,
-                _digits(found.constant),
-                _digits(found.share),
-                _digits(shaky.nodes, 4),
-                _digits(shaky.frozen, 4),
-            ]
-        )
-    if part.ceiling is not None:
-        rows.append([_CEILING, "", _digits(part.ceiling), *[""] * 5])
-    title = f"{part.part}: {sum(part.photos)} photos (halves {part.photos[0]} + {part.photos[1]})"
-    return _table([title, *_HEADINGS], rows)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Align columns: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    )
-
-
-def _digits(value: float, digits: int = 3) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"

@@ -68,9 +68,9 @@ def explain(
     Examples
     --------
     >>> import numpy as np
-    >>> from explgraph.demo.model import load_demo_network
+    >>> from explgraph.networks.backbone import load_backbone
     >>> photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    >>> explain(load_demo_network(), photo, 2, "saliency")
+    >>> explain(load_backbone("explgraph.demo:network"), photo, 2, "saliency")
     <Attribution saliency of elephant (2) in '000000', 128x128>
     """
     check_options(method, options)  # before the network runs

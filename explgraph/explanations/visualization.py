@@ -102,8 +102,8 @@ def visualize(
 
     Examples
     --------
-    >>> from explgraph.demo.model import load_demo_network
-    >>> visualize(load_demo_network(), 0, steps=1).shape
+    >>> from explgraph.networks.backbone import load_backbone
+    >>> visualize(load_backbone("explgraph.demo:network"), 0, steps=1).shape
     (128, 128, 3)
     """
     require(steps >= 1, f"visualize: steps must be at least 1, got {steps}")

@@ -84,44 +84,6 @@ def observe(net: Backbone, batch: Tensor, layers: Sequence[str]) -> Observation:
     return Observation(maps, logits)
 
 
-def edited_logits(net: Backbone, batch: Tensor, layer: str, edit: Edit) -> Tensor:
-    """Run the network with one layer's output replaced by a function of it.
-
-    Parameters
-    ----------
-    net
-        A classifier. It is the same afterwards, also when ``edit`` raises.
-    batch
-        (B, 3, H_in, W_in), preprocessed.
-    layer
-        Name, as in `Backbone.layers`.
-    edit
-        Gets a copy of the output that it may change. What it returns goes to every module that
-        takes the layer's output as the layer returns it; it is copied, so that an in-place
-        operation behind the layer cannot reach it.
-
-    Returns
-    -------
-    (B, n_classes) float32.
-
-    Raises
-    ------
-    ExplGraphError
-        As `observe`, and if what ``edit`` returns has another shape.
-    """
-
-    def replace(output: Tensor) -> Tensor:
-        edited = edit(output.detach().to(torch.float32, copy=True))
-        require(
-            edited.shape == output.shape,
-            f"an edit must keep the output's shape {tuple(output.shape)} of layer {layer}, got "
-            f"{tuple(edited.shape)}",
-        )
-        return edited.to(output.device, output.dtype, copy=True)
-
-    return _run(net, batch, {layer: replace})
-
-
 def logit_gradients(
     net: Backbone, batch: Tensor, layers: Sequence[str], target: int | None = None
 ) -> Gradients:

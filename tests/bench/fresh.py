@@ -86,8 +86,8 @@ def mine_in_memory(base: str, photos: str) -> dict[str, Any]:
 def mine_spooled(folder: str) -> dict[str, Any]:
     """Mine the peaks in a spool folder."""
     from explgraph.base.files import Stages
-    from explgraph.peaks.spool.reading import open_spool
     from mining import mine_peaks
+    from tests.support.spooling import open_spool
 
     mine_peaks(open_spool(folder), stages=Stages(folder, {}))
     return {"bytes": peak_bytes()}

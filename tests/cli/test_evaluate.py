@@ -10,6 +10,7 @@ from PIL import Image
 import explgraph as eg
 from explgraph.cli.evaluate import measures as entries
 from explgraph.demo.animals.drawing import draw_animal, draw_background
+from explgraph.evaluation.protocol import study_peaks
 from explgraph.photos.masks import PartMasks, write_masks
 from tests.cli.test_app import PARTS, ok, refused, write_csv
 
@@ -166,17 +167,10 @@ def test_measures__tracking_alone_is_the_default_and_what_the_library_gives(work
         *("categories", "means", "means_over_categories"),
     }
     net = eg.load_backbone(f"{work / 'net.py'}:net", device="cpu")
-    study = eg.protocol.study_images(  # which extracts in its own way
-        net,
-        work / "zebra",
-        eg.annotations.read_annotations(work / "zebra" / "annotations.csv"),
-        background=work / "background",
-        layers=("relu3",),
-        category="zebra",
-        seeds=(0,),
-        parts=("head",),
-        progress=False,
-    )
+    peaks = eg.extract(net, work / "zebra", background=work / "background", layers=("relu3",))
+    marks = eg.read_annotations(work / "zebra" / "annotations.csv")
+    size = dict(zip(peaks.images, peaks.photo_size.tolist(), strict=True))
+    study = study_peaks(peaks, marks, size, category="zebra", seeds=(0,), parts=("head",))
     assert data["categories"] == [json.loads(json.dumps(study.to_json()))]
 
 

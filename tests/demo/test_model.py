@@ -3,14 +3,12 @@
 import json
 
 import numpy as np
-import pytest
 import torch
 
 from explgraph.demo.animals.drawing import SEEDS, SPECIES, draw_animal, draw_background
 from explgraph.demo.model import (
     CLASSES,
     DemoNet,
-    load_demo_network,
     read_demo_file,
     trained_demo_net,
 )
@@ -81,8 +79,3 @@ def test_cells__of_a_mirrored_picture_are_the_mirrored_cells():
             maps = net.get_submodule(stage)(maps)
             mirrored = mirrored_net.get_submodule(stage)(mirrored)
             torch.testing.assert_close(mirrored.flip(3), maps, rtol=1e-3, atol=1e-3)
-
-
-def test_load_demo_network__gives_a_backbone():
-    backbones = pytest.importorskip("explgraph.networks.backbone")
-    assert isinstance(load_demo_network(), backbones.Backbone)

@@ -5,14 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from PIL import Image
 
 import explgraph.evaluation.protocol as protocol
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
-from explgraph.evaluation.protocol import category_means, seed_means, study_images, study_peaks
-from explgraph.networks.backbone import Backbone
+from explgraph.evaluation.protocol import category_means, seed_means, study_peaks
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.annotations import Annotations
 from mining import MiningConfig, match_peaks
@@ -141,40 +138,6 @@ def test_mirror_table_has_a_line_for_each_row_that_mirrors(study):
 def test_study_needs_different_seeds(data, seeds):
     with pytest.raises(ExplGraphError, match="seeds must be different"):
         study_peaks(*data, (64, 64), seeds=seeds)
-
-
-def test_study_of_boxes_is_refused(data):
-    with pytest.raises(ExplGraphError, match="whole photos"):
-        study_images(None, [], data[1], boxes="boxes.csv")
-
-
-def test_sizes_are_those_of_upright_photos_that_could_be_read(tmp_path, monkeypatch):
-    grey = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    photo = Image.fromarray(grey)
-    photo.save(tmp_path / "wide.png")
-    lying = Image.Exif()
-    lying[0x0112] = 6  # the camera was turned by 90 degrees
-    photo.save(tmp_path / "tall.jpg", exif=lying)
-    photo.save(tmp_path / "unmarked.png")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    marked = ("wide.png", "tall.jpg", "broken.png", "elsewhere.png")
-    parts = Annotations(marked, ("head",) * 4, np.ones((4, 2)), np.ones((4, 2)), marked)
-    asked = {}
-
-    def note(peaks, annotations, photo_size, **options):
-        asked.update(options, images=peaks.images, size=photo_size)
-
-    monkeypatch.setattr(protocol, "study_peaks", note)
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.ReLU())
-    backbone = Backbone(net, input_size=(32, 32), device="cpu")
-    study_images(backbone, tmp_path, parts, layers=["1"], category="x", seeds=(2,), parts=["head"])
-    assert asked == {
-        "images": ("tall.jpg", "unmarked.png", "wide.png"),
-        "size": {"wide.png": (40, 60), "tall.jpg": (60, 40)},
-        "category": "x",
-        "seeds": (2,),
-        "parts": ["head"],
-    }
 
 
 # --- averages, by hand ----------------------------------------------------------------------------

@@ -367,23 +367,6 @@ def test_evaluate__bad_input(scene):
         evaluate(rows, annotations, photo_size=(HEIGHT, WIDTH))
 
 
-def test_evaluation__text_has_a_line_for_every_row(scene):
-    peaks, annotations, rows = scene
-    found = evaluate(rows, annotations, photo_size=(HEIGHT, WIDTH), features=ridge_features(peaks))
-    lines = found.to_text().splitlines()
-    head = lines.index(next(line for line in lines if line.startswith("head: 80 photos")))
-    figures = found.parts[1].tracking["raw peaks"]
-    assert lines[head].split()[-7:] == [
-        "nodes", "T100", "T100-unique", "constant", "share", "instability", "frozen"
-    ]  # fmt: skip
-    assert lines[head + 1].split()[:6] == [
-        "raw", "peaks", "4", f"{figures.t100:.3f}", f"{figures.t100_unique:.3f}",
-        f"{figures.constant:.3f}",
-    ]  # fmt: skip
-    assert lines[head + 3].split() == ["supervised", "ceiling", f"{found.parts[1].ceiling:.3f}"]
-    assert any(line.startswith("raw peaks, mirrored  1.000") for line in lines)
-
-
 def test_evaluation__json_is_strict(rng):
     images = tuple(f"{i}.jpg" for i in range(6))
     still = Matches(
@@ -403,4 +386,3 @@ def test_evaluation__json_is_strict(rng):
     assert values["parts"][0]["tracking"]["graph"]["t100"] is None
     assert values["mirror"]["graph"] == {"agreement": None, "majority": None, "photos": 0}
     assert values["parts"][0]["photos"] == [3, 3]
-    assert "-" in found.to_text()

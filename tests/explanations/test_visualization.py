@@ -11,7 +11,7 @@ from torch import nn
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.demo.animals.drawing import SPECIES, draw_animal, draw_background
-from explgraph.demo.model import load_demo_network
+from explgraph.demo.run import MODEL
 from explgraph.explanations.questions import ask
 from explgraph.explanations.targets import FilterTarget
 from explgraph.explanations.visualization import Shaking, _Palette, visualize
@@ -114,7 +114,7 @@ def test_visualize__wakes_a_filter_that_does_not_answer_at_first():
 
 @pytest.mark.parametrize("species", ["fish", "zebra"])
 def test_visualize__a_class_answers_far_more_strongly_than_to_any_drawing(species):
-    net, index = load_demo_network(), SPECIES.index(species)
+    net, index = eg.load_backbone(MODEL), SPECIES.index(species)
     drawn = [draw_animal(species, seed=seed).image for seed in range(12)]
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     others = [*drawn, *(draw_background(seed) for seed in range(4)), noise]
@@ -131,7 +131,7 @@ def test_visualize__a_class_answers_far_more_strongly_than_to_any_drawing(specie
 
 
 def test_visualize__is_deterministic_and_follows_the_seed():
-    net = load_demo_network()
+    net = eg.load_backbone(MODEL)
     state = torch.get_rng_state()
     first, again, other = (visualize(net, 0, steps=2, seed=s) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -141,7 +141,7 @@ def test_visualize__is_deterministic_and_follows_the_seed():
 
 
 def test_visualize__leaves_the_network_as_it_was():
-    net = load_demo_network()
+    net = eg.load_backbone(MODEL)
     net.module.train()
     before = {name: value.clone() for name, value in net.module.state_dict().items()}
     with torch.inference_mode():
@@ -153,12 +153,12 @@ def test_visualize__leaves_the_network_as_it_was():
 
 
 def test_visualize__contrast_is_held_at_that_of_photos():
-    picture = visualize(load_demo_network(), 0, steps=60)
+    picture = visualize(eg.load_backbone(MODEL), 0, steps=60)
     assert 25 < picture.std() < 64
 
 
 def test_visualize__sizes():
-    net = load_demo_network()
+    net = eg.load_backbone(MODEL)
     assert visualize(net, ("stage1.relu1", 0), size=(40, 64), steps=1).shape == (40, 64, 3)
     fixed = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 46 * 46, 3))
     with pytest.raises(ExplGraphError, match="Leave `size` out"):
@@ -177,7 +177,7 @@ def test_visualize__sizes():
 )
 def test_visualize__arguments_are_checked(options, message):
     with pytest.raises(ExplGraphError, match=message):
-        visualize(load_demo_network(), **{"target": 0, "steps": 1, **options})
+        visualize(eg.load_backbone(MODEL), **{"target": 0, "steps": 1, **options})
 
 
 @pytest.mark.parametrize("order", ["RGB", "BGR"])

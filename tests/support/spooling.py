@@ -2,11 +2,18 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 
-from explgraph.peaks.spool.reading import open_spool
+from explgraph.peaks.spool.folder import Manifest
+from explgraph.peaks.spool.reading import assembled
+
+
+def open_spool(folder):
+    """Open the spool of a complete extraction as it lies there."""
+    return assembled(Path(folder), Manifest.read(Path(folder)))
 
 
 def spool_by_hand(peaks, folder, counts):

@@ -9,15 +9,13 @@ as the ``cv`` of its `GridSearchCV`, and `Annotations.group` as ``groups`` to it
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
 
 if TYPE_CHECKING:
     from explgraph.photos.annotations import Annotations
@@ -86,80 +84,6 @@ def _names(where: str, images: object, clicks: int) -> tuple[str, ...]:
         f"{where}: expected a list of {clicks} different names of images, got {str(images)[:80]}",
     )
     return names
-
-
-def write_splits(path: PathLike, splits: Mapping[str, PartSplits]) -> None:
-    """Write the splits of some categories as `read_splits` reads them."""
-    write_bytes(path, (json.dumps(splits, indent=1) + "\n").encode())
-
-
-def make_splits(
-    annotations: Annotations,
-    parts: Collection[str] | None = None,
-    clicks: Collection[int] = (1, 3, 5),
-    seeds: Collection[int] = range(5),
-) -> PartSplits:
-    """Choose the images to click, for one category.
-
-    Images are chosen from those with exactly one instance of the part, at most one of a group. They
-    are drawn by a hash of seed, part, group and name: the same on every machine, whatever the order
-    of the annotations. Of a seed, fewer clicks are the first of more clicks.
-
-    Parameters
-    ----------
-    annotations
-        Of one category.
-    parts
-        Which parts; default: all.
-    clicks
-        Numbers of images to click.
-    seeds
-        Each gives another choice.
-
-    Raises
-    ------
-    ExplGraphError
-        If a part is unknown or has too few groups for that many clicks.
-    """
-    require(all(count > 0 for count in clicks), f"clicks must be above 0, got {sorted(clicks)}")
-    return {
-        part: _part_splits(annotations.of(part), part, clicks, seeds)
-        for part in (annotations.parts() if parts is None else parts)
-    }
-
-
-def _part_splits(
-    marks: Annotations, part: str, clicks: Collection[int], seeds: Collection[int]
-) -> dict[int, dict[int, tuple[str, ...]]]:
-    count = Counter(marks.image)
-    group_of = {
-        image: group
-        for image, group in zip(marks.image, marks.group, strict=True)
-        if count[image] == 1
-    }
-    groups = len(set(group_of.values()))
-    require(
-        groups >= max(clicks, default=0),
-        f"part {part!r}: {max(clicks, default=0)} clicks need as many photos with exactly one "
-        f"instance, no two of them of one group, got {groups}: annotate more photos or ask for "
-        "fewer clicks",
-    )
-    drawn = {seed: _drawn(group_of, part, seed) for seed in seeds}
-    return {k: {seed: order[:k] for seed, order in drawn.items()} for k in clicks}
-
-
-def _drawn(group_of: Mapping[str, str], part: str, seed: int) -> tuple[str, ...]:
-    """Return images in an order as good as random, one of each group."""
-
-    def draw(image: str) -> bytes:
-        # The group too: crops of different categories are often called alike, 0001.jpg and so on.
-        text = "\n".join((str(seed), part, group_of[image], image))
-        return hashlib.sha256(text.encode()).digest()
-
-    first: dict[str, str] = {}
-    for image in sorted(group_of, key=draw):
-        first.setdefault(group_of[image], image)
-    return tuple(first.values())
 
 
 def held_out(annotations: Annotations, part: str, training: Collection[str]) -> list[str]:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import PathLike, whole_file
+from explgraph.base.files import whole_file
 from explgraph.base.layer import LayerSpec
 from explgraph.peaks.structures import GROUP, PeakBlock, Peaks, PeakSet
 
@@ -162,28 +162,6 @@ class SpooledPeaks:
                     part = file.get_slice(name)[(*before, inside)]
                 yield to, part
             start += shard.photos
-
-
-def open_spool(folder: PathLike) -> SpooledPeaks:
-    """Open the spool of a complete extraction.
-
-    Parameters
-    ----------
-    folder
-        The folder that `explgraph.peaks.spool.writing.spool_peaks` filled.
-
-    Raises
-    ------
-    ExplGraphError
-        If the folder holds no complete spool, or a shard is missing or damaged.
-    """
-    where = Path(folder)
-    manifest = Manifest.read(where)
-    hint = "extract once more into this folder with resume=True (--resume)"
-    require(manifest.complete, f"the extraction into {where} was interrupted: {hint}")
-    bad = [shard.file for shard in manifest.shards if not shard.is_whole(where)]
-    require(not bad, f"missing or damaged in {where}: {', '.join(bad)}: {hint}")
-    return assembled(where, manifest)
 
 
 def assembled(folder: Path, manifest: Manifest) -> SpooledPeaks:

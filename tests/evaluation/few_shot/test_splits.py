@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.evaluation.few_shot.splits import held_out, make_splits, read_splits, write_splits
+from explgraph.evaluation.few_shot.splits import held_out, read_splits
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.annotations import Annotations
 
@@ -69,67 +69,6 @@ def test_read_splits__says_where(tmp_path, content, message):
 def test_read_splits__no_file(tmp_path):
     with pytest.raises(ExplGraphError, match="is not a file"):
         read_splits(tmp_path / "none.json")
-
-
-def test_write_splits__read_again_is_the_same(tmp_path):
-    splits = {"cat": make_splits(annotations(ROWS), clicks=(1, 4))}
-    write_splits(tmp_path / "new" / "s.json", splits)
-    assert read_splits(tmp_path / "new" / "s.json") == splits
-
-
-def test_make_splits__one_instance_and_one_of_a_group():
-    splits = make_splits(annotations(ROWS))
-    assert list(splits) == ["head", "tail"]
-    for part, numbers in (("head", range(5, 40)), ("tail", range(30, 40))):
-        allowed = {f"p{k:02d}" for k in numbers}
-        assert list(splits[part]) == [1, 3, 5]
-        for clicks, seeds in splits[part].items():
-            assert list(seeds) == [0, 1, 2, 3, 4]
-            for seed, images in seeds.items():
-                assert len(images) == clicks
-                assert allowed.issuperset(images)
-                assert len({int(name[1:]) // 2 for name in images}) == clicks
-                assert images == splits[part][5][seed][:clicks]
-    assert len({*splits["head"][5].values()}) == 5  # each seed draws others
-
-
-def test_make_splits__does_not_depend_on_the_order(rng):
-    expected = make_splits(annotations(ROWS), parts=["tail"], clicks=[4], seeds=[3, 11])
-    assert list(expected["tail"][4]) == [3, 11]
-    shuffled = [ROWS[k] for k in rng.permutation(len(ROWS))]
-    assert make_splits(annotations(shuffled), ["tail"], [4], [3, 11]) == expected
-
-
-def test_make_splits__every_photo_has_the_same_chance():
-    """Over 2,000 seeds each of 20 photos is drawn about 100 times, with a spread of 9.7."""
-    marks = annotations([(f"{k}.jpg", "head", f"{k}") for k in range(20)])
-    draws = make_splits(marks, clicks=[1], seeds=range(2000))["head"][1]
-    counts = Counter(images[0] for images in draws.values())
-    assert len(counts) == 20
-    assert all(60 < count < 140 for count in counts.values())
-
-
-def test_make_splits__photos_called_alike_are_drawn_apart():
-    """Crops of two categories are both 0001.jpg ...: their draws must not be the same."""
-    names = [f"{k:04d}.jpg" for k in range(100)]
-    first, second = (
-        make_splits(annotations([(name, "head", f"{kind}_{name}") for name in names]))
-        for kind in ("cat", "dog")
-    )
-    assert first["head"][5] != second["head"][5]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"parts": ["tails"]}, "unknown part 'tails'; the nearest are tail"),
-        ({"parts": ["tail"], "clicks": [1, 6]}, "part 'tail': 6 clicks need .* got 5: annotate"),
-        ({"clicks": [0, 1]}, r"clicks must be above 0, got \[0, 1\]"),
-    ],
-)
-def test_make_splits__what_cannot_be(change, message):
-    with pytest.raises(ExplGraphError, match=message):
-        make_splits(annotations(ROWS), **change)
 
 
 def test_held_out__without_the_groups_of_the_clicked():

@@ -11,7 +11,6 @@ from explgraph.evaluation.few_shot.and_or import AND_OR, PEAK, VOTES
 from explgraph.evaluation.few_shot.feature_matching import AVERAGED, MEDIAN
 from explgraph.evaluation.few_shot.grad_cam import FREQUENT_CLASS
 from explgraph.evaluation.few_shot.raw_units import K_TEMPLATES
-from explgraph.evaluation.few_shot.splits import make_splits, write_splits
 from explgraph.evaluation.few_shot.study import (
     CROP_CENTRE,
     MEAN_OF_CLICKS,
@@ -22,6 +21,7 @@ from explgraph.evaluation.few_shot.study import (
 from explgraph.photos.annotation_files import read_annotations
 from tests.cli.test_app import ok, refused
 from tests.cli.test_evaluate import FACTORY, work  # noqa: F401  a fixture
+from tests.support.splits import draw_splits
 
 LAYERS = ("relu2", "relu3")
 
@@ -38,7 +38,7 @@ def annotations(work):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def splits(annotations):
-    return make_splits(annotations, parts=("head",), clicks=(1, 3), seeds=(0, 1))
+    return draw_splits(annotations, "head", clicks=(1, 3), seeds=(0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_study__asks_locators_in_turn_and_names_what_is_missing(work, net, annot
 
 @pytest.fixture(scope="module")
 def command(work, splits):  # noqa: F811
-    write_splits(work / "splits.json", {"zebra": splits})
+    (work / "splits.json").write_text(json.dumps({"zebra": splits}))
     return (
         "evaluate", work / "zebra", "--model", f"{work / 'net.py'}:net", "--layers",
         ",".join(LAYERS), "--background", work / "background", "--device", "cpu",

@@ -12,13 +12,14 @@ import explgraph.pipeline
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.demo.animals.drawing import draw_animal
-from explgraph.demo.model import CLASSES, load_demo_network
+from explgraph.demo.model import CLASSES
+from explgraph.demo.run import MODEL
 from explgraph.explanations.texture import probe as texture_probe
 from explgraph.explanations.texture.changes import UNCHANGED, photo_changes, silhouettes
 from explgraph.explanations.texture.probe import probe_texture
 from explgraph.explanations.texture.results import Survival, TextureProbe
 from explgraph.graphs.matches import Matches
-from explgraph.networks.backbone import Backbone
+from explgraph.networks.backbone import Backbone, load_backbone
 from explgraph.photos.images import open_images
 from explgraph.photos.masks import PartMasks
 from tests.support.planted import planted_graph
@@ -345,7 +346,7 @@ def test_kinds__need_a_graph_and_both_sorts_of_changes():
 
 @pytest.fixture(scope="module")
 def fish():
-    net = load_demo_network()
+    net = load_backbone(MODEL)
     photos = [draw_animal("fish", 20_000 + i).image for i in range(16)]
     return net, np.stack(photos), explgraph.pipeline.mine(net, np.stack(photos), progress=False)
 

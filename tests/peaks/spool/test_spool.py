@@ -23,11 +23,11 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.peaks import extraction
 from explgraph.peaks.extraction import extract_peaks
 from explgraph.peaks.spool import writing as spool
-from explgraph.peaks.spool.reading import open_spool
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.photos.images import open_images
 from tests.peaks.test_structures import same_sets
+from tests.support.spooling import open_spool
 
 SIDE = 24
 LAYERS = ("1", "3")
@@ -412,23 +412,6 @@ def test_damage__of_an_interrupted_run(keep, tmp_path, monkeypatch):
     flip(tmp_path / "cut" / "shard-00000.safetensors")
     keep(tmp_path / "cut", resume=True)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_open_spool__refuses_damaged_shards(keep, tmp_path, damage):
-    keep(tmp_path)
-    damage(tmp_path / "shard-00001.safetensors")
-    with pytest.raises(ExplGraphError, match=r"missing or damaged in .*: shard-00001\.safetensors"):
-        open_spool(tmp_path)
-
-
-def test_open_spool__refuses_an_interrupted_extraction(keep, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        stop_after(patch, 6)
-        with pytest.raises(CutError):
-            keep(tmp_path)
-    with pytest.raises(ExplGraphError, match=r"was interrupted: .*--resume"):
-        open_spool(tmp_path)
 
 
 def test_open_spool__needs_a_spool(tmp_path):
