@@ -25,6 +25,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory):
+    """What a smaller demo returns; its folder may be copied, not written into."""
+    from explgraph.demo.run import run_demo
+    from tests.support.world import SMALL_DEMO
+
+    return run_demo(tmp_path_factory.mktemp("demo"), sizes=SMALL_DEMO, progress=False)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

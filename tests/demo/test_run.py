@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -12,16 +13,16 @@ from rich.console import Console
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.demo.animals.drawing import SEEDS, draw_animal
-from explgraph.demo.run import MODEL, DemoSizes, run_demo
+from explgraph.demo.run import MODEL, run_demo
 from explgraph.photos.annotation_files import read_annotations
+from tests.support.world import SMALL_DEMO
 
-SIZES = DemoSizes(mined=16, background=8, unseen=16)
 SIDE = 128
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    return run_demo(tmp_path_factory.mktemp("demo"), sizes=SIZES, progress=False)
+@pytest.fixture
+def result(small_demo):
+    return small_demo
 
 
 def test_run_demo__writes_all_it_promises(result):
@@ -166,12 +167,14 @@ def test_report__says_the_figures(result):
     assert "…" not in text  # fits a terminal of 80 columns
 
 
-def test_run_demo__again_gives_the_same_graph_and_leaves_no_old_drawings(result):
-    first = (result.out / "graph.safetensors").read_bytes()
-    (result.out / "mined" / "999.png").write_bytes(b"left over")
-    run_demo(result.out, sizes=SIZES, progress=False)
-    assert (result.out / "graph.safetensors").read_bytes() == first
-    assert not (result.out / "mined" / "999.png").exists()
+def test_run_demo__again_gives_the_same_graph_and_leaves_no_old_drawings(result, tmp_path):
+    out = tmp_path / "demo"
+    shutil.copytree(result.out, out)
+    (out / "mined" / "999.png").write_bytes(b"left over")
+    run_demo(out, sizes=SMALL_DEMO, progress=False)
+    graph = "graph.safetensors"
+    assert (out / graph).read_bytes() == (result.out / graph).read_bytes()
+    assert not (out / "mined" / "999.png").exists()
 
 
 def test_run_demo__unknown_species(tmp_path):

@@ -1,31 +1,27 @@
-"""The example scripts run as they stand, as another process would, and make what they say."""
+"""The example scripts run as they stand and make what they say."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import explgraph as eg
+from tests.support.scripts import run_script
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
 
-def run_example(name, *arguments):
-    """Run a script; return what it printed, and the pictures that it says it made."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *map(str, arguments)],
-        cwd=arguments[-1],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run_example(tmp_path, monkeypatch):
+    """Run a script with arguments, the last of which is its folder; return what it printed."""
+
+    def run(name, *arguments):
+        return run_script(
+            EXAMPLES / name, *arguments, tmp_path, folder=tmp_path, monkeypatch=monkeypatch
+        )
+
+    return run
 
 
 def assert_pictures(folder, *names):
@@ -40,8 +36,8 @@ def assert_pictures(folder, *names):
 
 
 @pytest.mark.slow
-def test_own_network__mines_and_shows_a_module_of_the_user(tmp_path):
-    printed = run_example("own_network.py", tmp_path)
+def test_own_network__mines_and_shows_a_module_of_the_user(run_example, tmp_path):
+    printed = run_example("own_network.py")
     assert "middle.relu1 middle.relu2 high.relu1 high.relu2" in printed
     graph = eg.ExplanatoryGraph.load(tmp_path / "birds.safetensors")
     assert f"{len(graph)} nodes in 24 drawings" in printed
@@ -58,17 +54,17 @@ def test_own_network__mines_and_shows_a_module_of_the_user(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.shared
-def test_torchvision_network__runs_with_a_file_of_weights(shared, tmp_path):
+def test_torchvision_network__runs_with_a_file_of_weights(run_example, shared, tmp_path):
     weights = shared / "models" / "squeezenet1_1.safetensors"
-    printed = run_example("torchvision_network.py", weights, tmp_path)
+    printed = run_example("torchvision_network.py", weights)
     assert len(re.findall(r"^features\.\d+: \d+ filters, 13 x 13 cells$", printed, re.M)) == 4
     assert re.search(r"features\.12/\d+/0: a node of filter \d+", printed)
     assert_pictures(tmp_path, "best_nodes.png", "one_drawing.png", "graph.svg")
 
 
 @pytest.mark.slow
-def test_and_or_graph__finds_heads_far_better_than_the_mean_of_the_clicks(tmp_path):
-    printed = run_example("and_or_graph.py", tmp_path)
+def test_and_or_graph__finds_heads_far_better_than_the_mean_of_the_clicks(run_example, tmp_path):
+    printed = run_example("and_or_graph.py")
     assert (tmp_path / "clicks.csv").read_text().splitlines()[0] == "image,part,x,y"
     assert len((tmp_path / "clicks.csv").read_text().splitlines()) == 4
     found = float(re.search(r"And-Or graph: ([\d.]+)", printed)[1])

@@ -3,8 +3,10 @@
 from functools import cache
 
 from explgraph.demo.animals.drawing import SEEDS, draw_animal
+from explgraph.demo.run import DemoSizes
 
 N_UNSEEN = 40
+SMALL_DEMO = DemoSizes(mined=16, background=8, unseen=16)
 
 
 @cache
