@@ -13,7 +13,7 @@ from aog.answers import cell_edges, confidence_region, region_share
 from aog.parsing import Parse
 from aog.structures import Localizations
 from explgraph.base.arrays import F8
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
@@ -117,12 +117,7 @@ part_sheet = draw_answers
 
 
 def _load(source: ImageSource, name: str) -> LoadedImage:
-    if name not in source.names:
-        raise ExplGraphError(
-            f"the answers name {name!r}, which is not among the {len(source)} images given: give "
-            "the images that the parts were located in"
-        )
-    return source.load(source.names.index(name))
+    return source.named([name], of="answers").load(0)
 
 
 def marked_parse(parse: Parse, loaded: LoadedImage) -> Image.Image:

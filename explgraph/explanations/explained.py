@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, I4, U1, frozen
-from explgraph.base.errors import ExplGraphError, check_shape, require, unknown_name
+from explgraph.base.errors import ExplGraphError, check_shape, index_of, require
 from explgraph.base.files import PathLike, write_bytes
 from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
@@ -118,7 +118,7 @@ class ExplainedMaps:
         ExplGraphError
             If there is none.
         """
-        return _index("photo", photo, self.images)
+        return index_of("photo", photo, self.images)
 
     def layer_index(self, layer: int | str) -> int:
         """Return the index of a layer given by index or by name.
@@ -128,7 +128,7 @@ class ExplainedMaps:
         ExplGraphError
             If there is none.
         """
-        return _index("layer", layer, [maps.layer.name for maps in self.layers])
+        return index_of("layer", layer, [maps.layer.name for maps in self.layers])
 
     def centres(self, layer: int | str, photo: int | str) -> tuple[F8, F8]:
         """Return (H,) y and (W,) x of a layer's cells, unit square of a photo.
@@ -328,12 +328,3 @@ def _explain(
 def _as_given(maps: F4, flip: NDArray[np.bool_]) -> F4:
     """Turn some of B photos' maps (2, B, H, W) round."""
     return np.where(flip[:, None, None], maps[..., ::-1], maps)
-
-
-def _index(kind: str, key: int | str, names: Sequence[str]) -> int:
-    if isinstance(key, str):
-        if key not in names:
-            raise unknown_name(kind, key, names)
-        return names.index(key)
-    require(0 <= key < len(names), f"there is no {kind} {key}: 0..{len(names) - 1} are there")
-    return int(key)

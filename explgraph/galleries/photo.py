@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F4, I8
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import index_of, require
 from explgraph.base.files import PathLike
 from explgraph.drawing.patches import load_each
 from explgraph.drawing.pictures import check_picture_name, save_picture
@@ -117,13 +117,7 @@ def find_photo(found: Matches, photo: int | str) -> int:
     ExplGraphError
         If there is none, naming the nearest ones.
     """
-    if isinstance(photo, str):
-        if photo not in found.images:
-            hint = f"{len(found)} photos were matched"
-            raise unknown_name("photo", photo, found.images, hint)
-        return found.images.index(photo)
-    require(0 <= photo < len(found), f"photo {photo} does not exist: {len(found)} were matched")
-    return int(photo)
+    return index_of("photo", photo, found.images, f"{len(found)} photos were matched")
 
 
 def choose_nodes(

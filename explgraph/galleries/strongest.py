@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, NONE
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import index_of, require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -61,15 +61,7 @@ def find_layer(graph: ExplanatoryGraph, layer: int | str) -> int:
         If there is none, naming those that there are.
     """
     names = [spec.name for spec in graph.layers]
-    if isinstance(layer, str):
-        if layer not in names:
-            raise unknown_name("layer", layer, names, f"The graph has {', '.join(names)}")
-        return names.index(layer)
-    require(
-        0 <= layer < len(names),
-        f"layer {layer} does not exist: the graph has 0 to {len(names) - 1}, {', '.join(names)}",
-    )
-    return int(layer)
+    return index_of("layer", layer, names, f"The graph has {', '.join(names)}")
 
 
 def strongest_peaks(

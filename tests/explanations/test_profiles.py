@@ -152,7 +152,7 @@ def test_draw_filter_profile__is_the_same_again_and_takes_any_names(tmp_path):
 
 
 def test_draw_filter_profile__errors(tmp_path):
-    with pytest.raises(ExplGraphError, match="is not among the 1 images"):
+    with pytest.raises(ExplGraphError, match=r"photo of the profile.* 1 images were given"):
         draw_filter_profile(profile([1]), np.zeros((1, 8, 8, 3), np.uint8), tmp_path / "a.png")
     with pytest.raises(ExplGraphError, match="unknown picture format"):
         draw_filter_profile(profile([1]), source((9, 9)), tmp_path / "a.svg")

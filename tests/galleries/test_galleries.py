@@ -355,7 +355,7 @@ def test_galleries__name_what_is_wrong(tmp_path, rng):
         node_gallery(graph, found, open_images(photos[:5]), path, 0)
     with pytest.raises(ExplGraphError, match=r"unknown layer 'feat'.*features\.3"):
         filter_gallery(graph, found, peaks, source, path, "feat", 0)
-    with pytest.raises(ExplGraphError, match=r"layer 1 does not exist: the graph has 0 to 0"):
+    with pytest.raises(ExplGraphError, match=r"there is no layer 1: 0\.\.0 are there"):
         filter_gallery(graph, found, peaks, source, path, 1, 0)
     with pytest.raises(ExplGraphError, match=r"filter 2 does not exist: features\.3 has 0 to 1"):
         filter_gallery(graph, found, peaks, source, path, 0, 2)

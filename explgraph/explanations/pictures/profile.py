@@ -46,12 +46,7 @@ def draw_filter_profile(
     """
     check_picture_name(path)
     require(most >= 0, f"most must not be negative: {most}")
-    source = open_images(images)
-    require(
-        profile.image in source.names,
-        f"the photo {profile.image!r} of the profile is not among the {len(source)} images given",
-    )
-    photo = source.load(source.names.index(profile.image)).image
+    photo = open_images(images).named([profile.image], of="profile").load(0).image
     shown = profile.outstanding[:most]
     rows = max(len(shown), 1)
     canvas = Canvas((_WIDTH, 96 + _CHART + 78 + rows * _ROW + 64))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F8
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import index_of
 from explgraph.base.files import PathLike
 from explgraph.drawing.canvas import (
     EMPTY,
@@ -109,12 +109,7 @@ def shown_row(probe: TextureProbe, photo: int | str | None) -> int:
     """Return the row of a photo, or of the first that most changes allow."""
     if photo is None:
         return int(np.argmax(probe.shown.sum(axis=0)))
-    if isinstance(photo, str):
-        if photo not in probe.images:
-            raise unknown_name("photo of the probe:", photo, probe.images)
-        return probe.images.index(photo)
-    require(0 <= photo < len(probe), f"there is no photo {photo}: the probe has {len(probe)}")
-    return photo
+    return index_of("photo", photo, probe.images, "Choose a photo of the probe")
 
 
 def _tile(image: Image.Image) -> Image.Image:
