@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F8
+from explgraph.base.arrays import F8, nothing_to_average
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
 from explgraph.base.frames import mirrored_yx
 from explgraph.graphs.matches import Matches
@@ -340,21 +340,14 @@ def _deviation(yx: F8, marks: F8) -> F8:
     none.
     """
     distance = np.linalg.norm(yx[:, :, None] - marks, axis=-1)
-    nearest = np.where(np.isnan(distance), np.inf, distance).min(axis=2)
-    has = np.isfinite(nearest)
-    count = has.sum(axis=0)
-    mean = np.where(has, nearest, 0).sum(axis=0) / np.maximum(count, 1)
-    squares = np.where(has, nearest - mean, 0) ** 2
-    variance = squares.sum(axis=0) / np.maximum(count - 1, 1)
-    return np.where(count > 1, np.sqrt(variance), np.nan)
+    with nothing_to_average():
+        return np.asarray(np.nanstd(np.nanmin(distance, axis=2), axis=0, ddof=1))
 
 
 def _mean(values: F8, axis: int) -> F8:
     """Return the mean over the values that are not NaN; NaN where there are none."""
-    has = np.isfinite(values)
-    count = has.sum(axis=axis)
-    total = np.where(has, values, 0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    with nothing_to_average():
+        return np.asarray(np.nanmean(values, axis=axis))
 
 
 def _instances(matches: Matches, truth: PartTruth) -> F8:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I4, I8, NONE
+from explgraph.base.arrays import F4, F8, I4, I8, NONE, nothing_to_average
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.text import plain
 from explgraph.graphs.comparison import MIN_PHOTOS, NEAR
@@ -304,7 +304,5 @@ def _agreement(ours: NDArray[np.bool_], other: NDArray[np.bool_]) -> Agreement:
 
 def _means(shares: F8) -> F8:
     """Return (M,) means over the photos that have a share; NaN where none has."""
-    known = np.isfinite(shares)
-    count = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
-    result: F8 = np.where(known, shares, 0).sum(axis=1) / count
-    return result
+    with nothing_to_average():
+        return np.asarray(np.nanmean(shares, axis=1))
