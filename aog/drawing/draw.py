@@ -14,7 +14,7 @@ import numpy as np
 from aog.structures import AndOrGraph, Parts
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
-from explgraph.base.text import one_line
+from explgraph.base.text import counted, one_line
 from explgraph.drawing.dot import Markup, Value, escape_tooltip, point
 from explgraph.drawing.look import FAINT, INK, layer_color
 from explgraph.drawing.rendering import Drawing, picture_format, render
@@ -40,7 +40,6 @@ from .page import (
     PATTERN_X,
     TERMINAL_X,
     Statements,
-    counted,
     draw_headings,
     draw_legend,
     draw_title,
