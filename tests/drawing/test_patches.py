@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.drawing.patches import best_photos, cut_field, field_size, load_each
+from explgraph.drawing.patches import (
+    best_photos,
+    cut_field,
+    cut_patch,
+    field_size,
+    load_each,
+    node_patches,
+    patch_share,
+)
 from explgraph.photos.images import LoadedImage, open_images
 from tests.support.planted import planted_graph
 from tests.support.planted_dots import photo_with_dot, planted_matches
@@ -16,27 +24,57 @@ GREY = (0xD9, 0xDB, 0xDF)
 WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
 
 
-@pytest.mark.parametrize(("y", "x"), [(60.5, 80.5), (60.0, 81.0), (3.2, 158.9), (119.9, 0.1)])
-@pytest.mark.parametrize("size", [(0.25, 0.5), (0.6, 0.1), (1.5, 2.2)])
-def test_cut_field__against_a_padded_array(y, x, size):
-    photo = photo_with_dot(60, 80)
-    loaded = LoadedImage(Image.fromarray(photo), WHOLE, (120, 160))
-    patch = np.asarray(cut_field(loaded, np.array([y / 120, x / 160]), size))
-    height, width = round(size[0] * 120), round(size[1] * 160)
+def cut_by_hand(photo: np.ndarray, y: float, x: float, height: int, width: int) -> np.ndarray:
+    """The same out of an array with a wide grey border."""
     padded = np.empty((120 + 800, 160 + 800, 3), dtype=np.uint8)
     padded[:] = GREY
     padded[400:520, 400:560] = photo
     top, left = round(y - height / 2 + 1e-9) + 400, round(x - width / 2 + 1e-9) + 400
-    np.testing.assert_array_equal(patch, padded[top : top + height, left : left + width])
+    return padded[top : top + height, left : left + width]
 
 
-def test_cut_field__of_a_box_is_placed_and_sized_by_the_whole_photo():
+@pytest.mark.parametrize(("y", "x"), [(60.5, 80.5), (60.0, 81.0), (3.2, 158.9), (119.9, 0.1)])
+@pytest.mark.parametrize("size", [(0.25, 0.5), (0.6, 0.1), (1.5, 2.2)])
+def test_cuts__against_a_padded_array(y, x, size):
+    photo, place = photo_with_dot(60, 80), np.array([y / 120, x / 160])
+    loaded = LoadedImage(Image.fromarray(photo), WHOLE, (120, 160))
+    height, width = round(size[0] * 120), round(size[1] * 160)
+    expected = cut_by_hand(photo, y, x, height, width)
+    np.testing.assert_array_equal(cut_field(loaded, place, size), expected)
+    expected = cut_by_hand(photo, y, x, height, height)  # a share of the shorter side
+    np.testing.assert_array_equal(cut_patch(loaded, place, size[0]), expected)
+
+
+def test_cuts__of_a_box_are_placed_and_sized_by_the_whole_photo():
     photo = photo_with_dot(70, 100)
     frame = np.array([[50 / 120, 60 / 120], [60 / 160, 90 / 160]])
     loaded = LoadedImage(Image.fromarray(photo[50:110, 60:150]), frame, (120, 160))
     centre = np.array([70.5 / 120, 100.5 / 160])
-    patch = np.asarray(cut_field(loaded, centre, (21 / 120, 31 / 160)))
+    patch = cut_field(loaded, centre, (21 / 120, 31 / 160))
     np.testing.assert_array_equal(patch, photo[60:81, 85:116])
+    # A share of the box's shorter side, 60 pixels.
+    np.testing.assert_array_equal(cut_patch(loaded, centre, 0.35), photo[60:81, 90:111])
+
+
+def test_patch_share__is_the_field_within_bounds():
+    layer = planted_graph().layers[0]
+    for field, share in (((10, 10), 0.25), ((90, 110), 100 / 224), ((500, 500), 0.6)):
+        assert patch_share(replace(layer, field=field), (224, 224)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_node_patches__are_the_photos_pixels(rng, is_mirrored):
+    # A quarter of the shorter side is as large as a patch: nothing is resampled.
+    photo = rng.integers(0, 256, (448, 600, 3), dtype=np.uint8)
+    graph = planted_graph(1, 1, 1)
+    graph = replace(graph, layers=(replace(graph.layers[0], field=(3, 3)),))
+    source = open_images(photo[None])
+    matches = planted_matches(graph, source.names, np.array([[100 / 448, 200 / 600]]))
+    matches = replace(matches, mirrored=np.array([is_mirrored]))
+    wanted = photo[100 - 56 : 100 + 56, 200 - 56 : 200 + 56]
+    wanted = wanted[:, ::-1] if is_mirrored else wanted
+    patches = node_patches(graph, matches, source, {0: [0]}, 112)
+    np.testing.assert_array_equal(patches[0, 0], wanted)
 
 
 def test_field_size__follows_the_frame():

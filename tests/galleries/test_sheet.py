@@ -6,15 +6,12 @@ import pytest
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.drawing.patches import best_photos, cut_patch, node_patches, patch_share
+from explgraph.drawing.patches import best_photos
 from explgraph.galleries.sheet import best_nodes, contact_sheet
 from explgraph.photos.boxes import Box
-from explgraph.photos.images import ImageItem, ImageSource, LoadedImage, open_images
+from explgraph.photos.images import ImageItem, ImageSource, open_images
 from tests.support.planted import near_border, planted_graph
 from tests.support.planted_dots import is_magenta, photo_with_dot, pixels_of, planted_matches
-
-GREY = (0xD9, 0xDB, 0xDF)
-WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
 
 
 @pytest.fixture
@@ -23,37 +20,6 @@ def dots() -> tuple[np.ndarray, np.ndarray]:
     places = np.array([(30, 40), (60, 100), (80, 81), (5, 7), (115, 150)])
     photos = np.stack([photo_with_dot(y, x) for y, x in places])
     return photos, (places + 0.5) / (120, 160)
-
-
-@pytest.mark.parametrize(("y", "x"), [(60.5, 80.5), (60.0, 81.0), (3.2, 158.9), (119.9, 0.1)])
-@pytest.mark.parametrize("share", [0.25, 0.3, 0.6])
-def test_cut_patch__against_a_padded_array(y, x, share):
-    photo = photo_with_dot(60, 80)
-    loaded = LoadedImage(Image.fromarray(photo), WHOLE, (120, 160))
-    patch = np.asarray(cut_patch(loaded, np.array([y / 120, x / 160]), share))
-    side = round(share * 120)
-    padded = np.empty((120 + 400, 160 + 400, 3), dtype=np.uint8)
-    padded[:] = GREY
-    padded[200:320, 200:360] = photo
-    top, left = (round(c - side / 2 + 1e-9) + 200 for c in (y, x))
-    np.testing.assert_array_equal(patch, padded[top : top + side, left : left + side])
-
-
-def test_cut_patch__of_a_box_is_placed_by_the_whole_photo():
-    photo = photo_with_dot(70, 100)
-    box = photo[50:110, 60:150]
-    frame = np.array([[50 / 120, 60 / 120], [60 / 160, 90 / 160]])
-    loaded = LoadedImage(Image.fromarray(box), frame, (120, 160))
-    patch = np.asarray(cut_patch(loaded, np.array([70.5 / 120, 100.5 / 160]), 0.35))
-    assert patch.shape == (21, 21, 3)
-    rows, columns = np.nonzero(is_magenta(patch))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 12, 8, 12)
-
-
-def test_patch_share__is_the_field_within_bounds():
-    layer = planted_graph().layers[0]
-    for field, share in (((10, 10), 0.25), ((90, 110), 100 / 224), ((500, 500), 0.6)):
-        assert patch_share(replace(layer, field=field), (224, 224)) == pytest.approx(share)
 
 
 def rings(sheet: np.ndarray) -> list[tuple[int, int]]:
@@ -73,21 +39,6 @@ def test_best_nodes__are_those_of_highest_gain_and_the_borders_last():
     members = [[i for i in range(12) if graph.node_layer[i] == layer] for layer in (1, 0)]
     ranked = [sorted(m, key=lambda i: (near_border(graph, i), -graph.gain[i])) for m in members]
     assert best_nodes(graph, 2) == ranked[0][:2] + ranked[1][:2]
-
-
-@pytest.mark.parametrize("is_mirrored", [False, True])
-def test_node_patches__are_the_photos_pixels(rng, is_mirrored):
-    # A quarter of the shorter side is as large as a patch: nothing is resampled.
-    photo = rng.integers(0, 256, (448, 600, 3), dtype=np.uint8)
-    graph = planted_graph(1, 1, 1)
-    graph = replace(graph, layers=(replace(graph.layers[0], field=(3, 3)),))
-    source = open_images(photo[None])
-    matches = planted_matches(graph, source.names, np.array([[100 / 448, 200 / 600]]))
-    matches = replace(matches, mirrored=np.array([is_mirrored]))
-    wanted = photo[100 - 56 : 100 + 56, 200 - 56 : 200 + 56]
-    wanted = wanted[:, ::-1] if is_mirrored else wanted
-    patches = node_patches(graph, matches, source, {0: [0]}, 112)
-    np.testing.assert_array_equal(patches[0, 0], wanted)
 
 
 @pytest.mark.parametrize("is_mirrored", [False, True])
