@@ -138,8 +138,10 @@ def bars(probe: TextureProbe) -> list[Measure]:
 def kind_shares(graph: ExplanatoryGraph, kinds: NDArray[np.str_]) -> F8:
     """Return (L, 5) the share of each layer's nodes that are of each kind, ordered as `KINDS`."""
     mine = [kinds[graph.node_layer == layer] for layer in range(len(graph.layers))]
-    counts = np.array([[(those == kind).sum() for kind in KINDS] for those in mine])
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = np.zeros((len(mine), len(KINDS)))
+    for row, those in zip(shares, mine, strict=True):
+        row[:] = [np.mean(those == kind) if len(those) else 0 for kind in KINDS]
+    return shares
 
 
 class _Sheet:
