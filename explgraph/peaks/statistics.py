@@ -28,10 +28,22 @@ class ChannelStatistics(NamedTuple):
 def channel_statistics(
     net: Backbone, images: object, layers: Sequence[LayerSpec], options: ReadOptions
 ) -> ChannelStatistics:
+    """Measure what responses are normalised by: `channel_moments`, but m_c is 0 if rectified."""
+    found = channel_moments(net, images, layers, options)
+    mean = tuple(
+        np.zeros_like(values) if layer.rectified else values
+        for layer, values in zip(layers, found.mean, strict=True)
+    )
+    return ChannelStatistics(mean, found.scale)
+
+
+def channel_moments(
+    net: Backbone, images: object, layers: Sequence[LayerSpec], options: ReadOptions
+) -> ChannelStatistics:
     """Measure every channel's mean and standard deviation over all cells of some photos.
 
-    m_c is 0 for a rectified layer. s_c is at least a twentieth of its layer's median, so that a
-    channel which is silent on these photos does not drown the others.
+    The deviation is at least a twentieth of its layer's median, so that a channel which is silent
+    on these photos does not drown the others.
     """
     sums = [np.zeros((2, layer.channels)) for layer in layers]
     cells = np.zeros(len(layers))
@@ -53,6 +65,6 @@ def channel_statistics(
         scale = np.sqrt(np.maximum(second / n - mean**2, 0))
         require(bool((scale > 0).any()), f"layer {layer.name} never fires: leave it out of layers")
         scale = np.maximum(scale, _LEAST_SCALE * np.median(scale[scale > 0]))
-        means.append((np.zeros_like(mean) if layer.rectified else mean).astype(np.float32))
+        means.append(mean.astype(np.float32))
         scales.append(scale.astype(np.float32))
     return ChannelStatistics(tuple(means), tuple(scales))

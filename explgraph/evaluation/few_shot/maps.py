@@ -11,18 +11,17 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from explgraph.base.arrays import F8
-from explgraph.base.errors import require
 from explgraph.base.frames import mirrored_yx, to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
-from explgraph.photos.images import ImageSource, open_images
-from explgraph.photos.loading import Batches, iterate_batches
+from explgraph.peaks.reading import ReadOptions, read_batches
+from explgraph.peaks.statistics import channel_moments
+from explgraph.photos.images import open_images
 
 VIEWS = 2
 """A photo as given, then its mirror image."""
 
 _BATCH = 32
-_LEAST_SCALE = 0.05  # of the layer's median: a channel silent on the background is no outlier
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,14 +119,16 @@ def dense_maps(
     specs = net.select(layers)
     names = [layer.name for layer in specs]
     reference = images if background is None else background
-    means, scales = _statistics(net, reference, specs, batch_size)
+    options: ReadOptions = {"batch_size": batch_size, "strict": True}
+    moments = channel_moments(net, reference, specs, options)
+    means, scales = (tuple(map(torch.from_numpy, values)) for values in moments)
     source = open_images(images)
     kept = [
         torch.empty((VIEWS, len(source), layer.channels, *layer.grid), dtype=torch.float16)
         for layer in specs
     ]
     frames = np.empty((len(source), 2, 2))
-    for batch in _batches(net, source, batch_size):
+    for batch in read_batches(net, source, options):
         frames[batch.indices] = batch.frames
         for view, tensor in enumerate((batch.tensor, batch.tensor.flip(3))):
             found = net.capture(tensor, names)
@@ -137,37 +138,6 @@ def dense_maps(
     together = zip(specs, kept, means, scales, strict=True)
     maps = tuple(LayerMaps(spec, v, mean / scale, scale) for spec, v, mean, scale in together)
     return DenseMaps(maps, frames, net.input_size)
-
-
-def _statistics(
-    net: Backbone, images: object, layers: Sequence[LayerSpec], batch_size: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return every channel's mean and standard deviation over all cells of some photos."""
-    sums = [torch.zeros((2, layer.channels), dtype=torch.float64) for layer in layers]
-    photos = 0
-    for batch in _batches(net, open_images(images), batch_size):
-        photos += len(batch.indices)
-        maps = net.capture(batch.tensor, [layer.name for layer in layers])
-        for total, layer in zip(sums, layers, strict=True):
-            values = maps[layer.name].cpu().double()
-            total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
-    means, scales = [], []
-    for total, layer in zip(sums, layers, strict=True):
-        mean, square = total / (photos * layer.grid[0] * layer.grid[1])
-        require(
-            bool(total.isfinite().all()),
-            f"layer {layer.name} gave NaN or infinite values: check the network's weights",
-        )
-        scale = (square - mean**2).clamp(min=0).sqrt()
-        require(bool((scale > 0).any()), f"layer {layer.name} never fires: leave it out of layers")
-        scale = scale.clamp(min=_LEAST_SCALE * float(scale[scale > 0].median()))
-        means.append(mean.float())
-        scales.append(scale.float())
-    return means, scales
-
-
-def _batches(net: Backbone, source: ImageSource, batch_size: int) -> Batches:
-    return iterate_batches(source, net.preprocess, batch_size=batch_size, strict=True)
 
 
 def sample(maps: Tensor, cells: Tensor) -> Tensor:
