@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.graphs.choice import places_in
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
-from explgraph.graphs.matches import Matches
+from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import ImageSource, open_images
 
 from .patches import OUTSIDE, best_photos, node_patches
@@ -91,13 +90,10 @@ def open_thumbnails(
             f"thumbnails=True needs {' and '.join(missing)}: give found=match(graph, net, photos) "
             "and images=photos, which the nodes are cut out of"
         )
+    check_nodes(graph, found)
     own = graph_hash(graph)
-    require(
-        np.array_equal(found.node_layer, graph.node_layer)
-        and found.header.get("graph_hash", own) == own,
-        f"the matches are of a graph of {len(found.node_layer)} nodes that are not this graph's "
-        f"{len(graph)}: match this graph",
-    )
+    same = found.header.get("graph_hash", own) == own
+    require(same, "the matches are of another graph with as many nodes: match this graph")
     with tempfile.TemporaryDirectory(prefix="explgraph-") as folder:
         yield Thumbnails(graph, found, open_images(images), Path(folder))
 

@@ -16,7 +16,7 @@ from explgraph.base.frames import is_inside, mirrored_yx
 from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import Matches
+from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.masks import Labels, PartMasks
 
@@ -283,11 +283,7 @@ def study_purity(
     }
     rows = {}
     for seed, (graph, matches) in mined.items():
-        require(
-            matches.node_layer.tolist() == graph.node_layer.tolist(),
-            f"seed {seed}: the matches have {len(matches.node_layer)} nodes that are not this "
-            f"graph's {len(graph)}: match this graph",
-        )
+        check_nodes(graph, matches, called=f"seed {seed}: the matches")
         rows[seed] = common | {
             NODES: part_purity(matches, masks),
             _best(NODES): part_purity(matches, masks, nodes=graph.ranking[:N_BEST]),

@@ -65,6 +65,14 @@ def check_same_network(graph: ExplanatoryGraph, matches: Matches, net: Backbone)
         If the matches have other nodes, or the network other weights or layers.
     """
     check_nodes(graph, matches)
+    check_network(graph, net)
+
+
+def check_network(graph: ExplanatoryGraph, net: Backbone) -> None:
+    """Raise `ExplGraphError` if a network has other weights or layers than a graph's.
+
+    A graph that does not know the weights it was mined from is believed.
+    """
     ours, theirs = net.weight_hash, graph.header.get("weight_hash", net.weight_hash)
     specs = net.select([layer.name for layer in graph.layers])
     require(

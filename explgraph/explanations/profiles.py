@@ -11,6 +11,7 @@ from explgraph.base.arrays import F4, I8, frozen
 from explgraph.base.errors import check_finite, check_shape, require
 from explgraph.base.layer import LayerSpec
 
+from .claims import check_network
 from .questions import ask
 
 if TYPE_CHECKING:
@@ -153,11 +154,7 @@ def filter_profile(
     names = [one.name for one in graph.layers]
     require(layer in names, f"the graph has no layer {layer!r}; it has {', '.join(names)}")
     row = names.index(layer)
-    mined = graph.header.get("weight_hash")
-    require(
-        mined in (None, net.weight_hash),
-        "the graph was mined from a network with other weights: load the one it was mined from",
-    )
+    check_network(graph, net)
     return FilterProfile(
         *(question.name, spec, mean, largest),
         background_mean=graph.channel_mean[row],

@@ -246,11 +246,11 @@ class Matches:
             return cls(images=images, header=header, views=views, **arrays)
 
 
-def check_nodes(graph: ExplanatoryGraph, found: Matches) -> None:
-    """Raise `ExplGraphError` unless matches are of a graph's nodes."""
+def check_nodes(graph: ExplanatoryGraph, found: Matches, *, called: str = "the matches") -> None:
+    """Raise `ExplGraphError` unless matches, called thus, are of a graph's nodes."""
     require(
         np.array_equal(found.node_layer, graph.node_layer),
-        f"the matches have {len(found.node_layer)} nodes that are not this graph's {len(graph)}: "
+        f"{called} have {len(found.node_layer)} nodes that are not this graph's {len(graph)}: "
         "match this graph",
     )
 

@@ -165,7 +165,7 @@ def test_draw_graph__needs_matches_and_photos_of_this_graph(world, tmp_path):
         draw_graph(graph, path, thumbnails=True, found=found)
     with pytest.raises(ExplGraphError, match="needs found"):
         draw_graph(graph, path, thumbnails=True, images=photos)
-    with pytest.raises(ExplGraphError, match=r"graph of 6 nodes .* this graph's 12"):
+    with pytest.raises(ExplGraphError, match="6 nodes that are not this graph's 12"):
         draw((graph, photos, found.take(nodes=np.arange(6))), path)
     other = replace(found, header={"graph_hash": graph_hash(planted_graph(2, 3, 2, seed=1))})
     with pytest.raises(ExplGraphError, match="match this graph"):

@@ -102,7 +102,7 @@ def test_filter_profile__errors(known):
     with pytest.raises(ExplGraphError, match="one photo"):
         filter_profile(net, photos, "1")
     other = replace(graph, header={"weight_hash": "0" * 64})
-    with pytest.raises(ExplGraphError, match="other weights"):
+    with pytest.raises(ExplGraphError, match="another network"):
         filter_profile(net, photos[0], "1", graph=other)
     with pytest.raises(ExplGraphError, match="mean and its scale, or neither"):
         profile([1, 2], background_mean=np.float32([0, 0]))
