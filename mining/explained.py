@@ -24,7 +24,6 @@ from explgraph.peaks.structures import Peaks, PeakSet
 
 from ._math import bump, height
 from .matching import LayerMatch, match_peaks, walk_layers
-from .mine import oriented_peaks
 
 Flags = NDArray[np.bool_]
 
@@ -286,7 +285,7 @@ def _oriented(graph: ExplanatoryGraph, peaks: PeakSet, found: Matches | None) ->
         f"the matches are of {len(found)} photos, the peaks of {len(peaks)} others or in another "
         "order: match these peaks, or leave `found` out",
     )
-    return oriented_peaks(peaks, found.mirrored)
+    return peaks.oriented(found.mirrored)
 
 
 def _node_shares(found: LayerMatch) -> F8:

@@ -17,7 +17,7 @@ from explgraph.base.errors import require
 from explgraph.base.files import Stages
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
+from explgraph.peaks.structures import Peaks, PeakSource
 
 from .align import facing_signs
 from .config import MiningConfig
@@ -99,23 +99,8 @@ def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ..
     """Yield each group of photos' peaks, the way that ``mirrored (N,)`` says."""
     first = 0
     for group in peaks.groups():
-        yield oriented_peaks(group, mirrored[first : first + len(group)])
+        yield group.oriented(mirrored[first : first + len(group)])
         first += len(group)
-
-
-def oriented_peaks(peaks: PeakSet, mirrored: U1) -> tuple[Peaks, ...]:
-    """Return each layer's peaks in the orientation that ``mirrored (N,)`` says."""
-    if peaks.mirrored is None or not mirrored.any():
-        return peaks.peaks
-    flip = mirrored.astype(bool)[:, None, None]
-    return tuple(
-        Peaks(
-            given.layer,
-            np.where(flip[..., None], other.yx, given.yx),
-            np.where(flip, other.weight, given.weight),
-        )
-        for given, other in zip(peaks.peaks, peaks.mirrored, strict=True)
-    )
 
 
 class Mined(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import NONE
-from explgraph.base.errors import check_shape, require
+from explgraph.base.errors import require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.text import plain
 from explgraph.graphs.matches import Matches
@@ -202,10 +202,12 @@ def raw_peaks(peaks: PeakSet, mirrored: NDArray[Any] | None = None) -> Matches:
     ExplGraphError
         If a photo is to be mirrored and the peaks of the mirrored photos are missing.
     """
-    n = len(peaks)
-    flip = np.zeros(n, dtype=bool) if mirrored is None else np.asarray(mirrored).astype(bool)
-    check_shape("mirrored", flip, (n,))
-    yx, score = _strongest(peaks, flip)
+    flip = (
+        np.zeros(len(peaks), dtype=bool) if mirrored is None else np.asarray(mirrored).astype(bool)
+    )
+    seen = peaks.oriented(flip)
+    yx = np.concatenate([one.yx[:, :, 0] for one in seen], axis=1).astype(np.float64)
+    score = np.concatenate([one.weight[:, :, 0] for one in seen], axis=1)
     fires = score > 0
     count = fires.sum(axis=0)[:, None]
     total = np.where(fires[..., None], yx, 0).sum(axis=0)
@@ -223,20 +225,3 @@ def raw_peaks(peaks: PeakSet, mirrored: NDArray[Any] | None = None) -> Matches:
         node_layer=np.repeat(np.arange(len(channels), dtype=np.int32), channels),
         header=peaks.header,
     )
-
-
-def _strongest(
-    peaks: PeakSet, flip: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return (N, C, 2) network pixels, each photo's in its own orientation, and (N, C) weights."""
-    require(
-        peaks.mirrored is not None or not flip.any(),
-        "raw_peaks was asked to mirror photos whose mirrored peaks are missing: extract with "
-        "mirror=True",
-    )
-    yx = np.concatenate([p.yx[:, :, 0] for p in peaks.peaks], axis=1).astype(np.float64)
-    weight = np.concatenate([p.weight[:, :, 0] for p in peaks.peaks], axis=1)
-    if flip.any():
-        yx[flip] = np.concatenate([p.yx[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
-        weight[flip] = np.concatenate([p.weight[flip, :, 0] for p in peaks.mirrored or ()], axis=1)
-    return yx, weight

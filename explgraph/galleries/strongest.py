@@ -12,7 +12,7 @@ from explgraph.base.errors import index_of, require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
-from explgraph.peaks.structures import Peaks, PeakSet
+from explgraph.peaks.structures import PeakSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,14 @@ def strongest_peaks(
         If the peaks are not of the graph's layers, or lack a photo or its mirrored peaks.
     """
     rows = _rows(graph, found, peaks)
-    flip = found.mirrored.astype(bool)
-    weight, pixels = _first(peaks.peaks[layer], rows, channel)
-    if peaks.mirrored is not None:
-        other_weight, other_pixels = _first(peaks.mirrored[layer], rows, channel)
-        weight = np.where(flip, other_weight, weight)
-        pixels = np.where(flip[:, None], other_pixels, pixels)
+    flip = np.zeros(len(peaks), dtype=bool)
+    flip[rows] = found.mirrored
+    seen = peaks.oriented_layer(layer, flip)
+    weight = seen.weight[rows, channel, 0].astype(np.float64)  # weights fall along K
+    pixels = seen.yx[rows, channel, 0].astype(np.float64)
     size = np.array(peaks.input_size, dtype=np.float64)
     share = pixels / size
-    given = mirrored_yx(pixels, flip, peaks.input_size[1])
+    given = mirrored_yx(pixels, found.mirrored, peaks.input_size[1])
     return StrongestPeaks(
         weight=weight,
         yx=to_unit(peaks.frames[rows], given),
@@ -122,12 +121,6 @@ def _rows(graph: ExplanatoryGraph, found: Matches, peaks: PeakSet) -> NDArray[np
         "with mirror=True",
     )
     return np.array([row[name] for name in found.images], dtype=np.intp)
-
-
-def _first(peaks: Peaks, rows: NDArray[np.intp], channel: int) -> tuple[F8, F8]:
-    """Return (N,) weights and (N, 2) places of a filter's strongest peaks; weights fall along K."""
-    weight, yx = peaks.weight[rows, channel, 0], peaks.yx[rows, channel, 0]
-    return weight.astype(np.float64), yx.astype(np.float64)
 
 
 def _claims(found: Matches, nodes: NDArray[np.intp]) -> NDArray[np.intp]:

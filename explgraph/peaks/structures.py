@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, F8, I4, frozen
-from explgraph.base.errors import check_finite, check_shape, require
+from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.layer import LayerSpec, look_layer
 from explgraph.base.text import photos_named
@@ -189,6 +189,36 @@ class PeakSet:
         given = self.peaks[layer]
         other = given if self.mirrored is None else self.mirrored[layer]
         return PeakBlock(given.weight, given.yx, other.weight, other.yx, 0)
+
+    def oriented(self, mirrored: NDArray[Any]) -> tuple[Peaks, ...]:
+        """Return each layer's peaks, of each photo as given or, where ``mirrored (N,)``, mirrored.
+
+        Places are in the pixels of the input that was taken.
+
+        Raises
+        ------
+        ExplGraphError
+            If a photo is to be mirrored and there are no mirrored peaks.
+        """
+        return tuple(self.oriented_layer(layer, mirrored) for layer in range(len(self.peaks)))
+
+    def oriented_layer(self, layer: int, mirrored: NDArray[Any]) -> Peaks:
+        """Return one layer's peaks as `oriented` does."""
+        given, flip = self.peaks[layer], np.asarray(mirrored).astype(bool)
+        check_shape("mirrored", flip, (len(self),))
+        if not flip.any():
+            return given
+        if self.mirrored is None:
+            raise ExplGraphError(
+                "some photos are to be seen mirrored, but their mirrored peaks are missing: "
+                "extract with mirror=True"
+            )
+        other, flip = self.mirrored[layer], flip[:, None, None]
+        return Peaks(
+            given.layer,
+            np.where(flip[..., None], other.yx, given.yx),
+            np.where(flip, other.weight, given.weight),
+        )
 
     def groups(self) -> Iterator[PeakSet]:
         """Yield all photos in order, `GROUP` at a time, as views."""

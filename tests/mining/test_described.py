@@ -10,7 +10,7 @@ from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, mine_peaks
 from mining.described import described
 from mining.matching import find_places
-from mining.mine import orientation, oriented_groups, oriented_peaks
+from mining.mine import orientation, oriented_groups
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, planted_peaks
 from tests.support.spooling import spool_by_hand
@@ -185,7 +185,7 @@ def test_groups__are_turned_as_the_whole_is(peaks, rng):
     mirrored = rng.integers(0, 2, len(peaks)).astype(np.uint8)
     groups = list(oriented_groups(peaks, mirrored))
     assert [len(group[0]) for group in groups] == [GROUP, 44]
-    for ours, theirs in zip(joined(groups), oriented_peaks(peaks, mirrored), strict=True):
+    for ours, theirs in zip(joined(groups), peaks.oriented(mirrored), strict=True):
         assert np.array_equal(ours.yx, theirs.yx)
         assert np.array_equal(ours.weight, theirs.weight)
     for i in (3, GROUP + 5):

@@ -19,7 +19,7 @@ from mining import MiningConfig, align, cpu, match_peaks, mine_peaks, pose
 from mining.cpu import CpuEngine
 from mining.em import Mixture, fit, held_out_gain
 from mining.layers import LayerMiner, MinedLayer
-from mining.mine import mine_layers, orientation, oriented_peaks
+from mining.mine import mine_layers, orientation
 from mining.pose import PoseMap, Poses
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
@@ -177,8 +177,8 @@ def test_orientation__undoes_what_was_mirrored(planted, rng):
     turned = np.isin(np.arange(len(planted.peaks)), images)
     found, before = orientation(turn(planted.peaks, images)), orientation(planted.peaks)
     assert np.array_equal(found != before, turned)
-    restored = oriented_peaks(turn(planted.peaks, images), found)
-    expected = oriented_peaks(planted.peaks, before)
+    restored = turn(planted.peaks, images).oriented(found)
+    expected = planted.peaks.oriented(before)
     for ours, theirs in zip(restored, expected, strict=True):
         assert np.array_equal(ours.yx, theirs.yx)
         assert np.array_equal(ours.weight, theirs.weight)
@@ -201,7 +201,7 @@ def test_photos_that_face_either_way__the_first_one_does_not_decide(planted, ima
 def test_orientation__without_mirrored_peaks_is_as_given(planted):
     peaks = as_given(planted.peaks)
     assert not orientation(peaks).any()
-    assert oriented_peaks(peaks, orientation(peaks)) == peaks.peaks
+    assert peaks.oriented(orientation(peaks)) == peaks.peaks
 
 
 # -- what every graph fulfils ----------------------------------------------------------------------

@@ -108,6 +108,25 @@ def test_take__selects_photos_everywhere(peaks, images):
     assert len(part) == len(part.frames) == len(expected)
 
 
+def test_oriented__takes_each_photo_the_way_that_is_asked(peaks):
+    mirrored = [0, 1, 1, 0]
+    for layer, found in enumerate(peaks.oriented(mirrored)):
+        for i, flip in enumerate(mirrored):
+            way = (peaks.mirrored if flip else peaks.peaks)[layer]
+            same_peaks(found.take([i]), way.take([i]))
+        assert not np.array_equal(found.yx, peaks.peaks[layer].yx)
+    assert peaks.oriented(np.zeros(4)) == peaks.peaks
+
+
+def test_oriented__refuses_what_cannot_be_mirrored(peaks):
+    with pytest.raises(ExplGraphError, match="mirrored must have shape"):
+        peaks.oriented(np.ones(3))
+    given = dataclasses.replace(peaks, mirrored=None)
+    assert given.oriented(np.zeros(4)) == peaks.peaks
+    with pytest.raises(ExplGraphError, match="extract with mirror=True"):
+        given.oriented(np.ones(4))
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
