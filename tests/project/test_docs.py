@@ -226,7 +226,7 @@ def test_docstrings__public_names_become_links_and_code_stays_code(docstring):
 # -- in a browser --------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser():
     """Chromium, where it and Playwright are installed."""
     playwright = pytest.importorskip("playwright.sync_api")
@@ -236,12 +236,28 @@ def browser():
     if path is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as running:
-        yield running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A window of its own, of some size; it is closed at the end."""
+    pages = []
+
+    def opened(width, height):
+        pages.append(browser.new_page(viewport={"width": width, "height": height}))
+        return pages[-1]
+
+    yield opened
+    for page in pages:
+        page.close()
 
 
 @pytest.mark.parametrize("width", [1300, 390])
-def test_browser__search_works_in_a_folder_without_a_server(site, browser, width):
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def test_browser__search_works_in_a_folder_without_a_server(site, open_page, width):
+    page = open_page(width, 900)
     fetched, errors = [], []
     page.on("request", lambda request: fetched.append(request.url))
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
@@ -257,7 +273,7 @@ def test_browser__search_works_in_a_folder_without_a_server(site, browser, width
 
 
 @pytest.mark.parametrize("name", ["index", "get-started", "faq", "quality", "api/look"])
-def test_browser__pages_fit_a_phone(site, browser, name):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+def test_browser__pages_fit_a_phone(site, open_page, name):
+    page = open_page(390, 844)
     page.goto((site / f"{name}.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
