@@ -22,7 +22,7 @@ from . import finding_torch as torch_peaks
 from .mirror_sketch import MirrorSketch
 from .reading import ReadOptions, captured, read_batches, steady_rounding
 from .statistics import ChannelStatistics
-from .structures import Peaks, PeakSet
+from .structures import Peaks, PeakSet, row_fields
 
 N_PEAKS = 8
 
@@ -137,63 +137,71 @@ def extract_peaks(
     ExplGraphError
         If no photo can be read, or a layer gives NaN.
     """
-    index: list[int] = []
-    rows = _Rows(len(source))
+    rows = PeakRows(len(source))
     with peak_batches(net, source, layers, statistics, options) as batches:
         for batch in batches:
-            index += batch.indices
             rows.append(batch)
         header = peak_header(net, options, batches.skipped)
     return PeakSet(
-        images=tuple(source.names[i] for i in index),
+        images=tuple(source.names[i] for i in rows.indices),
         input_size=net.input_size,
         channel_mean=statistics.mean,
         channel_scale=statistics.scale,
         header=header,
-        **rows.fields(layers),
+        **row_fields(layers, rows.arrays()),
     )
 
 
-class _Rows:
-    """The fields of a `PeakSet` that have a row for each photo, allocated once for N photos.
+class PeakRows:
+    """The photos of some batches, in arrays that are allocated once for up to ``size`` photos.
 
     Pages that are never written, as those of photos that cannot be read, take no memory.
+
+    Parameters
+    ----------
+    size
+        How many photos there is room for.
+    axis
+        Along which axis of their arrays peaks have the photos: 0, or 1 after the filters.
+
+    Attributes
+    ----------
+    indices
+        The photos, by index in the source; cleared, the arrays are filled anew.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size, self._filled = size, 0
-        self._arrays: dict[tuple[str, int, str], NDArray[Any]] = {}
+    def __init__(self, size: int, axis: int = 0) -> None:
+        self.indices: list[int] = []
+        self._size, self._axis = size, axis
+        self._rows: dict[str, tuple[NDArray[Any], int]] = {}  # photos first, and where they were
 
-    def append(self, batch: PeakBatch) -> None:
-        """Fill the next rows."""
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another photo."""
+        return len(self.indices) == self._size
+
+    def append(self, batch: PeakBatch, offset: int = 0) -> None:
+        """Add a batch, which calls image ``offset`` of the source 0."""
         for name in ("frames", "photo_size", "sketch", "maps"):
-            self._fill((name, 0, ""), getattr(batch, name))
+            if getattr(batch, name) is not None:
+                self._fill(name, getattr(batch, name), 0)
         for name in ("peaks", "mirrored"):
             for i, peaks in enumerate(getattr(batch, name) or ()):
-                self._fill((name, i, "yx"), peaks.yx)
-                self._fill((name, i, "weight"), peaks.weight)
-        self._filled += len(batch.indices)
+                self._fill(f"{name}.{i}.weight", peaks.weight, self._axis)
+                self._fill(f"{name}.{i}.yx", peaks.yx, self._axis)
+        self.indices += [offset + i for i in batch.indices]
 
-    def _fill(self, key: tuple[str, int, str], part: NDArray[Any] | None) -> None:
-        if part is None:
-            return
-        if key not in self._arrays:
-            self._arrays[key] = np.empty((self._size, *part.shape[1:]), dtype=part.dtype)
-        self._arrays[key][self._filled : self._filled + len(part)] = part
+    def _fill(self, name: str, part: NDArray[Any], axis: int) -> None:
+        if name not in self._rows:
+            shape = (*part.shape[1 : axis + 1], self._size, *part.shape[axis + 1 :])
+            self._rows[name] = np.moveaxis(np.empty(shape, part.dtype), axis, 0), axis
+        rows, first = self._rows[name][0], len(self.indices)
+        rows[first : first + len(part)] = part
 
-    def fields(self, layers: Sequence[LayerSpec]) -> dict[str, Any]:
-        """Return the filled rows by name."""
-        rows = {key: array[: self._filled] for key, array in self._arrays.items()}
-        result: dict[str, Any] = {
-            name: rows.get((name, 0, "")) for name in ("frames", "photo_size", "sketch", "maps")
-        }
-        for name in ("peaks", "mirrored"):
-            result[name] = tuple(
-                Peaks(layer, rows[name, i, "yx"], rows[name, i, "weight"])
-                for i, layer in enumerate(layers)
-                if (name, i, "yx") in rows
-            )
-        return {**result, "mirrored": result["mirrored"] or None}
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return views of what is filled, named as in the files of a `PeakSet`."""
+        n = len(self.indices)
+        return {name: np.moveaxis(rows[:n], 0, axis) for name, (rows, axis) in self._rows.items()}
 
 
 class _View(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
@@ -272,27 +272,41 @@ class PeakSet:
         with whole_file(path, "peaks"):
             layers = [LayerSpec.from_json(value) for value in header.pop("layers")]
             images, input_size = header.pop("images"), header.pop("input_size")
-            both = {
-                kind: tuple(
-                    Peaks(layer, arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"])
-                    for i, layer in enumerate(layers)
-                    if f"{kind}.{i}.yx" in arrays
-                )
-                for kind in ("peaks", "mirrored")
-            }
             return cls(
                 images=tuple(images),
-                frames=arrays["frames"],
                 input_size=(input_size[0], input_size[1]),
-                peaks=both["peaks"],
-                mirrored=both["mirrored"] or None,
-                sketch=arrays.get("sketch"),
-                maps=arrays.get("maps"),
-                photo_size=arrays.get("photo_size"),
                 channel_mean=tuple(arrays[f"channel_mean.{i}"] for i in range(len(layers))),
                 channel_scale=tuple(arrays[f"channel_scale.{i}"] for i in range(len(layers))),
                 header=header,
+                **row_fields(layers, arrays),
             )
+
+
+def row_fields(layers: Sequence[LayerSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the fields of a `PeakSet` that have a row for each photo, from arrays as in its file.
+
+    Parameters
+    ----------
+    layers
+        L layers, lowest first.
+    arrays
+        By name; without some of the optional ones.
+    """
+    both = {
+        kind: tuple(
+            Peaks(layer, arrays[f"{kind}.{i}.yx"], arrays[f"{kind}.{i}.weight"])
+            for i, layer in enumerate(layers)
+            if f"{kind}.{i}.yx" in arrays
+        )
+        for kind in ("peaks", "mirrored")
+    }
+    optional = {name: arrays.get(name) for name in ("sketch", "maps", "photo_size")}
+    return {
+        "frames": arrays["frames"],
+        "peaks": both["peaks"],
+        "mirrored": both["mirrored"] or None,
+        **optional,
+    }
 
 
 class PeakSource(Protocol):

@@ -15,7 +15,7 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks import extraction
 from explgraph.peaks import finding_torch as torch_peaks
-from explgraph.peaks.extraction import N_PEAKS, peak_batches
+from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
 from explgraph.peaks.mirror_sketch import MirrorSketch
 from explgraph.peaks.statistics import channel_statistics
 from explgraph.photos.images import open_images
@@ -449,6 +449,27 @@ def test_maps_that_are_not_finite__are_refused(photos, background):
     message = "for 1 of 7 images" if background else "gave NaN or infinite values"
     with pytest.raises(ExplGraphError, match=message):
         extract(net, bad, layers=["0"], background=reference, progress=False)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows__are_those_of_the_batches_and_filled_anew_when_cleared(net, photos, axis):
+    layers, options = net.select(["3", "5"]), {"progress": False, "batch_size": 3}
+    source = open_images(photos)
+    statistics = channel_statistics(net, source, layers, options)
+    whole = look(net, photos)
+    rows = PeakRows(4, axis)
+    for batch in peak_batches(net, source, layers, statistics, options):  # of 3, 3 and 1 photos
+        if len(rows.indices) + len(batch.indices) > 4:
+            rows.indices.clear()
+        rows.append(batch, offset=10)
+    assert rows.is_full
+    assert rows.indices == [13, 14, 15, 16]
+    found = rows.arrays()
+    np.testing.assert_array_equal(found["frames"], whole.frames[3:])
+    assert set(found) >= {"sketch", "peaks.0.yx", "peaks.0.weight", "mirrored.1.yx"}
+    weight = np.moveaxis(found["mirrored.1.weight"], axis, 0)
+    np.testing.assert_allclose(weight, whole.mirrored[1].weight[3:], rtol=1e-4, atol=1e-6)
+    assert found["mirrored.1.weight"].flags.c_contiguous
 
 
 def test_unknown_layer__names_the_nearest(net, photos):

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
-from explgraph.peaks.extraction import N_PEAKS, PeakBatch, peak_batches
+from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
 from explgraph.peaks.reading import ReadOptions, batch_size
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import GROUP
@@ -189,7 +188,7 @@ class _Job:
         if first == last:
             return
         rest = self.source.take(range(first, last))
-        buffer, start = _Buffer(min(size, last - first)), first
+        buffer, start = PeakRows(min(size, last - first), axis=1), first
         with peak_batches(self.net, rest, self.layers, self.statistics, self.options) as batches:
             for batch in batches:
                 if buffer.is_full:
@@ -199,7 +198,7 @@ class _Job:
                 buffer.append(batch, first)
         yield self._write(number, buffer, start, last)
 
-    def _write(self, number: int, buffer: _Buffer, first: int, following: int) -> Shard:
+    def _write(self, number: int, buffer: PeakRows, first: int, following: int) -> Shard:
         """Write the photos of the buffer, of images ``first`` to ``following`` - 1; empty it."""
         path = self.folder / f"{SHARD}-{number:05d}.safetensors"
         items = self.source.items
@@ -216,58 +215,3 @@ class _Job:
             photos=len(names),
             skipped=tuple(items[i].name for i in missed),
         )
-
-
-class _Buffer:
-    """The arrays of a shard of up to ``size`` photos; they are allocated once for all shards.
-
-    Attributes
-    ----------
-    indices
-        Of its photos, in the source.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.indices: list[int] = []
-        self._size = size
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no place for another photo."""
-        return len(self.indices) == self._size
-
-    def append(self, batch: PeakBatch, offset: int) -> None:
-        """Add a batch, which calls image ``offset`` of the source 0."""
-        for name in ("frames", "photo_size", "sketch"):
-            rows = getattr(batch, name)
-            if rows is not None:
-                self._put(name, rows)
-        for name in ("peaks", "mirrored"):
-            for i, peaks in enumerate(getattr(batch, name) or ()):
-                self._put(f"{name}.{i}.weight", np.moveaxis(peaks.weight, 0, 1))
-                self._put(f"{name}.{i}.yx", np.moveaxis(peaks.yx, 0, 1))
-        self.indices += [offset + i for i in batch.indices]
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return views of the arrays by name, of peaks (C, n, ...), of all else (n, ...)."""
-        return {
-            name: array[_at(name, 0, len(self.indices))] for name, array in self._arrays.items()
-        }
-
-    def _put(self, name: str, part: NDArray[Any]) -> None:
-        where = _at(name, len(self.indices), len(self.indices) + part.shape[_axis(name)])
-        if name not in self._arrays:
-            shape = list(part.shape)
-            shape[_axis(name)] = self._size
-            self._arrays[name] = np.empty(shape, part.dtype)
-        self._arrays[name][where] = part
-
-
-def _axis(name: str) -> int:
-    """Return along which axis an array of a shard has the photos."""
-    return 1 if name.startswith(("peaks.", "mirrored.")) else 0
-
-
-def _at(name: str, first: int, last: int) -> tuple[slice, ...]:
-    return (*[slice(None)] * _axis(name), slice(first, last))
