@@ -150,6 +150,7 @@ def explained_share(
     check_shape("texture", texture, (len(graph),))
     _check_filters(graph, filters)
     mass = np.zeros((len(graph.layers), 3))
+    photos: tuple[tuple[PeakSet, Matches | None], ...]
     if noise_from is not None:
         photos = ((peaks, found), (noise_from, None))
     else:
