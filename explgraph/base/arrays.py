@@ -12,9 +12,7 @@ the photo as a person sees it, (1, 1) being the outer corner of its bottom-right
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,13 +60,3 @@ def first_half(groups: Sequence[str]) -> NDArray[np.bool_]:
         f"two halves need photos of at least 2 groups, got {len(distinct)}: give more photos",
     )
     return np.asarray(number % 2 == 0)
-
-
-@contextmanager
-def nothing_to_average() -> Iterator[None]:
-    """Let NumPy's nan-functions return NaN without a warning where all values are NaN."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Mean of empty|Degrees of freedom|All-NaN", RuntimeWarning
-        )
-        yield

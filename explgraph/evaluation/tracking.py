@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F8, nothing_to_average
+from explgraph.base.arrays import F8
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.figures import nothing_to_average
 from explgraph.base.frames import mirrored_yx
 from explgraph.graphs.matches import Matches
 

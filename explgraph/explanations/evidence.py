@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
+from explgraph.base.figures import correlation
 from explgraph.base.renamed import renamed
 from explgraph.base.text import plain
 from explgraph.graphs.choice import best_of_layers
@@ -84,10 +84,7 @@ class ClassEvidence:
     @property
     def correlation(self) -> float:
         """Pearson's, of estimate and exact drop over the nodes that have both; NaN below three."""
-        both = np.isfinite(self.drop) & np.isfinite(self.estimate)
-        if both.sum() < 3 or min(np.ptp(self.drop[both]), np.ptp(self.estimate[both])) == 0:
-            return math.nan
-        return float(np.corrcoef(self.drop[both], self.estimate[both])[0, 1])
+        return correlation(self.drop, self.estimate)
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON values, a row for each node; what does not apply is null."""

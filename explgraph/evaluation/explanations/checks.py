@@ -160,11 +160,11 @@ def correlation_on(
 
 def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Return Spearman's rank correlation of two arrays; NaN if one is the same everywhere."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:  # of which SciPy warns
         return math.nan
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
 
 
 class Randomised(NamedTuple):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explgraph.base.arrays import F8
+from explgraph.base.figures import standard_error
 from explgraph.base.layer import LayerSpec
 from explgraph.base.text import plain
 
@@ -190,5 +191,4 @@ def mean_and_error(values: F8) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return math.nan, math.nan
-    error = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return float(known.mean()), float(error)
+    return float(known.mean()), standard_error(known)

@@ -132,8 +132,9 @@ def _evidence(local: F4, whole: F4, yx: F8) -> dict[str, NDArray[np.floating]]:
 
 def _soft_maximum(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the logarithm of the mean of exp(values) along the first axis."""
-    highest = values.max(axis=0)
-    return np.asarray(highest + np.log(np.mean(np.exp(values - highest), axis=0)))
+    from scipy.special import logsumexp
+
+    return np.asarray(logsumexp(values, axis=0, b=1 / len(values)))
 
 
 def _transfer(whole: F4, yx: F8) -> F8:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.figures import standard_error
 from explgraph.photos.annotations import PhotoSize, photo_shapes
 
 from .splits import PartSplits, held_out
@@ -344,8 +344,8 @@ class FewShotStudy:
                     "part": part,
                     "clicks": clicks,
                     "difference": grid.to_numpy().mean(),
-                    "error_seeds": _standard_error(grid.mean(axis=0).to_numpy()),
-                    "error_categories": _standard_error(grid.mean(axis=1).to_numpy()),
+                    "error_seeds": standard_error(grid.mean(axis=0).to_numpy()),
+                    "error_categories": standard_error(grid.mean(axis=1).to_numpy()),
                 }
             )
         return pd.DataFrame(lines)
@@ -367,10 +367,3 @@ class FewShotStudy:
         """Return the table and the summary over all categories as JSON values."""
         frames = {"tasks": self.table, "means": self.summary()}
         return {name: frame.to_dict(orient="records") for name, frame in frames.items()}
-
-
-def _standard_error(values: F8) -> float:
-    """Return the standard error of a mean; NaN for that of a single value."""
-    if len(values) < 2:
-        return math.nan
-    return float(np.std(values, ddof=1) / math.sqrt(len(values)))

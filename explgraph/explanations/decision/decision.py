@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, I8, frozen
 from explgraph.base.errors import check_shape
+from explgraph.base.figures import correlation
 from explgraph.base.text import plain
 from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.questions import Question, ask
@@ -161,11 +161,7 @@ class Decision:
     def correlation(self) -> float:
         """Pearson's, of drop and estimate over the peaks measured; NaN below three."""
         _, first = np.unique(self.peak, return_index=True)
-        drop, estimate = self.drop[first], self.estimate[first]
-        both = np.isfinite(drop)
-        if both.sum() < 3 or min(np.ptp(drop[both]), np.ptp(estimate[both])) == 0:
-            return math.nan
-        return float(np.corrcoef(drop[both], estimate[both])[0, 1])
+        return correlation(self.drop[first], self.estimate[first])
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON values, a row for each node; what does not apply is null."""

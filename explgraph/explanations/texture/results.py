@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I4, I8, NONE, nothing_to_average
+from explgraph.base.arrays import F4, F8, I4, I8, NONE
 from explgraph.base.errors import ExplGraphError, check_shape, require
+from explgraph.base.figures import nothing_to_average
 from explgraph.base.text import plain
 from explgraph.graphs.comparison import MIN_PHOTOS, NEAR
 from explgraph.graphs.graph import ExplanatoryGraph
