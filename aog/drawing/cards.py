@@ -15,7 +15,7 @@ import numpy as np
 from aog.structures import AndOrGraph, Parts
 from explgraph.base.text import printable
 from explgraph.drawing.dot import background_disc, background_line, background_polygon
-from explgraph.drawing.look import layer_color
+from explgraph.drawing.look import INK, PAPER, layer_color
 
 CARD_X, CARD_WIDTH, SKETCH = 238.0, 170.0, 150.0
 """Middle and width of the cards, and the side of the sketch in each."""
@@ -133,7 +133,7 @@ def heaviest(aog: AndOrGraph, template: int, count: int) -> tuple[tuple[tuple[in
 _DOTS = 200  # the patterns of largest weight; more of them only hide each other
 _RADII = (0.9, 2.2)  # of the lightest and the heaviest pattern drawn
 _OPAQUE = "B0"
-_INK, _FRAME, _PAPER = "#222222", "#B8BCC4", "#FFFFFF"
+_FRAME = "#B8BCC4"
 _CROSS = 5.0
 
 
@@ -161,7 +161,7 @@ def sketch_template(parts: Parts, aog: AndOrGraph, template: int, frame: Frame) 
     centre = aog.centre[template].astype(np.float64)
     middle = np.array(parts.graph.input_size) / 2
     most = float(aog.weight[drawn].max(initial=0)) or 1.0
-    operations = [_rectangle(frame, np.zeros(2), middle * 2 * frame.pixel, _FRAME, _PAPER)]
+    operations = [_rectangle(frame, np.zeros(2), middle * 2 * frame.pixel, _FRAME, PAPER)]
     for q in drawn.tolist():
         dy, dx = (centre - aog.displacement[q] - middle) * frame.pixel
         color = layer_color(int(parts.graph.node_layer[aog.node[q]]))
@@ -172,10 +172,10 @@ def sketch_template(parts: Parts, aog: AndOrGraph, template: int, frame: Frame) 
     dy, dx = (centre - middle) * frame.pixel
     if np.isfinite(aog.size[template]).all():
         box = aog.size[template].astype(np.float64) * frame.pixel
-        operations.append(_rectangle(frame, np.array([dy, dx]), box, _INK))
+        operations.append(_rectangle(frame, np.array([dy, dx]), box, INK))
     for ends in (((-_CROSS, 0), (_CROSS, 0)), ((0, -_CROSS), (0, _CROSS))):
         line = [(frame.x + dx + x, frame.y - dy + y) for x, y in ends]
-        operations.append(background_line(line, 1.6, _INK))
+        operations.append(background_line(line, 1.6, INK))
     return "".join(operations)
 
 

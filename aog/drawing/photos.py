@@ -7,7 +7,7 @@ from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from aog.answers import cell_edges, confidence_region, region_share
 from aog.parsing import Parse
@@ -17,8 +17,8 @@ from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
-from explgraph.drawing.canvas import fitted, font_for
-from explgraph.drawing.look import COLORS
+from explgraph.drawing.canvas import Canvas, fitted, font_for
+from explgraph.drawing.look import COLORS, FAINT, INK, RULE
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.pictures import save_picture
 from explgraph.photos.images import ImageSource, LoadedImage, open_images
@@ -26,7 +26,7 @@ from explgraph.photos.images import ImageSource, LoadedImage, open_images
 LEVEL = 0.9
 """Probability of the regions drawn."""
 
-_INK, _FAINT, _PAPER, _RULE, _ANSWER = "#222222", "#6B6B6B", "#FFFFFF", "#D9DBDF", "#FFFFFF"
+_ANSWER = "#FFFFFF"
 _ROOM, _PANEL, _MARGIN, _LEAST_HEIGHT = 640, 330, 24, 400  # pixels of the picture of a parse
 _ROW, _BAR, _DOT = 20, 90, 5
 _DISCS = (2.5, 5.5)  # radius of the discs, by the contribution over the largest one
@@ -66,10 +66,10 @@ def draw_parse(parse: Parse, images: object, path: PathLike | None = None) -> Im
     source = open_images(images)
     photo = marked_parse(parse, _load(source, parse.answer.images[0]))
     height = max(photo.height + 2 * _MARGIN, _LEAST_HEIGHT, _panel_height(parse))
-    picture = Image.new("RGB", (photo.width + _PANEL + 3 * _MARGIN, height), _PAPER)
-    picture.paste(photo, (_MARGIN, _MARGIN))
-    _Panel(picture, photo.width + 2 * _MARGIN).write(parse)
-    return save_picture(picture, path)
+    canvas = Canvas((photo.width + _PANEL + 3 * _MARGIN, height))
+    canvas.image.paste(photo, (_MARGIN, _MARGIN))
+    _Panel(canvas, photo.width + 2 * _MARGIN).write(parse)
+    return save_picture(canvas.image, path)
 
 
 @renamed(photos="images")
@@ -109,7 +109,7 @@ def draw_answers(
     sheet = _Sheet(len(rows), max(map(len, rows.values())), columns, _part_colors(where))
     for name, photo in photos.items():
         sheet.add(photo, name, where.take(np.array(rows[name])))
-    return save_picture(sheet.image, path)
+    return save_picture(sheet.canvas.image, path)
 
 
 part_sheet = draw_answers
@@ -191,51 +191,50 @@ def _mark_answers(
 class _Panel:
     """The text beside a parse, written line by line from the top."""
 
-    def __init__(self, picture: Image.Image, left: int) -> None:
-        self._draw = ImageDraw.Draw(picture)
+    def __init__(self, canvas: Canvas, left: int) -> None:
+        self._canvas = canvas
         self._left, self._y = left, _MARGIN - 4
 
     def write(self, parse: Parse) -> None:
         answer = parse.answer
         sure = f"{float(answer.confidence[0]):.0%} sure"
         seen = sure if answer.visible[0] else f"not visible; if it were, {sure}"
-        self._line(fitted(answer.parts[0], 24, _PANEL), 24, _INK, 36)
-        self._line(fitted(answer.images[0], 13, _PANEL), 13, _FAINT, 24)
-        self._line(seen, 15, _INK, 22)
+        self._line(fitted(answer.parts[0], 24, _PANEL), 24, INK, 36)
+        self._line(fitted(answer.images[0], 13, _PANEL), 13, FAINT, 24)
+        self._line(seen, 15, INK, 22)
         view = ", photo seen mirrored" if answer.mirrored[0] else ""
         area = float(region_share(answer, LEVEL)[0])
-        self._line(f"template {int(answer.template[0])}{view}", 13, _FAINT, 18)
-        self._line(f"{LEVEL:.0%} region: {area:.1%} of the photo", 13, _FAINT, 30)
+        self._line(f"template {int(answer.template[0])}{view}", 13, FAINT, 18)
+        self._line(f"{LEVEL:.0%} region: {area:.1%} of the photo", 13, FAINT, 30)
         if len(parse) == 0:
-            self._line("No pattern of the template votes for it.", 13, _INK, _ROW)
+            self._line("No pattern of the template votes for it.", 13, INK, _ROW)
             return
-        self._line("Patterns that count most", 15, _INK, 24)
+        self._line("Patterns that count most", 15, INK, 24)
         most = float(parse.contribution[0])
         for i in range(len(parse)):
             self._pattern(parse, i, float(parse.contribution[i]) / most)
         known = float(parse.contribution.sum()) / parse.total
         self._y += 6
         self._line(
-            f"{len(parse)} of {parse.fired:,} found: {known:.0%} of the votes", 12, _FAINT, 26
+            f"{len(parse)} of {parse.fired:,} found: {known:.0%} of the votes", 12, FAINT, 26
         )
         for line in _NOTE:
-            self._line(line, 12, _FAINT, _LINE)
+            self._line(line, 12, FAINT, _LINE)
 
     def _pattern(self, parse: Parse, i: int, share: float) -> None:
         middle, left = self._y + _ROW / 2 - 2, self._left
         color = _color(parse, i)
         box = (left, middle - _DOT, left + 2 * _DOT, middle + _DOT)
-        self._draw.rectangle(box, fill=color)
+        self._canvas.fill(box, color)
         name = fitted(parse.ids[i], 12, _PANEL - _BAR - 30)
-        self._draw.text((left + 18, middle), name, _INK, font_for(name, 12), "lm")
+        self._canvas.text(name, 12, (left + 18, middle), INK, "lm")
         start = left + _PANEL - _BAR
-        self._draw.rectangle((start, middle - 4, start + _BAR, middle + 4), _RULE)
-        self._draw.rectangle((start, middle - 4, start + share * _BAR, middle + 4), color)
+        self._canvas.fill((start, middle - 4, start + _BAR, middle + 4), RULE)
+        self._canvas.fill((start, middle - 4, start + share * _BAR, middle + 4), color)
         self._y += _ROW
 
     def _line(self, text: str, size: int, color: str, height: int) -> None:
-        font = font_for(text, size)
-        self._draw.text((self._left, self._y), text, fill=color, font=font)
+        self._canvas.text(text, size, (self._left, self._y), color)
         self._y += height
 
 
@@ -252,38 +251,34 @@ class _Sheet:
         rows = -(-photos // self._columns)
         width = max(self._columns, _LEAST_COLUMNS) * (_TILE + _GAP) - _GAP + 2 * _MARGIN
         self._top = _MARGIN + 54
-        self.image = Image.new("RGB", (width, self._top + rows * self._row_height + 8), _PAPER)
-        self._draw = ImageDraw.Draw(self.image)
+        self.canvas = Canvas((width, self._top + rows * self._row_height + 8))
         self._count = 0
         self._head(photos)
 
     def _head(self, photos: int) -> None:
-        self._text((_MARGIN, _MARGIN - 6), "Parts found in photos", 22, _INK)
+        self.canvas.text("Parts found in photos", 22, (_MARGIN, _MARGIN - 6), INK)
         count = counted(photos, "photo")
         note = f"{count}; %: how sure the answer is; outline: {LEVEL:.0%} region"
-        self._text((_MARGIN, _MARGIN + 24), note, 12, _FAINT)
+        self.canvas.text(note, 12, (_MARGIN, _MARGIN + 24), FAINT)
 
     def add(self, photo: Image.Image, name: str, answers: Localizations) -> None:
         row, column = divmod(self._count, self._columns)
         left, top = _MARGIN + column * (_TILE + _GAP), self._top + row * self._row_height
         self._count += 1
         corner = (left + (_TILE - photo.width) // 2, top + _TILE - photo.height)
-        self.image.paste(photo, corner)
+        self.canvas.image.paste(photo, corner)
         y = top + _TILE + 4
-        self._text((left, y), fitted(name, 12, _TILE), 12, _FAINT)
+        self.canvas.text(fitted(name, 12, _TILE), 12, (left, y), FAINT)
         for i, part in enumerate(answers.parts):
             y += _LINE
             visible = bool(answers.visible[i])
             said = f"{float(answers.confidence[i]):.0%}" if visible else "not visible"
-            self._key((left, y + 8), self._colors[part] if visible else _RULE)
+            self._key((left, y + 8), self._colors[part] if visible else RULE)
             room = _TILE - 22 - round(font_for(said, 12).getlength(said))
-            self._text(
-                (left + 15, y), f"{fitted(part, 12, room)} {said}", 12, _INK if visible else _FAINT
+            self.canvas.text(
+                f"{fitted(part, 12, room)} {said}", 12, (left + 15, y), INK if visible else FAINT
             )
 
     def _key(self, place: tuple[int, int], color: str) -> None:
         x, y = place
-        self._draw.rectangle((x, y - 5, x + 9, y + 4), color, "#7A7A7A")
-
-    def _text(self, place: tuple[int, int], text: str, size: int, color: str) -> None:
-        self._draw.text(place, text, fill=color, font=font_for(text, size))
+        self.canvas.fill((x, y - 5, x + 9, y + 4), color, "#7A7A7A")

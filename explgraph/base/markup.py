@@ -7,9 +7,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 _CELL = "padding:2px 10px 2px 0"
-FAINT = "#6B6B6B"
-"""Of small print: readable on white and on a dark page alike."""
-PAPER = "#FFFFFF"
+INK, FAINT, PAPER = "#222222", "#6B6B6B", "#FFFFFF"
+"""Colours of text, of small print (readable on white and on a dark page alike), of the paper."""
 
 
 def escaped(value: object) -> str:

@@ -8,8 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from explgraph.base.text import printable
 
-INK, FAINT, PAPER, EMPTY, RULE = "#222222", "#6B6B6B", "#FFFFFF", "#F5F6F8", "#D9DBDF"
-"""Colours of text, of small print, of the paper, of what is left empty, and of thin lines."""
+from .look import FAINT, INK, PAPER, RULE
 
 LINE = 18
 """Height of a line of small print, pixels."""
@@ -44,13 +43,15 @@ class Canvas:
             y += LINE
         return y
 
-    def rule(self, left: float, right: float, y: float) -> None:
+    def rule(self, left: float, right: float, y: float, color: str = RULE) -> None:
         """Draw a thin level line."""
-        self._draw.line((left, y, right, y), RULE)
+        self._draw.line((left, y, right, y), color)
 
-    def fill(self, box: tuple[float, float, float, float], color: str) -> None:
+    def fill(
+        self, box: tuple[float, float, float, float], color: str, rim: str | None = None
+    ) -> None:
         """Fill a box (left, top, right, bottom), its last pixels included."""
-        self._draw.rectangle(box, color)
+        self._draw.rectangle(box, color, rim)
 
     def ring(self, place: tuple[float, float], radius: int) -> None:
         """Draw the mark of a place: white on dark, so that it is seen on every photo."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from explgraph.base import markup
+
 # Okabe and Ito's palette, which colour-blind people can tell apart; lowest layer first. Its yellow
 # and black are left out: too pale for a line, and the colour of the text.
 COLORS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
@@ -9,7 +11,10 @@ COLORS = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 FONT = "Helvetica,Arial,sans-serif"
-INK, FAINT, BAND, RULE, LINE = "#222222", "#6B6B6B", "#F5F6F8", "#D9DBDF", "#8A8F99"
+INK, FAINT, PAPER = markup.INK, markup.FAINT, markup.PAPER
+EMPTY, RULE, LINE = "#F5F6F8", "#D9DBDF", "#8A8F99"
+"""Colours of what is left empty, of thin lines, and of lines that stand for something."""
+
 FONT_SIZE, SMALL, NOTE, HEADING, TITLE = 9.0, 7.0, 8.0, 12.0, 15.0
 """Sizes of type, points: of labels, what is small in them, notes, headings, the title."""
 

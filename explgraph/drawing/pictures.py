@@ -77,6 +77,7 @@ AGAINST, FOR = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
 GREYS = (60.0, 215.0)
 """Black and white of the photo beneath: neither hides the colours."""
 
+_NEITHER = (235, 235, 235)  # between the two on a scale
 _OPACITY, _FADE = 0.9, 0.6  # of the strongest value; the power by which that of others falls
 _PALE = 0.8  # of white over what the network did not see
 
@@ -105,6 +106,15 @@ def signed(grey: F8, values: F4) -> Image.Image:
     is_for = (np.nan_to_num(values) > 0)[..., None]
     color = np.where(is_for, np.array(FOR, dtype=np.float64), np.array(AGAINST, dtype=np.float64))
     return _laid(grey, color, np.abs(values))
+
+
+def scale(size: tuple[int, int], *, signed: bool) -> Image.Image:
+    """Return a bar (width, height) of the colours of values or magnitudes, rising to the right."""
+    colors = np.array([AGAINST, _NEITHER, FOR], dtype=np.float64) if signed else VIRIDIS
+    share = np.linspace(0, 1, size[0])[None].repeat(size[1], axis=0)
+    stops = np.linspace(0, 1, len(colors))
+    color = np.stack([np.interp(share, stops, channel) for channel in colors.T], axis=-1)
+    return Image.fromarray(np.round(color).astype(np.uint8))
 
 
 def _laid(grey: F8, color: F8, strength: F4) -> Image.Image:

@@ -16,13 +16,14 @@ from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import ImageSource, open_images
 
+from .look import FAINT
 from .patches import OUTSIDE, best_photos, node_patches
 from .pictures import encoded
 
 TILE = 112
 """Side of a thumbnail, pixels."""
 
-_INK, _FINER, _RING = "#6B6B6B", 4, 5.0
+_FINER, _RING = 4, 5.0
 _NO_PEAK = "no peak\nin these\nphotos"
 
 
@@ -117,5 +118,5 @@ def _empty() -> Image.Image:
     draw = ImageDraw.Draw(tile)
     middle = (TILE / 2, TILE / 2)
     font = ImageFont.load_default(19)
-    draw.multiline_text(middle, _NO_PEAK, fill=_INK, font=font, anchor="mm", align="center")
+    draw.multiline_text(middle, _NO_PEAK, fill=FAINT, font=font, anchor="mm", align="center")
     return tile

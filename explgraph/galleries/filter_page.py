@@ -9,17 +9,8 @@ import numpy as np
 
 from explgraph.base.arrays import NONE
 from explgraph.base.text import counted
-from explgraph.drawing.canvas import (
-    EMPTY,
-    FAINT,
-    INK,
-    LINE,
-    Canvas,
-    fitted,
-    font_for,
-    paragraph_lines,
-)
-from explgraph.drawing.look import COLORS, layer_color
+from explgraph.drawing.canvas import LINE, Canvas, fitted, font_for, paragraph_lines
+from explgraph.drawing.look import COLORS, EMPTY, FAINT, INK, layer_color
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.patches import best_photos
 from explgraph.graphs.graph import ExplanatoryGraph

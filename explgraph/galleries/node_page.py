@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from explgraph.drawing.canvas import FAINT, INK, LINE, Canvas, fitted, paragraph_lines
-from explgraph.drawing.look import layer_color
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import FAINT, INK, layer_color
 from explgraph.drawing.overlay import Overlay
 from explgraph.graphs.facts import describe_node
 from explgraph.graphs.graph import ExplanatoryGraph

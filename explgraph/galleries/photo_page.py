@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F8
-from explgraph.drawing.canvas import FAINT, INK, LINE, PAPER, Canvas, fitted, paragraph_lines
-from explgraph.drawing.look import layer_color
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import FAINT, INK, PAPER, layer_color
 from explgraph.drawing.overlay import SHAPES, Overlay, Shape
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires

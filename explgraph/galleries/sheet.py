@@ -9,8 +9,8 @@ from PIL import Image
 
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
-from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, Canvas, fitted, paragraph_lines
-from explgraph.drawing.look import layer_color
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import EMPTY, FAINT, INK, layer_color
 from explgraph.drawing.patches import best_photos, node_patches, patch_share
 from explgraph.drawing.pictures import check_picture_name, save_picture
 from explgraph.graphs.choice import best_of_layers

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from explgraph.base.arrays import F8
 from explgraph.base.frames import mirrored_yx, to_pixels
 from explgraph.base.layer import LayerSpec
-from explgraph.drawing.canvas import EMPTY, FAINT, LINE, Canvas, fitted
+from explgraph.drawing.canvas import LINE, Canvas, fitted
+from explgraph.drawing.look import EMPTY, FAINT
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.patches import cut_field, field_size, load_each
 from explgraph.graphs.matches import Matches

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BEST, _LINES = 6, 2  # nodes drawn of each layer, lines up from each
 _SIDE, _GAP, _HEADING = 150, 24, 20  # pixels of a layer's panel, between two, above
 _NAME = 24  # characters of a layer's name
-_INK, _LINE, _NODE = "#222222", "#0072B2", "#D55E00"
+_LINE, _NODE = "#0072B2", "#D55E00"
 
 
 def graph_html(graph: ExplanatoryGraph) -> str:
@@ -60,7 +60,7 @@ def _drawing(graph: ExplanatoryGraph) -> str:
     for i, layer in enumerate(graph.layers):
         left = i * (width + _GAP)
         marks.append(
-            f'<text x="{left:.1f}" y="{_HEADING - 6}" fill="{_INK}" font-family="sans-serif" '
+            f'<text x="{left:.1f}" y="{_HEADING - 6}" fill="{markup.INK}" font-family="sans-serif" '
             f'font-size="11">{markup.escaped(cut_beginning(layer.name, _NAME))}</text>'
             f'<rect x="{left + 0.5:.1f}" y="{_HEADING + 0.5}" width="{width - 1:.1f}" '
             f'height="{height - 1:.1f}" fill="{markup.PAPER}" stroke="{markup.FAINT}"/>'

@@ -24,7 +24,7 @@ from explgraph.drawing.dot import (
     quoted,
 )
 from explgraph.drawing.legend import Item, Legend, line_item
-from explgraph.drawing.look import BAND, INK, TIMES, layer_color, with_opacity
+from explgraph.drawing.look import EMPTY, INK, TIMES, layer_color, with_opacity
 from explgraph.drawing.page import Page, cluster, layer_heading, title_of
 from explgraph.drawing.thumbnails import Thumbnails
 from explgraph.graphs.attributes import edge_attributes
@@ -171,7 +171,7 @@ def _bands(
             "lp": point(left + _HEADING_WIDTH / 2, base - (top + bottom) / 2),
             "label": heading,
             "style": "filled",
-            "color": BAND,
+            "color": EMPTY,
         }
         yield cluster(graph, layer, values)
 

@@ -31,6 +31,7 @@ from explgraph.drawing.look import (
     FONT,
     INK,
     LINE,
+    PAPER,
     RULE,
     SMALL,
     WIDE,
@@ -157,7 +158,7 @@ def _frame(corner: F8, size: tuple[float, float], base: float) -> str:
     (top, left), (height, width) = corner.tolist(), size
     low, right = base - top - height, left + width
     outline = [(left, low), (right, low), (right, low + height), (left, low + height)]
-    operations = [background_polygon(outline, 0.8, LINE, "#FFFFFF")]
+    operations = [background_polygon(outline, 0.8, LINE, PAPER)]
     for tick in _TICKS:
         x, y = left + tick * width, low + (1 - tick) * height
         operations += [
@@ -232,7 +233,7 @@ def _dots(graph: ExplanatoryGraph, boxes: Boxes, panels: Panels, base: float) ->
             "width": _DOT / 72,
             "height": _DOT / 72,
         }
-        look = {"color": "#FFFFFF", "fillcolor": values["color"], "penwidth": 0.6}
+        look = {"color": PAPER, "fillcolor": values["color"], "penwidth": 0.6}
         name = f"{identity} (place)" if has_box else identity
         said = {"tooltip": values["tooltip"]} if has_box else values
         yield f"{quoted(name)} {attributes(shape | said | look)};"

@@ -12,11 +12,18 @@ from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import counted, cut_end
-from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, PAPER, Canvas, fitted, paragraph_lines
-from explgraph.drawing.look import layer_color
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import EMPTY, FAINT, INK, PAPER, layer_color
 from explgraph.drawing.overlay import SHAPES, Overlay
 from explgraph.drawing.patches import load_each
-from explgraph.drawing.pictures import AGAINST, FOR, check_picture_name, greys, save_picture, signed
+from explgraph.drawing.pictures import (
+    check_picture_name,
+    greys,
+    save_picture,
+    scale,
+    shrunk,
+    signed,
+)
 from explgraph.explanations.decision.decision import Decision
 from explgraph.galleries.photo_page import icon
 from explgraph.photos.images import LoadedImage, open_images
@@ -94,8 +101,8 @@ class Page:
         self._listed = listed(decision, nodes)
         largest = np.abs(decision.drop[self._listed]).max(initial=0)
         self._largest = float(largest) or 1.0
-        scale = _TILE / max(photo.image.size)
-        width, height = (max(round(side * scale), 1) for side in photo.image.size)
+        self._small = shrunk(photo.image, _TILE)
+        width, height = self._small.size
         self._size = height, width
         self._column = max(width, _NARROW)
         self._room = 3 * self._column + 2 * _GAP
@@ -192,9 +199,8 @@ class Page:
 
     def by_place(self) -> Image.Image:
         """Draw the map of places over the photo in grey."""
-        photo = self._photo.image.resize(self._size[::-1], Image.Resampling.LANCZOS)
         values = self._decision.map.upsampled(self._size)
-        return signed(greys(photo), values / (self._most() or 1))
+        return signed(greys(self._small), values / (self._most() or 1))
 
     def _most(self) -> float:
         return float(np.abs(self._decision.map.values).max())
@@ -211,11 +217,8 @@ class Page:
 
     def _scale(self, left: int, top: int) -> None:
         """Draw the colours of the map, from against the class to for it."""
-        width, most = self._column, self._most()
-        stops = np.array([AGAINST, (235, 235, 235), FOR], dtype=np.float64)
-        share = np.linspace(0, 1, width)[None].repeat(8, axis=0)
-        color = np.stack([np.interp(share, [0, 0.5, 1], channel) for channel in stops.T], axis=-1)
-        self._canvas.image.paste(Image.fromarray(np.round(color).astype(np.uint8)), (left, top))
+        most = self._most()
+        self._canvas.image.paste(scale((self._column, 8), signed=True), (left, top))
         said = f"against it, and for it: up to {most:.1%} of all" if most > 0 else "nothing adds"
         self._canvas.text(said, 11, (left, top + 11), FAINT)
 

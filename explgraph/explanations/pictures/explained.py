@@ -6,20 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from explgraph.base.arrays import F4
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.text import counted
-from explgraph.drawing.canvas import fitted, wrapped
-from explgraph.drawing.look import COLORS
-from explgraph.drawing.patches import OUTSIDE, load_each
-from explgraph.drawing.pictures import GREYS, check_picture_name, greys, heated, save_picture
+from explgraph.drawing.canvas import Canvas, fitted, font_for, wrapped
+from explgraph.drawing.look import COLORS, FAINT, INK, RULE
+from explgraph.drawing.patches import load_each
+from explgraph.drawing.pictures import (
+    GREYS,
+    check_picture_name,
+    greys,
+    heated,
+    save_picture,
+    shrunk,
+)
 from explgraph.explanations.explained import ExplainedMaps, LayerMaps
 from explgraph.photos.images import LoadedImage, open_images
 
-_INK, _FAINT, _PAPER = "#222222", "#6B6B6B", "#FFFFFF"
 _MARGIN, _GAP, _LINE, _SPACE = 28, 16, 19, 30  # pixels of the picture
 _PANEL, _LABEL, _SCALE = 270, 180, 84  # a photo's longest side; room for labels and for a scale
 _LEAST_COLUMN, _LEAST_ROW, _WIDEST_NOTE = 150, 120, 640
@@ -91,7 +97,7 @@ def draw_explained(
     picture = _Picture(maps, row, loaded, len(chosen))
     for layer in reversed(chosen):
         picture.add(layer)
-    return save_picture(picture.image, path)
+    return save_picture(picture.canvas.image, path)
 
 
 class _Picture:
@@ -99,9 +105,8 @@ class _Picture:
 
     def __init__(self, maps: ExplainedMaps, row: int, loaded: LoadedImage, layers: int) -> None:
         self._maps, self._row, self._window = maps, row, loaded.frame
-        scale = _PANEL / max(loaded.image.size)
-        width, height = (max(round(side * scale), 1) for side in loaded.image.size)
-        photo = loaded.image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+        photo = shrunk(loaded.image, _PANEL)
+        width, height = photo.size
         self._size, self._grey = (height, width), greys(photo)
         self._column = max(width, _LEAST_COLUMN)
         room = 2 * _MARGIN + _LABEL + 3 * (self._column + _GAP + _SCALE)
@@ -109,8 +114,7 @@ class _Picture:
         self._head_height = _TITLE + max(height, len(notes) * _LINE) + _SPACE
         self._row_height = _CAPTION + max(height, _LEAST_ROW) + _SPACE
         size = (room, _MARGIN + self._head_height + layers * self._row_height)
-        self.image = Image.new("RGB", size, _PAPER)
-        self._draw = ImageDraw.Draw(self.image)
+        self.canvas = Canvas(size)
         self._head(photo, notes)
         self._y = _MARGIN + self._head_height
 
@@ -141,43 +145,43 @@ class _Picture:
         text = [part.format(*by) for part in _NOTE]
         pixels = self._maps.upsampled(0, self._row, self._size, window=self._window)[0]
         text += [_UNSEEN_NOTE] if np.isnan(pixels).any() else []
-        font = ImageFont.load_default(14)
+        font = font_for("".join(text), 14)
         return [line for part in text for line in (*wrapped(part, font, room), "")][:-1]
 
     def _head(self, photo: Image.Image, notes: Sequence[str]) -> None:
         row, maps = self._row, self._maps
         seen = "; the graph sees it mirrored" if maps.mirrored[row] else ""
-        room = self.image.width - 2 * _MARGIN
-        self._text((_MARGIN, _MARGIN - 6), _HEADING, 22, _INK)
-        name = fitted(maps.images[row], 13, room - ImageFont.load_default(13).getlength(seen))
-        self._text((_MARGIN, _MARGIN + 26), name + seen, 13, _FAINT)
+        room = self.canvas.image.width - 2 * _MARGIN
+        self.canvas.text(_HEADING, 22, (_MARGIN, _MARGIN - 6), INK)
+        name = fitted(maps.images[row], 13, room - font_for(seen, 13).getlength(seen))
+        self.canvas.text(name + seen, 13, (_MARGIN, _MARGIN + 26), FAINT)
         top = _MARGIN + _TITLE
-        self.image.paste(photo, (_MARGIN, top))
+        self.canvas.image.paste(photo, (_MARGIN, top))
         for i, line in enumerate(notes):
             place = (_MARGIN + photo.width + _GAP, top + i * _LINE)
-            self._text(place, line, 14, _INK)
+            self.canvas.text(line, 14, place, INK)
 
     def _label(self, maps: LayerMaps, color: str, share: float) -> None:
         """Write left of a row which layer it is, and how much of its response is explained."""
         spec, top, room = maps.layer, self._y + _CAPTION, _LABEL - _GAP
-        self._text((_MARGIN, top - 4), fitted(spec.name, 17, room), 17, color)
+        self.canvas.text(fitted(spec.name, 17, room), 17, (_MARGIN, top - 4), color)
         lines = (counted(spec.channels, "filter"), f"{spec.grid[0]} by {spec.grid[1]} cells")
         for i, line in enumerate(lines):
-            self._text((_MARGIN, top + 22 + i * _LINE), line, 12, _FAINT)
+            self.canvas.text(line, 12, (_MARGIN, top + 22 + i * _LINE), FAINT)
         if math.isnan(share):
-            self._text((_MARGIN, top + 70), "nothing responds", 14, _INK)
+            self.canvas.text("nothing responds", 14, (_MARGIN, top + 70), INK)
             return
-        self._text((_MARGIN, top + 68), f"{_percent(share)} explained", 17, _INK)
+        self.canvas.text(f"{_percent(share)} explained", 17, (_MARGIN, top + 68), INK)
         bar = (_MARGIN, top + 94, _MARGIN + room - 1, top + 94 + _BAR - 1)
-        self._draw.rectangle(bar, OUTSIDE)
+        self.canvas.fill(bar, RULE)
         if share > 0:
-            self._draw.rectangle((*bar[:2], _MARGIN + share * (room - 1), bar[3]), color)
+            self.canvas.fill((*bar[:2], _MARGIN + share * (room - 1), bar[3]), color)
 
     def _panel(self, left: int, name: str, values: F4, strength: F4) -> None:
         """Draw the photo beneath (h, w) values, both 0 to 1; NaN where nothing was seen."""
-        self._text((left, self._y), name, 14, _INK)
+        self.canvas.text(name, 14, (left, self._y), INK)
         panel = heated(self._grey, values, strength)
-        self.image.paste(panel, (left, self._y + _CAPTION))
+        self.canvas.image.paste(panel, (left, self._y + _CAPTION))
 
     def _scale(self, left: int, unit: str, ticks: Mapping[float, str], *, fades: bool) -> None:
         """Draw a scale of the colours beside a panel; ``ticks`` are labels of places 0 to 1.
@@ -189,16 +193,12 @@ class _Picture:
         values = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
         grey = np.full((height, _BAR), sum(GREYS) / 2)
         strength = values if fades else np.ones_like(values)
-        self.image.paste(heated(grey, values, strength), (left, top))
-        self._text((left, self._y + 2), unit, 12, _FAINT)
+        self.canvas.image.paste(heated(grey, values, strength), (left, top))
+        self.canvas.text(unit, 12, (left, self._y + 2), FAINT)
         for place, label in ticks.items():
             y = top + (1 - place) * (height - 1)
-            self._draw.line((left + _BAR, y, left + _BAR + 4, y), _INK)
-            font = ImageFont.load_default(12)
-            self._draw.text((left + _BAR + 8, y), label, _INK, font, "lm")
-
-    def _text(self, place: tuple[float, float], text: str, size: int, color: str) -> None:
-        self._draw.text(place, text, fill=color, font=ImageFont.load_default(size))
+            self.canvas.rule(left + _BAR, left + _BAR + 4, y, INK)
+            self.canvas.text(label, 12, (left + _BAR + 8, y), INK, "lm")
 
 
 def _percent(share: float) -> str:

@@ -7,8 +7,8 @@ from PIL import Image
 
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
-from explgraph.drawing.canvas import EMPTY, FAINT, INK, LINE, Canvas, fitted, paragraph_lines
-from explgraph.drawing.look import COLORS
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import COLORS, EMPTY, FAINT, INK
 from explgraph.drawing.pictures import check_picture_name, save_picture
 from explgraph.explanations.profiles import FilterProfile
 from explgraph.photos.images import open_images

@@ -12,7 +12,8 @@ from explgraph.base.arrays import F4, I8
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.frames import middles, seen_along
-from explgraph.drawing.canvas import FAINT, INK, LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import FAINT, INK
 from explgraph.drawing.pictures import (
     AGAINST,
     FOR,

@@ -10,15 +10,14 @@ from PIL import Image
 from explgraph.base.arrays import F4
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
-from explgraph.drawing.canvas import FAINT, INK, LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
+from explgraph.drawing.look import FAINT, INK
 from explgraph.drawing.pictures import (
-    AGAINST,
-    FOR,
-    VIRIDIS,
     check_picture_name,
     greys,
     heated,
     save_picture,
+    scale,
     shrunk,
     signed,
 )
@@ -143,16 +142,10 @@ class _Sheet:
         self._scale(answer, most, left, top + _CAPTION + self._photo.height + 6)
 
     def _scale(self, answer: Attribution, most: float, left: int, top: int) -> None:
-        share = np.linspace(0, 1, _BAR)[None].repeat(8, axis=0)
-        if answer.signed:
-            edges = np.array([AGAINST, (235, 235, 235), FOR], dtype=np.float64)
-            ends, labels = np.linspace(0, 1, 3), (f"{-most:.2g}", f"{most:.2g}")
-        else:
-            edges, ends, labels = VIRIDIS, np.linspace(0, 1, len(VIRIDIS)), ("0", f"{most:.2g}")
-        color = np.stack([np.interp(share, ends, channel) for channel in edges.T], axis=-1)
-        self._canvas.image.paste(Image.fromarray(np.round(color).astype(np.uint8)), (left, top))
-        self._canvas.text(labels[0], 11, (left, top + 9), FAINT)
-        self._canvas.text(labels[1], 11, (left + _BAR, top + 9), FAINT, "ra")
+        self._canvas.image.paste(scale((_BAR, 8), signed=answer.signed), (left, top))
+        least = f"{-most:.2g}" if answer.signed else "0"
+        self._canvas.text(least, 11, (left, top + 9), FAINT)
+        self._canvas.text(f"{most:.2g}", 11, (left + _BAR, top + 9), FAINT, "ra")
 
 
 def _title(method: str) -> str:

@@ -12,19 +12,10 @@ from PIL import Image
 from explgraph.base.arrays import F8
 from explgraph.base.errors import index_of
 from explgraph.base.files import PathLike
-from explgraph.drawing.canvas import (
-    EMPTY,
-    FAINT,
-    INK,
-    LINE,
-    Canvas,
-    fitted,
-    font_for,
-    paragraph_lines,
-)
-from explgraph.drawing.look import COLORS, tint
+from explgraph.drawing.canvas import LINE, Canvas, fitted, font_for, paragraph_lines
+from explgraph.drawing.look import COLORS, EMPTY, FAINT, INK, PAPER, tint
 from explgraph.drawing.patches import load_each
-from explgraph.drawing.pictures import check_picture_name, save_picture
+from explgraph.drawing.pictures import check_picture_name, save_picture, shrunk
 from explgraph.explanations.texture.results import ANSWERS, KINDS, TextureProbe
 from explgraph.graphs.comparison import MIN_PHOTOS
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -32,11 +23,11 @@ from explgraph.photos.images import open_images
 
 _MARGIN, _LABEL, _GAP, _TILE, _SPACE = 28, 172, 14, 118, 30  # pixels of the picture
 _TITLE, _HEADING, _BARS, _ROW, _BAR = 38, 24, 84, 32, 22
-_BAR_COLOR, _MARK, _WHITE = tint(COLORS[0], 0.75), "#000000", "#FFFFFF"
+_BAR_COLOR, _MARK = tint(COLORS[0], 0.75), "#000000"
 _KIND_COLORS = dict(
     zip(KINDS, (COLORS[2], COLORS[0], COLORS[1], "#9AA0A8", "#E4E6EA"), strict=True)
 )
-_KIND_INK = {"shape": _WHITE}
+_KIND_INK = {"shape": PAPER}
 
 _NOTE = (
     "Above: one of the photos in every way that the network was shown it, with the network's "
@@ -92,7 +83,7 @@ def draw_texture(
     row = shown_row(probe, photo)
     ((name, loaded),) = load_each(open_images(images), [probe.images[row]])
     tiles = [
-        _tile(change.alter(loaded.image, name)) if change.allows(name) else None
+        shrunk(change.alter(loaded.image, name), _TILE) if change.allows(name) else None
         for change in probe.changes
     ]
     measures = bars(probe)
@@ -110,12 +101,6 @@ def shown_row(probe: TextureProbe, photo: int | str | None) -> int:
     if photo is None:
         return int(np.argmax(probe.shown.sum(axis=0)))
     return index_of("photo", photo, probe.images, "Choose a photo of the probe")
-
-
-def _tile(image: Image.Image) -> Image.Image:
-    scale = _TILE / max(image.size)
-    size = tuple(max(round(side * scale), 1) for side in image.size)
-    return image.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
 def bars(probe: TextureProbe) -> list[Measure]:
