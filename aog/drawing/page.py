@@ -35,6 +35,7 @@ from explgraph.drawing.look import (
     SMALL,
     layer_color,
 )
+from explgraph.drawing.page import defaults, lettering
 from explgraph.graphs.graph import ExplanatoryGraph
 
 from .cards import CARD_X, SKETCH, Card
@@ -96,31 +97,13 @@ class Statements:
 
 
 def _defaults(height: float) -> list[str]:
-    graph: dict[str, Value] = {
-        "bb": f"0,0,{WIDTH:.1f},{height:.1f}",
-        "outputorder": "edgesfirst",
-        "splines": "line",
-        "fontname": FONT,
-    }
-    node: dict[str, Value] = {
-        "shape": "ellipse",
-        "style": "filled",
-        "fixedsize": "shape",
-        "fontname": FONT,
-        "fontsize": FONT_SIZE,
-        "fontcolor": INK,
-        "color": LINE,
-        "fillcolor": "white",
-    }
-    edge: dict[str, Value] = {
-        "dir": "none",
-        "color": LINE,
-        "fontname": FONT,
-        "fontsize": SMALL,
-        "fontcolor": INK,
-    }
-    kinds = {"graph": graph, "node": node, "edge": edge}
-    return [f"{kind} {attributes(values)};" for kind, values in kinds.items()]
+    node: dict[str, Value] = {"shape": "ellipse", "style": "filled", "fixedsize": "shape"}
+    edge: dict[str, Value] = {"dir": "none", "color": LINE}
+    return defaults(
+        (height, WIDTH),
+        node | lettering(FONT_SIZE) | {"color": LINE, "fillcolor": "white"},
+        edge | lettering(SMALL),
+    )
 
 
 def draw_headings(height: float) -> str:

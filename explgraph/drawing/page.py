@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,34 +43,38 @@ class Page:
     def begin(self, operations: str = "") -> list[str]:
         """Return the first lines of the DOT text; the operations belong to its background too."""
         height = self.base + TITLE_HEIGHT
-        graph: dict[str, Value] = {
-            "bb": f"0,0,{self.size[1]:.1f},{height:.1f}",
-            "outputorder": "edgesfirst",
-            "splines": "line",
-            "fontname": FONT,
-        }
         node: dict[str, Value] = {
             "shape": "box",
             "style": "rounded,filled",
             "fixedsize": "shape",
             "margin": "0",
-            "fontname": FONT,
-            "fontsize": FONT_SIZE,
-            "fontcolor": INK,
         }
-        edge: dict[str, Value] = {
-            "dir": "none",
-            "fontname": FONT,
-            "fontsize": SMALL,
-            "fontcolor": INK,
-        }
-        kinds = {"graph": graph, "node": node, "edge": edge}
+        edge: dict[str, Value] = {"dir": "none"}
         title = draw_title(self.title, self.note, height)
         return [
             f"digraph {quoted(self.title)} {{",
-            *(f"{kind} {attributes(values)};" for kind, values in kinds.items()),
+            *defaults((height, self.size[1]), node | lettering(FONT_SIZE), edge | lettering(SMALL)),
             background(f"{title}{operations}{self.legend.draw()}"),
         ]
+
+
+def defaults(
+    size: tuple[float, float], node: Mapping[str, Value], edge: Mapping[str, Value]
+) -> list[str]:
+    """Return what holds for a page of (height, width) points and all nodes and edges on it."""
+    graph: dict[str, Value] = {
+        "bb": f"0,0,{size[1]:.1f},{size[0]:.1f}",
+        "outputorder": "edgesfirst",
+        "splines": "line",
+        "fontname": FONT,
+    }
+    kinds = {"graph": graph, "node": node, "edge": edge}
+    return [f"{kind} {attributes(values)};" for kind, values in kinds.items()]
+
+
+def lettering(size: float) -> dict[str, Value]:
+    """Return the attributes of labels in type of some size, points."""
+    return {"fontname": FONT, "fontsize": size, "fontcolor": INK}
 
 
 def title_of(graph: ExplanatoryGraph) -> str:
