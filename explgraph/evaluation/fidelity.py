@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.errors import require
@@ -19,6 +18,7 @@ from explgraph.explanations.claims import (
     claimed_maxima,
     layer_cells,
     seen_photos,
+    without_cells,
 )
 from explgraph.graphs.choice import best_of_layers
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -170,6 +170,7 @@ def fidelity_curve(
     ranking = best_of_layers(graph)[index]
     used = _counts(counts, len(ranking))
     name = graph.layers[index].name
+    mean = torch.tensor(graph.channel_mean[index])[:, None, None]
     rest, total = Rest(net, name), np.zeros((len(used), 6))
     for batch in seen_photos(found, net, images):
         seen = observe(net, batch.tensor, [name])
@@ -180,7 +181,7 @@ def fidelity_curve(
         for i, row in enumerate(batch.rows):
             photo = _Photo(cells.response[i], cells.basin[i] != NONE, first[i])
             masks = photo.masks(used, np.random.default_rng([seed, int(row)]))
-            edited = _edited(maps[i], graph.channel_mean[index], masks)
+            edited = without_cells(maps[i], mean, ~masks)
             top = rest.logits(batch.tensor[i : i + 1], edited).argmax(dim=1)
             same = (top == seen.logits[i].argmax()).cpu().numpy()
             total += photo.figures(masks, same)
@@ -252,9 +253,3 @@ class _Photo(NamedTuple):
             ],
             axis=1,
         )
-
-
-def _edited(maps: Tensor, mean: F4, masks: NDArray[np.bool_]) -> Tensor:
-    """Return (V, C, H, W): the (C, H, W) output with all but the cells of each mask at m_c."""
-    keep = torch.from_numpy(masks).reshape(-1, *maps.shape)
-    return torch.where(keep, maps, torch.tensor(mean)[:, None, None])

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.base.arrays import F4, I4, NONE
+from explgraph.base.arrays import F4, F8, I4, I8, NONE
 from explgraph.base.errors import require
+from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.networks.backbone import Backbone
+from explgraph.networks.intervention import Gradients
 from explgraph.peaks.finding import responses
 from explgraph.peaks.watershed import basins, ranked_maxima
 from explgraph.photos.images import open_images
@@ -54,6 +57,58 @@ class Cells(NamedTuple):
 
     response: F4
     basin: I4
+
+
+Mask = NDArray[np.bool_]
+"""(C * H * W,) some cells of a layer, filter by filter and row by row."""
+
+
+class SeenLayer(NamedTuple):
+    """A layer of a graph in one photo.
+
+    Attributes
+    ----------
+    number, spec
+        Which layer of the graph it is.
+    maps
+        (C, H, W) the layer's output, float32 on the CPU.
+    mean
+        (C, 1, 1) m_c: where a filter's output is this, its response is 0.
+    first_order
+        (C * H * W,) gradient of the class's logit times the output above m_c.
+    peak
+        (C * H * W,) place of the maximum that each active cell belongs to; `NONE` for the others.
+    nodes
+        (p,) the layer's nodes that were found in the photo.
+    tops
+        (p,) the places of the maxima on which they were found; several may share one.
+    """
+
+    number: int
+    spec: LayerSpec
+    maps: Tensor
+    mean: Tensor
+    first_order: F8
+    peak: I8
+    nodes: I8
+    tops: I8
+
+    @property
+    def peaks(self) -> I8:
+        """(k,) the places of the maxima that nodes claim, each once."""
+        return np.unique(self.tops)
+
+    def cells(self, peaks: I8) -> Mask:
+        """Return the cells that belong to any of some maxima."""
+        chosen = np.zeros(len(self.peak) + 1, dtype=bool)  # the last: NONE
+        chosen[peaks] = True
+        return chosen[self.peak]
+
+    def estimates(self, peaks: I8) -> F8:
+        """Return (k,) the drop of the logit to first order if a maximum's cells were removed."""
+        active = self.peak != NONE
+        sums = np.bincount(self.peak[active], self.first_order[active], len(self.peak))
+        return np.asarray(sums[peaks], dtype=np.float64)
 
 
 def check_same_network(graph: ExplanatoryGraph, matches: Matches, net: Backbone) -> None:
@@ -169,3 +224,56 @@ def claimed_maxima(
         "another way (boxes, fit)",
     )
     return tops
+
+
+def seen_layers(
+    graph: ExplanatoryGraph, matches: Matches, rows: NDArray[np.intp], seen: Gradients, index: int
+) -> Iterator[SeenLayer]:
+    """Yield a layer of a graph in each of B photos.
+
+    Parameters
+    ----------
+    graph, matches
+        P nodes in N photos.
+    rows
+        (B,) some of the photos.
+    seen
+        The network's outputs on them, and their gradients.
+    index
+        Of the layer.
+
+    Raises
+    ------
+    ExplGraphError
+        As `claimed_maxima`.
+    """
+    spec, mean = graph.layers[index], torch.tensor(graph.channel_mean[index])[:, None, None]
+    maps = seen.maps[spec.name].cpu()
+    cells = layer_cells(maps.numpy(), graph.channel_mean[index], graph.channel_scale[index])
+    nodes = np.flatnonzero(graph.node_layer == index)
+    tops = np.empty((len(rows), 0), dtype=np.int32)
+    if len(nodes):
+        tops = claimed_maxima(graph, matches, rows, cells, nodes)
+    gradients = seen.gradients[spec.name].cpu().double()
+    first_order = (gradients * (maps.double() - mean.double())).flatten(1).numpy()
+    first = np.prod(spec.grid) * np.arange(spec.channels)  # cell of each filter's map
+    for i, basin in enumerate(cells.basin):
+        exists = tops[i] != NONE
+        yield SeenLayer(
+            number=index,
+            spec=spec,
+            maps=maps[i],
+            mean=mean,
+            first_order=first_order[i],
+            peak=np.where(basin == NONE, NONE, basin + first[:, None, None]).ravel(),
+            nodes=nodes[exists],
+            tops=(tops[i] + first[graph.node_channel[nodes]])[exists],
+        )
+
+
+def without_cells(maps: Tensor, mean: Tensor, masks: NDArray[np.bool_]) -> Tensor:
+    """Return (V, C, H, W): an output (C, H, W) with the cells of each of V masks at m_c (C, 1, 1).
+
+    There the response is 0.
+    """
+    return torch.where(torch.from_numpy(masks).reshape(-1, *maps.shape), mean, maps)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.base.arrays import F4, F8, I4, NONE
+from explgraph.base.arrays import F8, I4, I8, NONE
 from explgraph.base.errors import require
 from explgraph.base.figures import correlation
 from explgraph.base.renamed import renamed
@@ -22,7 +21,14 @@ from explgraph.graphs.matches import Matches, fires
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.intervention import Gradients, Rest, logit_gradients
 
-from .claims import SeenPhotos, check_same_network, claimed_maxima, layer_cells, seen_photos
+from .claims import (
+    SeenLayer,
+    SeenPhotos,
+    check_same_network,
+    seen_layers,
+    seen_photos,
+    without_cells,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,12 +164,13 @@ def class_evidence(
         gradients = logit_gradients(net, batch.tensor, names, target)
         for index in np.unique(graph.node_layer):
             for photo in _photos(graph, part, batch, gradients, int(index)):
-                at = photo.claims(counts[photo.row])
-                _add(totals, at.nodes, photo.estimates(at))
-                exact = at.take(asked[at.nodes])
+                seen, tops = photo.layer.nodes, photo.layer.tops
+                mine = counts[photo.row, seen]
+                _add(totals, seen[mine], photo.estimates(tops[mine]))
+                exact = mine & asked[seen]
                 rng = np.random.default_rng([seed, int(rows[photo.row]), int(index)])
-                if len(exact.nodes):
-                    _add(totals, exact.nodes, photo.drops(exact, rests[index], rng))
+                if exact.any():
+                    _add(totals, seen[exact], photo.drops(tops[exact], rests[index], rng))
     return _summary(graph, totals, asked, target)
 
 
@@ -185,59 +192,30 @@ def _best_photos(graph: ExplanatoryGraph, matches: Matches, photos: int) -> NDAr
     return fires(matches.score.T, graph.score).T & (place < photos)
 
 
-class _Claims(NamedTuple):
-    """n nodes of one layer, and the places of their maxima among the photo's C * H * W cells."""
-
-    nodes: NDArray[np.intp]
-    tops: NDArray[np.intp]
-
-    def take(self, chosen: NDArray[np.bool_]) -> _Claims:
-        return _Claims(self.nodes[chosen], self.tops[chosen])
-
-
 class _Photo(NamedTuple):
-    """One layer in one photo.
-
-    ``row`` in the matches; ``tensor (1, 3, H_in, W_in)``; ``logit`` of the class ``target``;
-    ``maps (C, H, W)`` and ``mean (C,)``; ``first_order (C * H * W,)`` the gradient times the
-    activation above the mean; ``peak (C * H * W,)`` the place of the maximum that a cell belongs
-    to, `NONE` for inactive cells; ``nodes (P_l,)`` of the layer and ``tops (P_l,)`` their maxima.
-    """
+    """One layer in one photo: ``row`` in the matches, ``tensor (1, 3, H_in, W_in)``."""
 
     row: int
     tensor: Tensor
     logit: float
     target: int
-    maps: Tensor
-    mean: F4
-    first_order: F8
-    peak: NDArray[np.intp]
-    nodes: NDArray[np.intp]
-    tops: NDArray[np.intp]
+    layer: SeenLayer
 
-    def claims(self, counts: NDArray[np.bool_]) -> _Claims:
-        """Return the claims of the nodes for which the photo counts, ``counts (P,)``."""
-        return _Claims(self.nodes, self.tops).take(counts[self.nodes] & (self.tops != NONE))
-
-    def estimates(self, at: _Claims) -> dict[str, F8]:
-        """Return by figure (n,) what needs no further pass."""
-        active = self.peak != NONE
-        peak, n_cells = self.peak[active], len(self.peak)
-        size = np.bincount(peak, minlength=n_cells)[at.tops].astype(np.float64)
-        change = np.bincount(peak, self.first_order[active], n_cells)[at.tops].astype(np.float64)
-        one: F8 = np.ones(len(at.nodes))
+    def estimates(self, tops: I8) -> dict[str, F8]:
+        """Return by figure (n,) what needs no further pass, of nodes by their maxima."""
+        peak = self.layer.peak
+        size = np.bincount(peak[peak != NONE], minlength=len(peak))[tops].astype(np.float64)
+        one: F8 = np.ones(len(tops))
+        change = self.layer.estimates(tops)
         return {"photos": one, "cells": size, "logit": self.logit * one, "estimate": change}
 
-    def drops(self, at: _Claims, rest: Rest, rng: np.random.Generator) -> dict[str, F8]:
+    def drops(self, tops: I8, rest: Rest, rng: np.random.Generator) -> dict[str, F8]:
         """Return by figure (n,) what the rest of the network says to each node's removal."""
-        removed = self.peak == at.tops[:, None]
-        controls = [
-            self._control(mask, top, rng) for mask, top in zip(removed, at.tops, strict=True)
-        ]
+        layer = self.layer
+        removed = layer.peak == tops[:, None]
+        controls = [self._control(mask, top, rng) for mask, top in zip(removed, tops, strict=True)]
         masks = np.concatenate([np.zeros_like(removed[:1]), removed, [c.cells for c in controls]])
-        mean = torch.tensor(self.mean)[:, None, None]
-        gone = torch.from_numpy(masks).reshape(-1, *self.maps.shape)
-        variants = torch.where(gone, mean, self.maps)
+        variants = without_cells(layer.maps, layer.mean, masks)
         logits = rest.logits(self.tensor, variants)[:, self.target].double().cpu().numpy()
         drop, control = (logits[0] - logits[1:]).reshape(2, -1)
         same = np.array([c.same_filter for c in controls], dtype=np.float64)
@@ -245,8 +223,8 @@ class _Photo(NamedTuple):
 
     def _control(self, removed: NDArray[np.bool_], top: int, rng: np.random.Generator) -> _Control:
         """Choose as many active cells outside of a basin as it has."""
-        others = np.flatnonzero((self.peak != NONE) & ~removed)
-        area = self.maps[0].numel()
+        others = np.flatnonzero((self.layer.peak != NONE) & ~removed)
+        area = self.layer.maps[0].numel()
         siblings = others[others // area == top // area]
         n_cells = int(removed.sum())
         same = len(siblings) >= n_cells
@@ -265,27 +243,11 @@ def _photos(
     graph: ExplanatoryGraph, matches: Matches, batch: SeenPhotos, found: Gradients, index: int
 ) -> Iterator[_Photo]:
     """Yield a batch's photos, one layer of each."""
-    name, mean = graph.layers[index].name, graph.channel_mean[index]
-    maps = found.maps[name].cpu()
-    cells = layer_cells(maps.numpy(), mean, graph.channel_scale[index])
-    nodes = np.flatnonzero(graph.node_layer == index)
-    tops = claimed_maxima(graph, matches, batch.rows, cells, nodes)
-    above = maps.double() - torch.tensor(mean, dtype=torch.float64)[:, None, None]
-    first_order = (found.gradients[name].cpu().double() * above).flatten(1).numpy()
-    first = np.prod(graph.layers[index].grid) * np.arange(len(mean))  # cell of each filter's map
-    for i, (row, basin) in enumerate(zip(batch.rows, cells.basin, strict=True)):
-        yield _Photo(
-            row=int(row),
-            tensor=batch.tensor[i : i + 1],
-            logit=float(found.logits[i, found.target[i]]),
-            target=int(found.target[i]),
-            maps=maps[i],
-            mean=mean,
-            first_order=first_order[i],
-            peak=np.where(basin == NONE, NONE, basin + first[:, None, None]).ravel(),
-            nodes=nodes,
-            tops=np.where(tops[i] == NONE, NONE, tops[i] + first[graph.node_channel[nodes]]),
-        )
+    layers = seen_layers(graph, matches, batch.rows, found, index)
+    for i, (row, layer) in enumerate(zip(batch.rows, layers, strict=True)):
+        target = int(found.target[i])
+        tensor, logit = batch.tensor[i : i + 1], float(found.logits[i, target])
+        yield _Photo(int(row), tensor, logit, target, layer)
 
 
 def _add(totals: dict[str, F8], nodes: NDArray[np.intp], figures: dict[str, F8]) -> None:

@@ -14,6 +14,7 @@ from explgraph.base.errors import check_shape
 from explgraph.base.figures import correlation
 from explgraph.base.text import plain
 from explgraph.explanations.attribution import Attribution
+from explgraph.explanations.claims import SeenLayer
 from explgraph.explanations.questions import Question, ask
 from explgraph.explanations.targets import Asked, ClassTarget
 from explgraph.graphs.choice import find_node
@@ -23,7 +24,7 @@ from explgraph.networks.backbone import Backbone
 
 from .kept import smallest_kept
 from .places import PlaceEffects, place_attribution, place_effects
-from .removal import SeenLayer, SeenPhoto, class_probability, matches_of
+from .removal import SeenPhoto, class_probability, matches_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8, I8
+from explgraph.explanations.claims import SeenLayer
 
-from .removal import SeenLayer, SeenPhoto, class_probability
+from .removal import SeenPhoto, class_probability
 
 LEAST_SHARE = 0.5
 """A prediction is kept if its class stays on top with this share of its probability at least.

@@ -4,76 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.base.arrays import F8, I8, NONE
+from explgraph.base.arrays import F8, I8
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.frames import to_pixels, to_unit
 from explgraph.base.layer import LayerSpec
-from explgraph.explanations.claims import check_same_network, claimed_maxima, layer_cells
+from explgraph.explanations.claims import (
+    Mask,
+    SeenLayer,
+    check_same_network,
+    seen_layers,
+    without_cells,
+)
 from explgraph.explanations.questions import Question
 from explgraph.explanations.targets import ClassTarget
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.hooks import hooked
-from explgraph.networks.intervention import VARIANTS, Gradients, Rest, logit_gradients
+from explgraph.networks.intervention import VARIANTS, Rest, logit_gradients
 from explgraph.photos.images import open_images
-
-Mask = NDArray[np.bool_]
-"""(C * H * W,) some cells of a layer, filter by filter and row by row."""
-
-
-class SeenLayer(NamedTuple):
-    """A layer of a graph in one photo.
-
-    Attributes
-    ----------
-    number, spec
-        Which layer of the graph it is.
-    maps
-        (C, H, W) the layer's output, float32 on the CPU.
-    mean
-        (C, 1, 1) m_c: where a filter's output is this, its response is 0.
-    first_order
-        (C * H * W,) gradient of the class's logit times the output above m_c.
-    peak
-        (C * H * W,) place of the maximum that each active cell belongs to; `NONE` for the others.
-    nodes
-        (p,) the layer's nodes that were found in the photo.
-    tops
-        (p,) the places of the maxima on which they were found; several may share one.
-    """
-
-    number: int
-    spec: LayerSpec
-    maps: Tensor
-    mean: Tensor
-    first_order: F8
-    peak: I8
-    nodes: I8
-    tops: I8
-
-    @property
-    def peaks(self) -> I8:
-        """(k,) the places of the maxima that nodes claim, each once."""
-        return np.unique(self.tops)
-
-    def cells(self, peaks: I8) -> Mask:
-        """Return the cells that belong to any of some maxima."""
-        chosen = np.zeros(len(self.peak) + 1, dtype=bool)  # the last: NONE
-        chosen[peaks] = True
-        return chosen[self.peak]
-
-    def estimates(self, peaks: I8) -> F8:
-        """Return (k,) the drop of the logit to first order if a maximum's cells were removed."""
-        active = self.peak != NONE
-        sums = np.bincount(self.peak[active], self.first_order[active], len(self.peak))
-        return np.asarray(sums[peaks], dtype=np.float64)
 
 
 class SeenPhoto:
@@ -133,7 +88,10 @@ class SeenPhoto:
         names = [layer.name for layer in graph.layers]
         seen = logit_gradients(self.net, self.inputs, names, self.target.index)
         self.logits: F8 = seen.logits[0].double().cpu().numpy()
-        self.layers = [self._layer(graph, index, seen) for index in range(len(names))]
+        photo = np.array([0])
+        self.layers = [
+            next(seen_layers(graph, found, photo, seen, index)) for index in range(len(names))
+        ]
         self._rests = [Rest(self.net, name) for name in names]
         self._claimed = [layer.cells(layer.peaks) | every_cell for layer in self.layers]
 
@@ -161,8 +119,7 @@ class SeenPhoto:
         """
         rest, found = self._rests[layer.number], [np.empty((0, len(self.logits)))]
         for batch in _batches(masks, self.batch_size):
-            gone = torch.from_numpy(np.stack(batch)).reshape(-1, *layer.maps.shape)
-            variants = torch.where(gone, layer.mean, layer.maps)
+            variants = without_cells(layer.maps, layer.mean, np.stack(batch))
             found.append(rest.logits(self.inputs, variants).double().cpu().numpy())
         return np.concatenate(found)
 
@@ -210,31 +167,6 @@ class SeenPhoto:
     def drops(self, layer: SeenLayer, masks: Iterable[Mask]) -> F8:
         """Return (V,) by how much the class's logit falls, as `without`."""
         return np.asarray(self.logit - self.without(layer, masks)[:, self.target.index])
-
-    def _layer(self, graph: ExplanatoryGraph, index: int, seen: Gradients) -> SeenLayer:
-        spec, mean = graph.layers[index], graph.channel_mean[index]
-        maps = seen.maps[spec.name].cpu()
-        cells = layer_cells(maps.numpy(), mean, graph.channel_scale[index])
-        nodes = np.flatnonzero(graph.node_layer == index)
-        nodes = nodes[self.found.peak[0, nodes] != NONE]
-        area = int(np.prod(spec.grid))
-        first = area * np.arange(len(mean))  # cell of each filter's map
-        tops = np.empty(0, dtype=np.int32)
-        if len(nodes):
-            tops = claimed_maxima(graph, self.found, np.array([0]), cells, nodes)[0]
-        exists = tops != NONE
-        basin = cells.basin[0]
-        above = maps[0].double() - torch.tensor(mean, dtype=torch.float64)[:, None, None]
-        return SeenLayer(
-            number=index,
-            spec=spec,
-            maps=maps[0],
-            mean=torch.tensor(mean)[:, None, None],
-            first_order=(seen.gradients[spec.name][0].cpu().double() * above).flatten().numpy(),
-            peak=np.where(basin == NONE, NONE, basin + first[:, None, None]).ravel(),
-            nodes=nodes[exists],
-            tops=(tops + first[graph.node_channel[nodes]])[exists],
-        )
 
 
 def nearest_cells(layer: LayerSpec, top: LayerSpec) -> tuple[I8, I8]:
