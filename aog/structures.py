@@ -179,7 +179,7 @@ class Parts:
         head = ("part", "templates", "clicks", "patterns")
         rows = [(aog.part, len(aog), int(aog.clicks.sum()), len(aog.node)) for aog in self.aogs]
         about = f"upon a graph of {len(self.graph):,} nodes"
-        return markup.shown("And-Or graphs of parts", about, markup.table(head, rows))
+        return markup.shown("And-Or graphs of parts", about, markup.html_table(head, rows))
 
     def __getitem__(self, part: str) -> AndOrGraph:
         """Return the And-Or graph of a part, by its name."""
@@ -315,7 +315,7 @@ class Localizations:
             sure = float(mine.confidence.mean())
             rows.append((part, len(mine), f"{mine.visible.mean():.0%}", f"{sure:.0%}"))
         head = ("part", "photos", "visible", "mean confidence")
-        return markup.shown("Where parts are", "", markup.table(head, rows))
+        return markup.shown("Where parts are", "", markup.html_table(head, rows))
 
     def of(self, part: str) -> Localizations:
         """Select the answers for one part, one for each photo.

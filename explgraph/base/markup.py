@@ -16,10 +16,10 @@ def escaped(value: object) -> str:
     return html.escape(f"{value:.3g}" if isinstance(value, float) else str(value))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, text: int = 1) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, text: int = 1) -> str:
     """Return a table whose first ``text`` columns hold text, the others numbers.
 
-    >>> table(["layer", "nodes"], [["conv<1>", 3]]).count("conv&lt;1&gt;</td>")
+    >>> html_table(["layer", "nodes"], [["conv<1>", 3]]).count("conv&lt;1&gt;</td>")
     1
     """
     titles = "".join(_cell("th", name, i < text, ' scope="col"') for i, name in enumerate(head))

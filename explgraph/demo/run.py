@@ -25,7 +25,7 @@ from explgraph.evaluation.map_purity import map_purity
 from explgraph.evaluation.protocol import GRAPH, RAW, RAW_MIRRORED
 from explgraph.evaluation.purity import (
     PurityStudy,
-    best_photos,
+    leading_photos,
     majority,
     node_labels,
     study_purity,
@@ -268,7 +268,7 @@ def _part_names(matches: Matches, masks: PartMasks) -> dict[int | str, str]:
     labels = node_labels(matches, masks)
     names: dict[int | str, str] = {}
     for node in range(labels.shape[1]):
-        photos = best_photos(matches.score[:, node])
+        photos = leading_photos(matches.score[:, node])
         if len(photos) == 0:
             continue
         part, share = majority(labels[photos, node], len(masks.parts))

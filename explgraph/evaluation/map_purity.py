@@ -19,7 +19,7 @@ from explgraph.photos.images import open_images
 from explgraph.photos.loading import Progress, iterate_batches
 from explgraph.photos.masks import Labels, PartMasks
 
-from .purity import Purity, best_photos, check_photos, label_at, object_shares
+from .purity import Purity, check_photos, label_at, leading_photos, object_shares
 
 _REGION = 0.5  # of a map's maximum: the cells above it are the activated region
 
@@ -150,7 +150,7 @@ def _best_rows(score: F4) -> NDArray[np.bool_]:
     """Mark (N, C) the best photos of each filter."""
     best = np.zeros(score.shape, dtype=bool)
     for channel in range(score.shape[1]):
-        best[best_photos(score[:, channel]), channel] = True
+        best[leading_photos(score[:, channel]), channel] = True
     return best
 
 

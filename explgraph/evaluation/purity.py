@@ -81,7 +81,7 @@ def part_purity(found: Matches, masks: PartMasks, *, nodes: NDArray[Any] | None 
     chosen = np.arange(len(found.node_layer)) if nodes is None else np.asarray(nodes)
     firing = chosen[found.score[:, chosen].any(axis=0)]
     require(len(firing) > 0, "purity needs a node that fires in at least one photo")
-    best = [best_photos(found.score[:, node]) for node in firing]
+    best = [leading_photos(found.score[:, node]) for node in firing]
     labels = node_labels(found.take(nodes=firing), masks)
     frozen = _labels_at(_frozen_yx(found, firing, best), masks)
     n_parts, share = len(masks.parts), object_shares(masks)
@@ -139,7 +139,7 @@ def majority(labels: Labels, n_parts: int) -> Majority:
     return Majority(part, float(count[part]) / len(labels))
 
 
-def best_photos(score: NDArray[np.floating]) -> NDArray[np.intp]:
+def leading_photos(score: NDArray[np.floating]) -> NDArray[np.intp]:
     """Return a node's best photos, best first, as many as carry 30 % of its total (N,) score.
 
     Of equal scores the first photo goes first; nothing for a node that never fires.

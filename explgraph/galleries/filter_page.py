@@ -36,7 +36,7 @@ _MAP_NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FilterRow:
     """A row of tiles.
 
     Attributes
@@ -64,7 +64,7 @@ def filter_rows(
     strongest: StrongestPeaks,
     nodes: Sequence[int],
     patches: int,
-) -> list[Row]:
+) -> list[FilterRow]:
     """Choose what is shown: the filter's strongest peaks, then a row for each of its nodes.
 
     Parameters
@@ -79,7 +79,7 @@ def filter_rows(
         Tiles in a row, at most.
     """
     photos = strongest.best(patches)
-    raw = Row(
+    raw = FilterRow(
         NONE,
         [Place(photo, strongest.yx[photo]) for photo in photos],
         [float(strongest.weight[photo]) for photo in photos],
@@ -100,10 +100,10 @@ def _unclaimed(strongest: StrongestPeaks, n_nodes: int) -> list[str]:
 
 def _node_row(
     graph: ExplanatoryGraph, found: Matches, strongest: StrongestPeaks, node: int, patches: int
-) -> Row:
+) -> FilterRow:
     photos = best_photos(found, node, patches)
     name = graph.names.get(node, "").strip()
-    return Row(
+    return FilterRow(
         node,
         [Place(photo, found.yx[photo, node].astype(np.float64)) for photo in photos],
         [float(found.score[photo, node]) for photo in photos],
@@ -136,7 +136,7 @@ class FilterPage:
         self,
         graph: ExplanatoryGraph,
         strongest: StrongestPeaks,
-        rows: Sequence[Row],
+        rows: Sequence[FilterRow],
         note: str,
     ) -> None:
         self._graph, self._columns = graph, max(1, *(len(row.places) for row in rows))
@@ -180,7 +180,7 @@ class FilterPage:
             y, x = self._map.pixel(self._graph.mu[node] / self._graph.input_size).tolist()
             self._add_badge((left + x, _MARGIN + y), node, _SMALL_BADGE)
 
-    def add(self, row: Row, tiles: Sequence[Tile], found: Matches) -> None:
+    def add(self, row: FilterRow, tiles: Sequence[Tile], found: Matches) -> None:
         """Append a row of tiles behind its label."""
         self._add_label(row)
         for i in range(self._columns):
@@ -197,7 +197,7 @@ class FilterPage:
         if row.node == NONE:
             self.canvas.rule(_MARGIN, self.canvas.image.width - _MARGIN, self._y - _GAP // 2)
 
-    def _add_label(self, row: Row) -> None:
+    def _add_label(self, row: FilterRow) -> None:
         x, room = _MARGIN, _LABEL - _GAP
         title = "Strongest peaks"
         if row.node != NONE:

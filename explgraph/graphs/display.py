@@ -44,7 +44,7 @@ def graph_html(graph: ExplanatoryGraph) -> str:
         "Explanatory graph",
         f"{len(graph):,} nodes, {len(graph.edge_child):,} edges; network "
         f"{graph.header.get('model', 'unknown')}, input {size} px",
-        markup.table(head, rows[::-1]),
+        markup.html_table(head, rows[::-1]),
         _drawing(graph) if len(graph) else "",
     )
 
@@ -95,5 +95,5 @@ def matches_html(matches: Matches) -> str:
         "Matches",
         f"{counted(len(matches.node_layer), 'node')} in {photos_named(matches.images)}, "
         f"{int(matches.mirrored.sum()):,} of them seen mirrored",
-        markup.table(("layer", "nodes", "with a peak", "mean score"), rows, text=0),
+        markup.html_table(("layer", "nodes", "with a peak", "mean score"), rows, text=0),
     )

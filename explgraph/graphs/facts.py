@@ -26,7 +26,7 @@ _THIRDS = (1 / 3, 2 / 3)
 _BLOCK = 1024  # nodes at a time: bounds the temporaries to some MB per 100 photos
 
 
-class NodeKinds(Protocol):
+class KindFigures(Protocol):
     """Whether nodes are parts or texture; arrays of P nodes."""
 
     @property
@@ -45,7 +45,7 @@ def node_facts(
     graph: ExplanatoryGraph,
     found: Matches | None = None,
     *,
-    kinds: NodeKinds | None = None,
+    kinds: KindFigures | None = None,
     evidence: Mapping[int, float] | pd.Series | None = None,
 ) -> pd.DataFrame:
     """Collect what is known of every node of a graph.
@@ -121,7 +121,7 @@ def describe_node(
     found: Matches | None,
     node: int | str,
     *,
-    kinds: NodeKinds | None = None,
+    kinds: KindFigures | None = None,
     evidence: Mapping[int, float] | pd.Series | None = None,
 ) -> str:
     """Say in a few lines what a node is, from the figures of `node_facts`.
@@ -166,7 +166,7 @@ def _photos(found: Matches | None) -> str:
     return "the photos it was mined from" if found is None else f"{len(found)} photos"
 
 
-def _check(graph: ExplanatoryGraph, found: Matches | None, kinds: NodeKinds | None) -> None:
+def _check(graph: ExplanatoryGraph, found: Matches | None, kinds: KindFigures | None) -> None:
     if found is not None:
         check_nodes(graph, found)
         require(len(found) > 0, "node facts need at least one matched photo, got none")

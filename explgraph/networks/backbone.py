@@ -19,7 +19,7 @@ from .hooks import capture_outputs, class_logits, run
 from .layers import automatic_layers, minable_layers, repeated_modules
 from .preprocess import Fit, Preprocess, TransformPreprocess
 from .tracing import Trace, trace
-from .zoo import DEFAULT, build_network, check_weights, is_torchvision, weight_hash
+from .zoo import DEFAULT, build_network, check_finite_weights, is_torchvision, weight_hash
 
 _log = logging.getLogger("explgraph")
 
@@ -78,7 +78,7 @@ class Backbone:
             isinstance(module, nn.Module),
             f"a backbone needs a torch.nn.Module, got {type(module).__name__}",
         )
-        check_weights(module)
+        check_finite_weights(module)
         self.preprocess = _preprocess(transform, input_size, fit)
         self.device = _device(device)
         self.module = module.to(self.device)

@@ -26,7 +26,7 @@ _PRODUCTS = frozenset(("mm", "bmm", "addmm", "baddbmm", "matmul"))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Mark:
+class Value:
     """A value computed from the image: its number in order of computation, and where it looks."""
 
     node: int
@@ -60,7 +60,7 @@ class Call:
     parent: int
     first: int
     last: int = 0
-    out: Mark | None = None
+    out: Value | None = None
     shape: tuple[int, ...] = ()
     rectified: bool = False
 
@@ -121,7 +121,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, probe: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = Trace()
-        self._marks: dict[tuple[Any, ...], Mark] = {}
+        self._values: dict[tuple[Any, ...], Value] = {}
         self._kept: dict[int, list[Tensor]] = {}  # by storage: alive, so that no address is reused
         self._count = 0
         self._open: list[int] = []
@@ -164,10 +164,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         bound = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         bound.update(zip((a.name for a in schema.arguments), args, strict=False))
         bound.update(kwargs)
-        marks = {name: found for name, value in bound.items() if (found := self._among(value))}
+        values = {name: found for name, value in bound.items() if (found := self._among(value))}
         result = func(*args, **kwargs)
         name = str(schema.name).removeprefix("aten::").rstrip("_")
-        if marks and name not in _FACTORIES:
+        if values and name not in _FACTORIES:
             written = [
                 bound[a.name]
                 for a in schema.arguments
@@ -175,7 +175,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ]
             outputs = _tensors(written) or _tensors(result)
             pointwise = torch.Tag.pointwise in func.tags
-            self._record(name, pointwise, bound, marks, outputs, bool(_tensors(written)))
+            self._record(name, pointwise, bound, values, outputs, bool(_tensors(written)))
         return result
 
     def _record(
@@ -183,58 +183,58 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name: str,
         pointwise: bool,
         bound: dict[str, Any],
-        marks: dict[str, list[Mark]],
+        values: dict[str, list[Value]],
         outputs: list[Tensor],
         in_place: bool,
     ) -> None:
-        sources = [mark for group in marks.values() for mark in group]
-        views = {key: tuple(mark.view for mark in group) for key, group in marks.items()}
+        sources = [value for group in values.values() for value in group]
+        views = {key: tuple(value.view for value in group) for key, group in values.items()}
         for i, tensor in enumerate(outputs):
-            if not in_place and _key(tensor) in self._marks:
+            if not in_place and _key(tensor) in self._values:
                 continue  # the very same tensor: a view that changes nothing
             view = None
             parallel = "split" in name or name in ("chunk", "unbind")
             if i == 0 or parallel:  # further results are statistics or indices
                 view = propagate(Operation(name, pointwise, bound, views, tuple(tensor.shape)))
-            if in_place and len({mark.node for mark in sources}) > 1:
+            if in_place and len({value.node for value in sources}) > 1:
                 self._forget_aliases(tensor)
-            mark = self._new(view, sources)
-            self._put(tensor, mark)
+            value = self._new(view, sources)
+            self._put(tensor, value)
             if i == 0 and view is None and any(source.view is not None for source in sources):
-                self.trace.ended.append((mark.node, name))
+                self.trace.ended.append((value.node, name))
         if (kind := _learned_kind(name, bound)) and len(sources) == 1:
             self.trace.learned[self._count - 1] = kind
         attends = any(word in name for word in _ATTENTION)
         if attends or (name in _PRODUCTS and len(sources) > 1):
             self.trace.products.append(self._count - 1)
 
-    def _new(self, view: View | None, sources: Sequence[Mark]) -> Mark:
-        mark = Mark(self._count, view)
-        self.trace.edges.extend({(source.node, mark.node) for source in sources})
+    def _new(self, view: View | None, sources: Sequence[Value]) -> Value:
+        value = Value(self._count, view)
+        self.trace.edges.extend({(source.node, value.node) for source in sources})
         self._count += 1
-        return mark
+        return value
 
     # Tensors are known by the memory they show, which views and autograd's wrappers do not change.
 
-    def _put(self, tensor: Tensor, mark: Mark) -> None:
-        self._marks[_key(tensor)] = mark
+    def _put(self, tensor: Tensor, value: Value) -> None:
+        self._values[_key(tensor)] = value
         self._kept.setdefault(_storage(tensor), []).append(tensor)
 
-    def _get(self, tensor: Tensor) -> Mark | None:
-        mark = self._marks.get(_key(tensor))
-        if mark is None and tensor.numel() > 0 and _storage(tensor) in self._kept:
+    def _get(self, tensor: Tensor) -> Value | None:
+        value = self._values.get(_key(tensor))
+        if value is None and tensor.numel() > 0 and _storage(tensor) in self._kept:
             # Another window on memory that holds image data: what it shows was not followed.
-            mark = self._new(None, ())
-            self._put(tensor, mark)
-        return mark
+            value = self._new(None, ())
+            self._put(tensor, value)
+        return value
 
-    def _among(self, value: object) -> list[Mark]:
-        return [mark for tensor in _tensors(value) if (mark := self._get(tensor)) is not None]
+    def _among(self, given: object) -> list[Value]:
+        return [value for tensor in _tensors(given) if (value := self._get(tensor)) is not None]
 
     def _forget_aliases(self, tensor: Tensor) -> None:
         """Other windows on this memory show new data from now on."""
         for alias in self._kept.get(_storage(tensor), ()):
-            self._marks.pop(_key(alias), None)
+            self._values.pop(_key(alias), None)
 
 
 def _learned_kind(name: str, args: dict[str, Any]) -> str:

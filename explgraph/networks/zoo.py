@@ -254,7 +254,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def check_weights(module: nn.Module) -> None:
+def check_finite_weights(module: nn.Module) -> None:
     """Raise `ExplGraphError` when a parameter or buffer holds NaN or an infinity."""
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -171,7 +171,9 @@ class PeakSet:
         head = ("layer", "grid", "filters", "peaks of a map", "maps that fire")
         ways = "photos and their mirror images" if self.mirrored is not None else "photos as given"
         return markup.shown(
-            "Activation peaks", f"{photos_named(self.images)}; {ways}", markup.table(head, rows)
+            "Activation peaks",
+            f"{photos_named(self.images)}; {ways}",
+            markup.html_table(head, rows),
         )
 
     @property

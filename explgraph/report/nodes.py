@@ -58,7 +58,7 @@ class Gallery:
     patches: Sequence[tuple[str, float, bool]]
 
 
-def choose_nodes(graph: ExplanatoryGraph, count: int) -> I8:
+def page_nodes(graph: ExplanatoryGraph, count: int) -> I8:
     """Return the indices, ascending, of the nodes to show: the best of each layer, linked.
 
     Raises

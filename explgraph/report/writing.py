@@ -22,7 +22,7 @@ from explgraph.photos.annotations import Annotations
 from explgraph.photos.images import open_images
 
 from .canvas import graph_canvas, photo_canvas
-from .nodes import TILE, choose_nodes, edge_columns, layer_rows, layouts, node_columns
+from .nodes import TILE, edge_columns, layer_rows, layouts, node_columns, page_nodes
 from .pictures import galleries, parsed_photos
 from .tables import about, measure, summary, tables
 
@@ -96,7 +96,7 @@ def write_report(
     photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")
     require(photos >= 1, f"photos must be at least 1, got {photos}")
-    chosen = choose_nodes(graph, options.get("n_nodes", NODES))
+    chosen = page_nodes(graph, options.get("n_nodes", NODES))
     figures = measure(graph, found, peaks, annotations)
     facts = node_facts(graph, found, kinds=figures.kinds)
     shown, source = graph.select(chosen), open_images(images)

@@ -6,8 +6,8 @@ import pytest
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.evaluation.purity import (
-    best_photos,
     label_at,
+    leading_photos,
     majority,
     node_labels,
     object_shares,
@@ -56,15 +56,15 @@ def naive_best(score):
     return taken
 
 
-def test_best_photos__like_the_plain_loop(rng):
+def test_leading_photos__like_the_plain_loop(rng):
     for _ in range(50):
         score = rng.integers(0, 5, rng.integers(1, 30)).astype(np.float32)
         score[0] += 0.5  # at least one photo in which it fires
-        assert best_photos(score).tolist() == naive_best(score)
+        assert leading_photos(score).tolist() == naive_best(score)
 
 
-def test_best_photos__none_for_a_silent_node():
-    assert best_photos(np.zeros(3)).tolist() == []
+def test_leading_photos__none_for_a_silent_node():
+    assert leading_photos(np.zeros(3)).tolist() == []
 
 
 def test_majority__background_counts_against_the_part():

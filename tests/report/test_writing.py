@@ -15,7 +15,7 @@ from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.images import ImageItem, ImageSource, open_images
-from explgraph.report.nodes import choose_nodes, edge_columns, layouts
+from explgraph.report.nodes import edge_columns, layouts, page_nodes
 from explgraph.report.pictures import galleries, parsed_photos
 from explgraph.report.writing import write_report
 from tests.support.planted import planted_graph
@@ -179,9 +179,9 @@ def test_page__shows_what_was_measured(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("count", "per_layer"), [(72, 24), (71, 23), (30, 10), (3, 1)])
-def test_choose_nodes__as_many_of_each_layer(count, per_layer):
+def test_page_nodes__as_many_of_each_layer(count, per_layer):
     graph = planted_graph(3, 8, 3)
-    chosen = choose_nodes(graph, count)
+    chosen = page_nodes(graph, count)
     assert Counter(graph.node_layer[chosen].tolist()) == dict.fromkeys(range(3), per_layer)
     top = chosen[graph.node_layer[chosen] == 2]
     inside = [min(x, 1 - x) >= 0.1 for x in (graph.mu / 224).tolist() for x in [min(x), max(x)]]
@@ -190,12 +190,12 @@ def test_choose_nodes__as_many_of_each_layer(count, per_layer):
     assert sorted(top.tolist()) == sorted(order[:per_layer])
 
 
-def test_choose_nodes__what_small_layers_leave_goes_to_the_others():
+def test_page_nodes__what_small_layers_leave_goes_to_the_others():
     graph = planted_graph(2, 8, 3)
     graph = graph.select(np.r_[0:24, 24:28])
-    assert len(choose_nodes(graph, 20)) == 20
+    assert len(page_nodes(graph, 20)) == 20
     with pytest.raises(ExplGraphError, match="nodes must be at least 2, one for each layer, got 1"):
-        choose_nodes(graph, 1)
+        page_nodes(graph, 1)
 
 
 def test_layouts__each_has_the_one_before_and_nothing_overlaps():
@@ -350,7 +350,7 @@ def test_write_report__names_what_is_wrong(tmp_path):
         write_report(graph, found, source, path, photos=0)
     with pytest.raises(ExplGraphError, match="nodes must be at least 3"):
         write_report(graph, found, source, path, nodes=2)
-    with pytest.raises(ExplGraphError, match="Give the images that were matched"):
+    with pytest.raises(ExplGraphError, match="Give those of the matches"):
         write_report(graph, found, magenta_source(("other",)), path)
     assert not list(tmp_path.iterdir())
 

@@ -88,16 +88,16 @@ def evaluate_explanations(
     as_json
         Print JSON.
     """
-    from explgraph.evaluation.explanations.scores import Protocol
+    from explgraph.evaluation.explanations.scores import ExplanationProtocol
     from explgraph.evaluation.explanations.study import study_explanations
     from explgraph.explanations.decision.places import METHOD
 
     require(options.photos >= 2, f"--photos must be at least 2, got {options.photos}")
     top = net.select(options.layers)[-1]
-    protocol = Protocol(
+    protocol = ExplanationProtocol(
         n_photos=options.photos,
         grid=top.name if options.on_grid else None,
-        draws=Protocol().draws if options.robustness else 0,
+        draws=ExplanationProtocol().draws if options.robustness else 0,
         randomise=options.robustness,
         seed=options.seed,
         batch_size=options.read.get("batch_size", 16),

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F8, NONE, U1
 from explgraph.base.errors import require, unknown_name
 
-from .paint import Canvas, Placement
-from .scene import cast_shadow, develop, scatter, start_canvas
+from .paint import Picture, Placement
+from .scene import cast_shadow, develop, scatter, start_picture
 from .shapes import Figure
 from .species import ANATOMY
 
@@ -96,18 +96,18 @@ def draw_animal(species: str, seed: int, *, size: int = 128) -> Drawing:
         raise unknown_name("species", species, SPECIES)
     rng = _stream(SPECIES.index(species), seed, size)
     anatomy = ANATOMY[species]
-    canvas = start_canvas(rng, size)
+    picture = start_picture(rng, size)
     figure = anatomy.draw(rng)
     placement = _place(rng, figure, size)
     if figure.stands:
-        _put_shadow(figure, placement, canvas)
+        _put_shadow(figure, placement, picture)
     for shape in figure.shapes:
-        canvas.put(shape, placement, anatomy.parts.index(shape.part))
+        picture.put(shape, placement, anatomy.parts.index(shape.part))
     if rng.uniform() < 0.6:
-        scatter(rng, canvas, int(rng.integers(1, 4)), (0.04, 0.15), rng.uniform())
+        scatter(rng, picture, int(rng.integers(1, 4)), (0.04, 0.15), rng.uniform())
     # Grain comes last: it takes as many numbers as there are pixels, all else is free of the size.
     mirrored = bool(rng.uniform() < 0.5)
-    image, mask = develop(rng, canvas.colour), canvas.labels
+    image, mask = develop(rng, picture.colour), picture.labels
     if mirrored:
         image, mask = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
     return Drawing(image, mask, anatomy.parts, _centres(mask, len(anatomy.parts)), mirrored)
@@ -133,9 +133,9 @@ def draw_background(seed: int, *, size: int = 128) -> U1:
         For a negative seed or a picture too small to draw on.
     """
     rng = _stream(_BACKGROUND_STREAM, seed, size)
-    canvas = start_canvas(rng, size)
-    scatter(rng, canvas, int(rng.integers(0, 8)), (0.05, 0.35), rng.uniform())
-    return develop(rng, canvas.colour)
+    picture = start_picture(rng, size)
+    scatter(rng, picture, int(rng.integers(0, 8)), (0.05, 0.35), rng.uniform())
+    return develop(rng, picture.colour)
 
 
 def _stream(stream: int, seed: int, size: int) -> np.random.Generator:
@@ -160,11 +160,11 @@ def _place(rng: np.random.Generator, figure: Figure, size: int) -> Placement:
     return Placement(turned * scale, middle - (low + high) / 2 * scale)
 
 
-def _put_shadow(figure: Figure, placement: Placement, canvas: Canvas) -> None:
+def _put_shadow(figure: Figure, placement: Placement, picture: Picture) -> None:
     points = placement.to_pixels(_all_points(figure))
     low, high = points.min(axis=0), points.max(axis=0)
     centre = float(low[0] + high[0]) / 2, float(high[1])
-    cast_shadow(canvas, centre, (float(high[0] - low[0]) * 0.5, 0.07 * canvas.size))
+    cast_shadow(picture, centre, (float(high[0] - low[0]) * 0.5, 0.07 * picture.size))
 
 
 def _all_points(figure: Figure) -> NDArray[np.complex128]:

@@ -1,4 +1,4 @@
-"""Laying shapes on a canvas: antialiasing, patterns, soft shading, and who covers whom."""
+"""Laying shapes on a picture: antialiasing, patterns, soft shading, and who covers whom."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Style:
     rim: float
 
 
-class Canvas:
+class Picture:
     """A square picture in the making, and for each pixel the label of what is seen there.
 
     Attributes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import U1
 
-from .paint import F4, NOTHING, Canvas, Placement, Style, value_noise
+from .paint import F4, NOTHING, Picture, Placement, Style, value_noise
 from .shapes import (
     Paint,
     Points,
@@ -29,21 +29,21 @@ from .shapes import (
 )
 
 
-def start_canvas(rng: np.random.Generator, size: int) -> Canvas:
-    """Return a canvas with a textured ground and some clutter on it."""
+def start_picture(rng: np.random.Generator, size: int) -> Picture:
+    """Return a picture with a textured ground and some clutter on it."""
     hue = rng.uniform()
     ground = _GROUNDS[int(rng.integers(len(_GROUNDS)))](rng, size, hue)
     light = turn(rng.uniform(210, 330)) * 2.6
     style = Style((light.real, light.imag), rng.uniform(0.25, 0.5), rng.uniform(0.3, 0.8))
-    canvas = Canvas(ground, style, rng)
-    scatter(rng, canvas, int(rng.integers(2, 9)), (0.04, 0.2), hue)
-    return canvas
+    picture = Picture(ground, style, rng)
+    scatter(rng, picture, int(rng.integers(2, 9)), (0.04, 0.2), hue)
+    return picture
 
 
 def scatter(
-    rng: np.random.Generator, canvas: Canvas, count: int, sizes: tuple[float, float], hue: float
+    rng: np.random.Generator, picture: Picture, count: int, sizes: tuple[float, float], hue: float
 ) -> None:
-    """Put clutter on the canvas: what it covers is no longer seen.
+    """Put clutter on the picture: what it covers is no longer seen.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def scatter(
     hue
         Half of the pieces keep near this hue, the others have any.
     """
-    side = float(canvas.size)
+    side = float(picture.size)
     placement = Placement(np.eye(2) * side, np.zeros(2))
     for _ in range(count):
         spot = complex(rng.uniform(0, 1), rng.uniform(0, 1))
@@ -67,7 +67,7 @@ def scatter(
         paint = Paint(colour, other, pattern, rng.uniform(0.03, 0.12))
         outlines = _piece(rng, spot, rng.uniform(*sizes))
         grain = turn(rng.uniform(0, 180))
-        canvas.put(Shape("", tuple(outlines), paint, grain), placement, NOTHING)
+        picture.put(Shape("", tuple(outlines), paint, grain), placement, NOTHING)
 
 
 def develop(rng: np.random.Generator, colour: F4) -> U1:
@@ -79,13 +79,13 @@ def develop(rng: np.random.Generator, colour: F4) -> U1:
 
 
 def cast_shadow(
-    canvas: Canvas, centre_px: tuple[float, float], half_px: tuple[float, float]
+    picture: Picture, centre_px: tuple[float, float], half_px: tuple[float, float]
 ) -> None:
     """Darken the ground softly around ``centre_px`` (xy), as under somebody's feet."""
-    x, y = (np.arange(canvas.size) + 0.5 - centre for centre in centre_px)
+    x, y = (np.arange(picture.size) + 0.5 - centre for centre in centre_px)
     distance = (x[None, :] / half_px[0]) ** 2 + (y[:, None] / half_px[1]) ** 2
     shade = 1.0 - 0.45 * np.exp(-distance)
-    canvas.colour *= shade[..., None].astype(np.float32)
+    picture.colour *= shade[..., None].astype(np.float32)
 
 
 def _piece(rng: np.random.Generator, spot: complex, half: float) -> list[Points]:
@@ -167,7 +167,7 @@ def _foliage(rng: np.random.Generator, size: int, hue: float) -> F4:
     """Leaves over leaves, the lower the darker."""
     first, second = _two_tones(rng, hue)
     dark = (first * 0.4).astype(np.float32)
-    canvas = Canvas(np.broadcast_to(dark, (size, size, 3)), Style((0.0, -2.0), 0.3, 0.4), rng)
+    picture = Picture(np.broadcast_to(dark, (size, size, 3)), Style((0.0, -2.0), 0.3, 0.4), rng)
     placement = Placement(np.eye(2) * float(size), np.zeros(2))
     n_leaves = 34
     for i in range(n_leaves):
@@ -177,8 +177,8 @@ def _foliage(rng: np.random.Generator, size: int, hue: float) -> F4:
         corners = [-1 + 0j, -0.2 - 0.4j, 1 + 0j, -0.2 + 0.4j]
         leaf = blob(*(spot + half * corner * lean for corner in corners))
         red, green, blue = (float(level) for level in colour)
-        canvas.put(Shape("", (leaf,), Paint((red, green, blue))), placement, NOTHING)
-    return canvas.colour
+        picture.put(Shape("", (leaf,), Paint((red, green, blue))), placement, NOTHING)
+    return picture.colour
 
 
 def _lights(rng: np.random.Generator, size: int, hue: float) -> F4:

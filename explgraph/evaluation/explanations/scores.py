@@ -31,7 +31,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class ExplanationProtocol:
     """How explanations are measured.
 
     Attributes
@@ -70,6 +70,10 @@ class Protocol:
         return fields | {"grid": list(grid) if isinstance(grid, tuple) else grid}
 
 
+Protocol = ExplanationProtocol
+"""Its former name."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class ExplanationStudy:
     """How good explanations are, photo by photo.
@@ -102,7 +106,7 @@ class ExplanationStudy:
     scores: Mapping[str, Mapping[str, F8]]
     refused: Mapping[str, Mapping[str, str]]
     against: str
-    protocol: Protocol = field(default_factory=Protocol)
+    protocol: ExplanationProtocol = field(default_factory=ExplanationProtocol)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -42,7 +42,7 @@ from .measures import (
     pointing_game,
     question_curves,
 )
-from .scores import MEASURES, ExplanationStudy, Protocol
+from .scores import MEASURES, ExplanationProtocol, ExplanationStudy
 
 Truth = Annotations | Mapping[str, Sequence[Box]]
 """What explanations should point at: annotated parts with their sizes, or boxes by photo."""
@@ -62,7 +62,7 @@ def study_explanations(
     rows: Mapping[str, Mapping[str, Explanation]] | None = None,
     truth: Mapping[str, Truth] | None = None,
     against: str = "grad_cam",
-    protocol: Protocol | None = None,
+    protocol: ExplanationProtocol | None = None,
 ) -> ExplanationStudy:
     """Measure how well methods explain the class that the network gives each photo.
 
@@ -84,7 +84,7 @@ def study_explanations(
     against
         The row that others are compared with, photo by photo.
     protocol
-        How it is measured; default: `Protocol()`.
+        How it is measured; default: `ExplanationProtocol()`.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def study_explanations(
         or the truth has no sizes. An explanation that is not possible is no error: see
         `ExplanationStudy.refused`.
     """
-    protocol, rows, truth = protocol or Protocol(), rows or {}, truth or {}
+    protocol, rows, truth = protocol or ExplanationProtocol(), rows or {}, truth or {}
     require(len(images) > 0, "study_explanations needs photos of at least one category, got none")
     for category in {**rows, **truth}:
         if category not in images:
@@ -161,7 +161,7 @@ class _Category:
         source: ImageSource,
         explanations: Mapping[str, Explanation],
         truth: Truth | None,
-        protocol: Protocol,
+        protocol: ExplanationProtocol,
     ) -> None:
         self.net, self.source, self.explanations = net, source, explanations
         self.protocol = protocol
@@ -244,7 +244,7 @@ class _Category:
         return float(changes.max())
 
 
-def _grid(net: Backbone, protocol: Protocol) -> Grid | None:
+def _grid(net: Backbone, protocol: ExplanationProtocol) -> Grid | None:
     if isinstance(protocol.grid, str):
         (layer,) = net.select([protocol.grid])
         return layer
@@ -316,7 +316,7 @@ def centre(question: Question) -> F8:
     return np.asarray(np.exp(-(y[:, None] ** 2 + x**2) / 2))
 
 
-def edges(question: Question) -> F8:
+def edge_strength(question: Question) -> F8:
     """Return how strongly the photo's brightness changes at each pixel (H_in, W_in).
 
     An edge detector has never seen the network, yet people take its pictures for explanations
@@ -328,6 +328,6 @@ def edges(question: Question) -> F8:
 
 
 CONTROLS: Mapping[str, Explanation] = MappingProxyType(
-    {"random": random_order, "centre": centre, "edges": edges}
+    {"random": random_order, "centre": centre, "edges": edge_strength}
 )
 """By the name of their row."""

@@ -19,7 +19,7 @@ from aog.answers import GRID, cell_centres, nearest_point, posterior, strongest_
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import unknown_name
 
-from .maps import VIEWS, DenseMaps, LayerMaps, sample
+from .maps import VIEWS, DenseLayer, DenseMaps, sample
 from .tasks import Task
 
 MATCHING = 25.0
@@ -180,14 +180,16 @@ def local_similarity(maps: DenseMaps, clicks: Sequence[Click]) -> F4:
     return total
 
 
-def _features(layer: LayerMaps, values: Tensor, deviation: bool) -> Tensor:
+def _features(layer: DenseLayer, values: Tensor, deviation: bool) -> Tensor:
     """Return (B, C, H, W) what cosines are taken of."""
     if deviation:
         return values.float() - layer.mean[:, None, None]
     return values.float() * layer.scale[:, None, None]
 
 
-def _windows(maps: DenseMaps, layer: LayerMaps, clicks: Sequence[Click], deviation: bool) -> Tensor:
+def _windows(
+    maps: DenseMaps, layer: DenseLayer, clicks: Sequence[Click], deviation: bool
+) -> Tensor:
     """Return (T, 9, C) unit features around the clicks, one cell from each other."""
     found = []
     for photo, y, x in clicks:
@@ -213,7 +215,7 @@ def _window_cosine(features: Tensor, windows: Tensor) -> Tensor:
 
 
 def _on_grid(
-    maps: DenseMaps, layer: LayerMaps, view: int, photos: range, values: Tensor
+    maps: DenseMaps, layer: DenseLayer, view: int, photos: range, values: Tensor
 ) -> NDArray[np.float32]:
     """Return (T, B, G, G) maps (B, T, H, W) of a layer, read at the cells of the answers' grid."""
     centres = cell_centres()
@@ -222,7 +224,7 @@ def _on_grid(
     return np.asarray(found.reshape(*found.shape[:2], GRID, GRID).transpose(0, 1).numpy())
 
 
-def whole_similarity(layer: LayerMaps, photos: Sequence[int]) -> F4:
+def whole_similarity(layer: DenseLayer, photos: Sequence[int]) -> F4:
     """Compare whole photos: the cosine of a layer's deviations from the background, cell by cell.
 
     Parameters

@@ -25,7 +25,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LayerMaps:
+class DenseLayer:
     """One layer's output for N photos.
 
     Attributes
@@ -60,7 +60,7 @@ class DenseMaps:
         (H_in, W_in) of the network's input, pixels.
     """
 
-    layers: tuple[LayerMaps, ...]
+    layers: tuple[DenseLayer, ...]
     frames: F8
     input_size: tuple[int, int]
 
@@ -136,7 +136,7 @@ def dense_maps(
                 scaled = found[name].cpu() / scale[:, None, None]
                 values[view, batch.indices] = scaled.to(torch.float16)
     together = zip(specs, kept, means, scales, strict=True)
-    maps = tuple(LayerMaps(spec, v, mean / scale, scale) for spec, v, mean, scale in together)
+    maps = tuple(DenseLayer(spec, v, mean / scale, scale) for spec, v, mean, scale in together)
     return DenseMaps(maps, frames, net.input_size)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8, I4, NONE
 from explgraph.base.frames import mirrored_yx, to_pixels, to_unit
 
-from .maps import VIEWS, DenseMaps, LayerMaps
+from .maps import VIEWS, DenseLayer, DenseMaps
 from .raw_kernels import FALL, SIDE, most_voted, place_units, strongest_near
 from .tasks import Task
 
@@ -84,7 +84,7 @@ class Units(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Template:
+class RawTemplate:
     """What a part looks like in one or several clicked photos that agree.
 
     Attributes
@@ -124,7 +124,7 @@ class RawLayer:
         in a unit's window.
     """
 
-    def __init__(self, maps: LayerMaps, input_size: tuple[int, int]) -> None:
+    def __init__(self, maps: DenseLayer, input_size: tuple[int, int]) -> None:
         scale = SIDE / np.array(input_size)
         self.grid = np.stack([maps.layer.offset, maps.layer.stride]) * scale
         self.reach = np.rint(WINDOW / self.grid[1]).astype(np.int32)
@@ -182,7 +182,7 @@ class RawLayer:
 
 def learn_template(
     layers: Sequence[RawLayer], clicks: Sequence[tuple[int, F8]], size: F8
-) -> Template:
+) -> RawTemplate:
     """Mine a template from clicks.
 
     Parameters
@@ -200,7 +200,7 @@ def learn_template(
         for layer, own, above, others in zip(layers, units, layers[1:], units[1:], strict=False)
     ]
     parents.append(np.full((len(units[-1].channel), PARENTS), NONE))
-    return Template(units, tuple(parents), size)
+    return RawTemplate(units, tuple(parents), size)
 
 
 def _candidates(layer: RawLayer, clicks: Sequence[tuple[int, F8]]) -> Units:
@@ -285,7 +285,7 @@ def _parents(at: F8, above: F8) -> NDArray[np.intp]:
     return np.pad(nearest, missing, constant_values=NONE)
 
 
-class Parse(NamedTuple):
+class RawParse(NamedTuple):
     """Where a template is in one view of B photos.
 
     Attributes
@@ -301,8 +301,8 @@ class Parse(NamedTuple):
 
 
 def parse(
-    layers: Sequence[RawLayer], template: Template, view: int, photos: NDArray[np.intp]
-) -> Parse:
+    layers: Sequence[RawLayer], template: RawTemplate, view: int, photos: NDArray[np.intp]
+) -> RawParse:
     """Find a template in one view of some photos.
 
     From the top layer down, every unit moves to the best cell of its window, also by how far from
@@ -324,7 +324,7 @@ def parse(
     best[np.isnan(best)] = SIDE / 2  # not a single unit fires
     yx = _middle_of_clipped_box(best, template.size)
     missed = np.sum((yx[:, None] - pointed) ** 2, axis=-1) / NEAR_2
-    return Parse(yx, np.mean(np.concatenate(values, axis=1) - LABEL * missed, axis=1))
+    return RawParse(yx, np.mean(np.concatenate(values, axis=1) - LABEL * missed, axis=1))
 
 
 def _placed(
@@ -393,12 +393,12 @@ class RawUnitGraph:
             K_TEMPLATES: self._best(each, task.test),
         }
 
-    def _best(self, templates: Sequence[Template], photos: NDArray[np.intp]) -> F8:
+    def _best(self, templates: Sequence[RawTemplate], photos: NDArray[np.intp]) -> F8:
         """Return (M, 2) where the best template and view have the part, unit square."""
-        found: list[Parse] = []
+        found: list[RawParse] = []
         for template in templates:
             given, turned = (parse(self._layers, template, v, photos) for v in range(VIEWS))
-            found += [given, Parse(mirrored_yx(turned.yx, True, SIDE), turned.score)]
+            found += [given, RawParse(mirrored_yx(turned.yx, True, SIDE), turned.score)]
         best = np.argmax([one.score for one in found], axis=0)
         pixels = np.stack([one.yx for one in found])[best, np.arange(len(photos))]
         return to_unit(self._frames[photos], pixels * self._scale)

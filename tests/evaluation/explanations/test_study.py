@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.evaluation.explanations import scores
 from explgraph.evaluation.explanations.measures import insertion_deletion
-from explgraph.evaluation.explanations.scores import MEASURES, Protocol, mean_and_error
+from explgraph.evaluation.explanations.scores import MEASURES, ExplanationProtocol, mean_and_error
 from explgraph.evaluation.explanations.study import CONTROLS, boxes_on_input, study_explanations
 from explgraph.explanations.questions import ask
 from explgraph.networks.backbone import Backbone, load_backbone
@@ -21,7 +22,7 @@ from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, open_images
 
 SIDE = 8
-QUICK = Protocol(steps=8, draws=1)
+QUICK = ExplanationProtocol(steps=8, draws=1)
 
 
 class Brightness(nn.Module):
@@ -130,7 +131,7 @@ def test_rows__may_belong_to_one_category(net):
 def test_randomised__is_1_for_what_ignores_the_network(net):
     found = study(net)
     assert row(found, "red")["randomised"] == pytest.approx(1)
-    without = study(net, protocol=Protocol(steps=4, draws=0, randomise=False))
+    without = study(net, protocol=ExplanationProtocol(steps=4, draws=0, randomise=False))
     assert math.isnan(row(without, "red")["randomised"])
     assert math.isnan(row(without, "red")["sensitivity"])
 
@@ -152,7 +153,7 @@ def test_explanations__that_are_not_possible_are_counted(net):
 def test_grid__compares_all_on_the_same_cells(net):
     fine = {"red": lambda q: red(q) + np.arange(SIDE * SIDE).reshape(SIDE, SIDE) / 1e6}
     coarse = {"cells": lambda q: red(q).reshape(4, 2, 4, 2).mean(axis=(1, 3))}
-    protocol = Protocol(steps=16, draws=0, grid=(4, 4), randomise=False)
+    protocol = ExplanationProtocol(steps=16, draws=0, grid=(4, 4), randomise=False)
     found = study(
         net, {"a": squares([(2, 4), (4, 0)])}, rows={"a": fine | coarse}, against="red",
         protocol=protocol, truth={"a": {"000000": [Box(2, 4, 4, 5)]}},
@@ -168,16 +169,17 @@ def test_grid__may_be_a_layer_by_name(net):
     layer = next(spec for spec in net.layers() if spec.grid == (4, 4))
     options = {"steps": 4, "draws": 0, "randomise": False}
     by_name, by_layer = (
-        study(net, protocol=Protocol(grid=grid, **options)) for grid in (layer.name, layer)
+        study(net, protocol=ExplanationProtocol(grid=grid, **options))
+        for grid in (layer.name, layer)
     )
     assert by_name.protocol.to_json() == by_layer.protocol.to_json()
     assert row(by_name, "red")["insertion"] == row(by_layer, "red")["insertion"]
     with pytest.raises(ExplGraphError, match="unknown layer 'top'"):
-        study(net, protocol=Protocol(grid="top"))
+        study(net, protocol=ExplanationProtocol(grid="top"))
 
 
 def test_photos__are_the_first_ones(net):
-    found = study(net, protocol=Protocol(n_photos=2, steps=2, draws=0, randomise=False))
+    found = study(net, protocol=ExplanationProtocol(n_photos=2, steps=2, draws=0, randomise=False))
     assert found.photos == {"a": ("000000", "000001")}
     assert len(found.each) == 4
 
@@ -293,6 +295,10 @@ def test_mean_and_error__leave_out_what_is_missing():
     assert (mean, error) == (2.5, pytest.approx(math.sqrt(5 / 3) / 2))
 
 
+def test_protocol__has_its_former_name_too():
+    assert scores.Protocol is ExplanationProtocol
+
+
 # -- a real network --------------------------------------------------------------------------------
 
 
@@ -308,7 +314,7 @@ def test_study__of_a_real_network(shared):
     found = study_explanations(
         net, {"zebra": folder}, ["grad_cam", *CONTROLS],
         truth={"zebra": read_annotations(folder / "annotations.csv")},
-        protocol=Protocol(n_photos=3, steps=10, grid="features.12", draws=1),
+        protocol=ExplanationProtocol(n_photos=3, steps=10, grid="features.12", draws=1),
     )  # fmt: skip
     table = found.table.set_index("row")
     assert (table.loc[list(CONTROLS), "difference_gain"] < 0).all()

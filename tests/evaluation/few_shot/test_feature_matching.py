@@ -22,7 +22,7 @@ from explgraph.evaluation.few_shot.feature_matching import (
     local_similarity,
     whole_similarity,
 )
-from explgraph.evaluation.few_shot.maps import DenseMaps, LayerMaps
+from explgraph.evaluation.few_shot.maps import DenseLayer, DenseMaps
 from explgraph.evaluation.few_shot.tasks import Task
 
 GRID, FINE, CHANNELS = 7, 28, 12
@@ -32,7 +32,7 @@ def layer_of(given, mean=0.0, scale=1.0):
     spec = LayerSpec("top", given.shape[1], given.shape[2:], (8.0, 8.0), (4.0, 4.0), (16, 16))
     both = torch.as_tensor(np.stack([given, given[..., ::-1]]), dtype=torch.float16)
     ones = torch.ones(given.shape[1])
-    return LayerMaps(spec, both, mean * ones, scale * ones)
+    return DenseLayer(spec, both, mean * ones, scale * ones)
 
 
 def maps_of(given, **statistics):

@@ -6,7 +6,7 @@ import torch
 
 from explgraph.base.layer import LayerSpec
 from explgraph.evaluation.few_shot import raw_units
-from explgraph.evaluation.few_shot.maps import DenseMaps, LayerMaps
+from explgraph.evaluation.few_shot.maps import DenseLayer, DenseMaps
 from explgraph.evaluation.few_shot.raw_kernels import most_voted, place_units, strongest_near
 from explgraph.evaluation.few_shot.raw_units import (
     K_TEMPLATES,
@@ -30,7 +30,7 @@ def spec_of(name, channels, cells):
 def layer_of(given, name="layer", mean=0.0):
     both = torch.as_tensor(np.stack([given, given[..., ::-1]]), dtype=torch.float16)
     ones = torch.ones(given.shape[1])
-    return LayerMaps(spec_of(name, given.shape[1], given.shape[-1]), both, mean * ones, ones)
+    return DenseLayer(spec_of(name, given.shape[1], given.shape[-1]), both, mean * ones, ones)
 
 
 def maps_of(*layers):
