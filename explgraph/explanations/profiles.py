@@ -143,7 +143,7 @@ def filter_profile(
     ------
     ExplGraphError
         If there is not exactly one image, the layer does not exist, or the graph does not have it
-        or was mined from another network.
+        or was mined from another network, or at another input size.
     """
     (spec,) = net.select([layer])
     question = ask(net, image, (layer, 0))

@@ -104,6 +104,9 @@ def test_filter_profile__errors(known):
     other = replace(graph, header={"weight_hash": "0" * 64})
     with pytest.raises(ExplGraphError, match="another network"):
         filter_profile(net, photos[0], "1", graph=other)
+    larger = replace(graph, input_size=(net.input_size[0] + 8, net.input_size[1]))
+    with pytest.raises(ExplGraphError, match="another network"):
+        filter_profile(net, photos[0], "1", graph=larger)
     with pytest.raises(ExplGraphError, match="mean and its scale, or neither"):
         profile([1, 2], background_mean=np.float32([0, 0]))
     with pytest.raises(ExplGraphError, match="must be finite"):
