@@ -14,6 +14,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.masks import PartMasks
+from tests.support.planted import nothing_but_nodes
 
 SIDE, N = 16, 4
 LAYER = LayerSpec("top", 1, (4, 4), (4, 4), (2, 2), (8, 8))
@@ -59,14 +60,7 @@ def graph_of(gain):
         mu=np.full((p, 2), 8.0),
         **dict.fromkeys(columns, np.ones(p)),
         gain=np.array(gain),
-        pose_weight=np.zeros((0, 0)),
-        pose_offset=np.zeros(0),
-        node_pose=np.zeros((p, 2, 0)),
-        edge_child=np.zeros(0),
-        edge_parent=np.zeros(0),
-        edge_displacement=np.zeros((0, 2)),
-        edge_spread=np.zeros(0),
-        edge_coactivation=np.zeros(0),
+        **nothing_but_nodes(p),
     )
 
 

@@ -22,6 +22,7 @@ from mining.explained import (
 )
 from mining.matching import match_peaks, walk_layers
 from tests.support import oracle
+from tests.support.planted import nothing_but_nodes
 from tests.support.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
 
 AREA = float(SIDE * SIDE)
@@ -40,7 +41,6 @@ def hand_graph(mu, channel=None, channels=1, score=1.0, noise=0.1):
     count = len(mu)
     channel = np.zeros(count, dtype=np.int32) if channel is None else np.array(channel, np.int32)
     weight = 1 / np.bincount(channel, minlength=channels)[channel]
-    no_edges = np.zeros(0)
     return ExplanatoryGraph(
         layers=(layer_spec(0, 16, channels),),
         input_size=(SIDE, SIDE),
@@ -56,14 +56,7 @@ def hand_graph(mu, channel=None, channels=1, score=1.0, noise=0.1):
         score=np.full(count, score),
         support=np.ones(count),
         gain=np.ones(count),
-        pose_weight=np.zeros((0, 0)),
-        pose_offset=np.zeros(0),
-        node_pose=np.zeros((count, 2, 0)),
-        edge_child=no_edges,
-        edge_parent=no_edges,
-        edge_displacement=np.zeros((0, 2)),
-        edge_spread=no_edges,
-        edge_coactivation=no_edges,
+        **nothing_but_nodes(count),
         header={"config": MiningConfig(spread_start=SPREAD / SIDE).to_json()},
     )
 

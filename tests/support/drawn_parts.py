@@ -8,6 +8,7 @@ import numpy as np
 import explgraph as eg
 from explgraph.demo.animals.drawing import draw_animal
 from explgraph.graphs.graph import ExplanatoryGraph
+from tests.support.planted import nothing_but_nodes
 
 MODEL = "explgraph.demo:network"
 LAYER = "stage4.relu2"
@@ -42,7 +43,7 @@ def _graph(peaks):
     yx, weight = peaks.peaks[0].yx[:, :, 0], peaks.peaks[0].weight[:, :, 0]
     fires = (weight > 0).mean(axis=0) > 0.5
     used = np.flatnonzero(fires)
-    count, nothing = len(used), np.zeros(0)
+    count = len(used)
     return ExplanatoryGraph(
         layers=peaks.layers,
         input_size=peaks.input_size,
@@ -58,13 +59,6 @@ def _graph(peaks):
         score=weight[:, used].mean(axis=0),
         support=np.ones(count),
         gain=weight[:, used].mean(axis=0),
-        pose_weight=np.zeros((0, 0)),
-        pose_offset=nothing,
-        node_pose=np.zeros((count, 2, 0)),
-        edge_child=nothing,
-        edge_parent=nothing,
-        edge_displacement=np.zeros((0, 2)),
-        edge_spread=nothing,
-        edge_coactivation=nothing,
+        **nothing_but_nodes(count),
         header={**peaks.header, "seed": 0},
     )

@@ -20,6 +20,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
+from tests.support.planted import nothing_but_nodes
 
 SIDE = 6
 RED, GREEN = 0, 1
@@ -85,7 +86,7 @@ def hills_graph(net, mean=(0.0, 0.0), scale=(1.0, 1.0)):
 
 def graph_without_edges(layers, input_size, statistics, nodes, **columns):
     """A graph of what it must have; ``nodes`` are layer, filter and part."""
-    count, none = len(nodes[0]), np.zeros(0)
+    count = len(nodes[0])
     mean, scale = statistics
     return ExplanatoryGraph(
         layers=layers,
@@ -95,11 +96,7 @@ def graph_without_edges(layers, input_size, statistics, nodes, **columns):
         noise=tuple(np.full(layer.channels, 0.1) for layer in layers),
         **dict(zip(("node_layer", "node_channel", "node_part"), nodes, strict=True)),
         **dict.fromkeys(("spread", "weight", "support"), np.ones(count)),
-        pose_weight=np.zeros((0, 0)),
-        pose_offset=none,
-        node_pose=np.zeros((count, 2, 0)),
-        **dict.fromkeys(("edge_child", "edge_parent", "edge_spread", "edge_coactivation"), none),
-        edge_displacement=np.zeros((0, 2)),
+        **nothing_but_nodes(count),
         **columns,
     )
 
