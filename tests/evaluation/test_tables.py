@@ -334,6 +334,15 @@ def test_evaluate__has_every_row_and_figure(scene):
     assert found.mirror[turned].agreement == 1
 
 
+def test_evaluate__any_part_may_say_which_way_the_animal_looks(scene):
+    _, annotations, rows = scene
+    found = evaluate(rows, annotations, photo_size=(HEIGHT, WIDTH), head="feet")
+    turned = "raw peaks, mirrored"
+    feet = part_truth(annotations, "feet", (HEIGHT, WIDTH), head="feet")
+    assert found.mirror == {turned: mirror_agreement(rows[turned], feet)}
+    assert found.mirror[turned].agreement < 1  # it is the head after which photos were turned
+
+
 def test_evaluate__rank_decides_what_the_share_counts(scene, rng):
     _, annotations, rows = scene
     matches = rows["raw peaks"]

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.explanations.answers import available_methods
 from explgraph.explanations.questions import (
     ClassTarget,
     FilterTarget,
@@ -17,6 +18,7 @@ from explgraph.explanations.questions import (
     class_names,
     find_target,
 )
+from explgraph.explanations.segments import score_segments
 from explgraph.graphs.matches import Matches
 from explgraph.graphs.node import Node
 from explgraph.networks.backbone import Backbone
@@ -238,6 +240,17 @@ def test_ask__knows_nodes_by_the_users_names():
     assert ask(net, spot(0.3, 0.7), "dark", graph=graph).target == ClassTarget(1, "dark")
     with pytest.raises(ExplGraphError, match="unknown node 'conv/0/7'; the nearest are"):
         ask(net, spot(0.3, 0.7), "conv/0/7", graph=graph)
+
+
+def test_available_methods_and_segments__are_asked_about_nodes_as_well():
+    net = bright_net()
+    graph = graph_of(net)
+    assert available_methods(net, spot(0.3, 0.7), "conv/0/0", graph=graph)["saliency"] is None
+    with pytest.raises(ExplGraphError):
+        available_methods(net, spot(0.3, 0.7), "conv/0/0")  # nodes need a graph
+    pytest.importorskip("skimage")
+    segments = score_segments(net, spot(0.3, 0.7), "conv/0/0", graph=graph)
+    assert segments.target == "node conv/0/0"
 
 
 def test_ask__refuses_a_graph_of_another_network():

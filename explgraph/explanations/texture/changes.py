@@ -70,17 +70,10 @@ def silhouette(image: Image.Image, mask: Mask) -> Image.Image:
     return Image.fromarray(shown).resize(image.size, Image.Resampling.NEAREST).convert("RGB")
 
 
-def edges(image: Image.Image, *, sigma: float = EDGE_SIGMA, line: float = EDGE_LINE) -> Image.Image:
+def edges(image: Image.Image) -> Image.Image:
     """Draw edges as dark lines on white (Canny's detector, by scikit-image).
 
-    Parameters
-    ----------
-    image
-        The photo.
-    sigma
-        Gaussian blur before, share of the longer side.
-    line
-        Width of the lines, share of the longer side; one pixel at least.
+    They are one pixel wide at least.
 
     Raises
     ------
@@ -92,8 +85,8 @@ def edges(image: Image.Image, *, sigma: float = EDGE_SIGMA, line: float = EDGE_L
 
     values = np.asarray(ImageOps.grayscale(image), dtype=np.float64) / 255
     side = max(image.size)
-    found = canny(values, sigma=sigma * side)
-    width = max(round(line * side), 1)
+    found = canny(values, sigma=EDGE_SIGMA * side)
+    width = max(round(EDGE_LINE * side), 1)
     thick = binary_dilation(found, np.ones((width, width), dtype=bool))
     return Image.fromarray(np.where(thick, _INK, _PAPER).astype(np.uint8)).convert("RGB")
 

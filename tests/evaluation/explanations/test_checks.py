@@ -283,6 +283,26 @@ def test_sensitivity__of_an_explanation_that_is_0_is_relative_to_1(net, photo, q
     assert found.changes[0] == pytest.approx(np.linalg.norm(change(noisy(question, 4))), rel=1e-6)
 
 
+def test_sensitivity__hangs_on_the_seed(net, photo):
+    one, same, other = (
+        noise_sensitivity(net, photo, 1, red, seed=seed, draws=2).changes for seed in (3, 3, 4)
+    )
+    assert one.tolist() == same.tolist()
+    assert not np.isin(one, other).any()
+
+
+@pytest.mark.parametrize("check", [randomisation_check, noise_sensitivity])
+def test_batch_size__is_the_methods(net, photo, check):
+    sizes = []
+
+    def noting(question):
+        sizes.append(question.batch_size)
+        return red(question)
+
+    check(net, photo, 1, noting, batch_size=5)
+    assert set(sizes) == {5}
+
+
 def test_sensitivity__equals_captums(net, photo, question):
     metrics = pytest.importorskip("captum.metrics")
 

@@ -115,9 +115,12 @@ def test_passes__part_coarse_from_fine_by_the_gaussians_own_law():
         )
 
 
-def test_passes__add_up_to_the_photo(rng):
+@pytest.mark.parametrize("sigma", [0.02, 0.1])
+def test_passes__add_up_to_the_photo(rng, sigma):
     photo = rng.integers(90, 160, (30, 50, 3)).astype(float)
-    low, high = (np.asarray(f(picture(photo)), dtype=float) for f in (low_pass, high_pass))
+    low, high = (
+        np.asarray(f(picture(photo), sigma=sigma), dtype=float) for f in (low_pass, high_pass)
+    )
     assert np.abs(low + high - photo.mean(axis=(0, 1)) - photo).max() <= 1.01  # two roundings
 
 
