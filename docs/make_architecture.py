@@ -19,6 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 TOPS = ("explgraph", "mining", "aog")
+_OLD = ("preprocess",)  # modules that only lead to where their names are now
 
 _WIDTH, _HEIGHT, _GAP, _RISE = 224, 74, 26, 52  # points: a box, between boxes, between floors
 _INK, _LINE = "#222222", "#8FA3B0"
@@ -61,7 +62,7 @@ def _module(path: Path) -> str:
 def _package(module: str) -> str | None:
     """Return ``mining``, ``aog``, or a child of ``explgraph``; None for all else."""
     top, *rest = module.split(".")
-    if top not in TOPS or (top == "explgraph" and not rest):
+    if top not in TOPS or (top == "explgraph" and (not rest or rest[0] in _OLD)):
         return None
     return f"explgraph.{rest[0]}" if top == "explgraph" else top
 

@@ -145,24 +145,19 @@ def memory(peaks: PeakSet, n_nodes: int, mined: Pair, extracted: Pair) -> Figure
         for n in mined:
             shards = [min(GROUP, n - first) for first in range(0, n, GROUP)]
             spool_by_hand(repeated(peaks, n), folder / f"mined-{n}", shards)  # type: ignore[no-untyped-call]
-        jobs: dict[str, list[tuple[Any, ...]]] = {
-            "mining": [("mine_in_memory", folder / "base.peaks", n) for n in mined],
-            "mining_spool": [("mine_spooled", folder / f"mined-{n}") for n in mined],
-            "extraction": [("extract_drawings", n) for n in extracted],
-            "extraction_spool": [
-                ("extract_drawings", n, folder / f"extracted-{n}") for n in extracted
-            ],
+        jobs: dict[str, tuple[Any, ...]] = {
+            "mining": ("mine_in_memory", folder / "base.peaks", *mined),
+            "mining_spool": ("mine_spooled", *(folder / f"mined-{n}" for n in mined)),
+            "extraction": ("extract_drawings", "", *extracted),
+            "extraction_spool": ("extract_drawings", folder / "extracted", *extracted),
         }
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            running = {
-                kind: [pool.submit(fresh.measure, *job) for job in pair]
-                for kind, pair in jobs.items()
-            }
-            held = {kind: [run.result() for run in pair] for kind, pair in running.items()}
+            running = {kind: pool.submit(fresh.measure, *job) for kind, job in jobs.items()}
+            held = {kind: run.result() for kind, run in running.items()}
     photos = {kind: mined if kind.startswith("mining") else extracted for kind in jobs}
     per_photo = {
-        kind: (most["bytes"] - least["bytes"]) / (photos[kind][1] - photos[kind][0])
-        for kind, (least, most) in held.items()
+        kind: (found["bytes"][1] - found["bytes"][0]) / (photos[kind][1] - photos[kind][0])
+        for kind, found in held.items()
     }
     return {
         "bytes_per_photo": per_photo["mining"],
@@ -171,7 +166,7 @@ def memory(peaks: PeakSet, n_nodes: int, mined: Pair, extracted: Pair) -> Figure
         "bytes_per_photo_photos": list(mined),
         "extraction_bytes_per_photo": per_photo["extraction"],
         "extraction_bytes_per_photo_spool": per_photo["extraction_spool"],
-        "extraction_bytes_per_photo_floor": held["extraction"][0]["floor"],
+        "extraction_bytes_per_photo_floor": held["extraction"]["floor"],
         "extraction_bytes_per_photo_photos": list(extracted),
-        "peak_bytes": {kind: [found["bytes"] for found in pair] for kind, pair in held.items()},
+        "peak_bytes": {kind: found["bytes"] for kind, found in held.items()},
     }

@@ -9,7 +9,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -73,28 +73,35 @@ def compile_path() -> dict[str, Any]:
     return {"seconds": seconds, "functions": functions}
 
 
-def mine_in_memory(base: str, photos: str) -> dict[str, Any]:
-    """Mine the peaks of so many photos; they resemble those of a file."""
+def mine_in_memory(base: str, *photos: str) -> dict[str, Any]:
+    """Mine the peaks of so many photos, the fewest first; they resemble those of a file."""
     from explgraph.peaks.structures import PeakSet
     from mining import mine_peaks
     from tests.bench.repeats import repeated
 
-    mine_peaks(repeated(PeakSet.load(base), int(photos)))
-    return {"bytes": peak_bytes()}
+    def mine(count: str) -> None:
+        mine_peaks(repeated(PeakSet.load(base), int(count)))
+
+    return {"bytes": _peaks_of(mine, photos)}
 
 
-def mine_spooled(folder: str) -> dict[str, Any]:
-    """Mine the peaks in a spool folder."""
+def mine_spooled(*folders: str) -> dict[str, Any]:
+    """Mine the peaks in spool folders, the smallest first."""
     from explgraph.base.files import Stages
     from mining import mine_peaks
     from tests.support.spooling import open_spool
 
-    mine_peaks(open_spool(folder), stages=Stages(folder, {}))
-    return {"bytes": peak_bytes()}
+    def mine(folder: str) -> None:
+        mine_peaks(open_spool(folder), stages=Stages(folder, {}))
+
+    return {"bytes": _peaks_of(mine, folders)}
 
 
-def extract_drawings(photos: str, folder: str | None = None) -> dict[str, Any]:
-    """Extract the peaks of so many drawings with the demo network, into memory or a folder."""
+def extract_drawings(folder: str, *photos: str) -> dict[str, Any]:
+    """Extract the peaks of so many drawings, the fewest first, with the demo network.
+
+    They go to folders in ``folder``; into memory if that is empty.
+    """
     from PIL import Image
 
     from explgraph.demo.run import MODEL
@@ -110,15 +117,31 @@ def extract_drawings(photos: str, folder: str | None = None) -> dict[str, Any]:
     net, few = load_backbone(MODEL, device="cpu"), draw(_DRAWINGS)
     reference = extract(net, few, progress=False)
     pictures = [Image.fromarray(picture) for picture in few]
-    items = [ImageItem(f"{i:06d}", i) for i in range(int(photos))]
-    source = ImageSource(items, lambda i: pictures[i % _DRAWINGS])
     statistics = ChannelStatistics(reference.channel_mean, reference.channel_scale)
     options: ReadOptions = {"progress": False}
-    if folder is None:
-        extract_peaks(net, source, reference.layers, statistics, options)
-    else:
-        spool_peaks(net, source, reference.layers, statistics, options, folder)
-    return {"bytes": peak_bytes(), "floor": photo_bytes(reference)}
+
+    def find(count: str) -> None:
+        items = [ImageItem(f"{i:06d}", i) for i in range(int(count))]
+        source = ImageSource(items, lambda i: pictures[i % _DRAWINGS])
+        given = (net, source, reference.layers, statistics, options)
+        if folder:
+            spool_peaks(*given, Path(folder) / count)
+        else:
+            extract_peaks(*given)
+
+    return {"bytes": _peaks_of(find, photos), "floor": photo_bytes(reference)}
+
+
+def _peaks_of(task: Callable[[str], None], sizes: Sequence[str]) -> list[int]:
+    """Return the most memory held up to the end of each size, which rise.
+
+    In one process, so that what is compiled and loaded counts alike in all.
+    """
+    held = []
+    for size in sizes:
+        task(size)
+        held.append(peak_bytes())
+    return held
 
 
 def photo_bytes(peaks: PeakSet) -> dict[str, int]:

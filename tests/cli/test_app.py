@@ -774,7 +774,7 @@ def test_demo_runs_the_demo(tmp_path, monkeypatch):
         calls.append((out, seed, progress))
         return Result()
 
-    monkeypatch.setattr("explgraph.demo.run_demo", run_demo)
+    monkeypatch.setattr("explgraph.demo.run.run_demo", run_demo)
     result = ok("demo", "--out", tmp_path, "--seed", 2, "--json")
     assert json.loads(result.stdout) == {"nodes": 7}
     assert result.stderr == "chatter\n"

@@ -193,7 +193,7 @@ def test_measures__purity_of_masked_photos(work, options):
         net, work / "plain", background=work / "background", layers=LAYERS.split(","),
         progress=False,
     )  # fmt: skip
-    masks = eg.masks.read_masks(work / "masks", peaks.images)
+    masks = eg.read_masks(work / "masks", peaks.images)
     raw = eg.purity.part_purity(eg.evaluation.raw_peaks(peaks), masks)
     assert data["means"][1]["purity"] == pytest.approx(raw.purity)
     by_seed = [found["nodes"]["purity"] for found in data["categories"][0]["seeds"].values()]
