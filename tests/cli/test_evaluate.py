@@ -11,6 +11,7 @@ import explgraph as eg
 from explgraph.cli.evaluate import measures as entries
 from explgraph.demo.animals.drawing import draw_animal, draw_background
 from explgraph.evaluation.protocol import study_peaks
+from explgraph.evaluation.tables import raw_peaks
 from explgraph.photos.masks import PartMasks, write_masks
 from tests.cli.test_app import PARTS, ok, refused, write_csv
 
@@ -194,7 +195,7 @@ def test_measures__purity_of_masked_photos(work, options):
         progress=False,
     )  # fmt: skip
     masks = eg.read_masks(work / "masks", peaks.images)
-    raw = eg.purity.part_purity(eg.evaluation.raw_peaks(peaks), masks)
+    raw = eg.part_purity(raw_peaks(peaks), masks)
     assert data["means"][1]["purity"] == pytest.approx(raw.purity)
     by_seed = [found["nodes"]["purity"] for found in data["categories"][0]["seeds"].values()]
     assert data["means"][3]["purity"] == pytest.approx(np.mean(by_seed))
