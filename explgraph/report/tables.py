@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotations import Annotations, photo_of
 from mining.explained import ExplainedShare, NodeKinds, explained_share, node_kinds
-
-if TYPE_CHECKING:
-    from explgraph.evaluation.tables import Evaluation
 
 
 @dataclass(frozen=True, eq=False, slots=True)
