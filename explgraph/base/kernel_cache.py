@@ -19,11 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
-import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import NullCache
@@ -59,10 +59,11 @@ def kept_on_disk(compiled: Callable[..., Any]) -> None:
     A folder that cannot be read or written is gone without, and so is what Numba cannot pickle.
     """
     if isinstance(compiled, Dispatcher):  # it is none under NUMBA_DISABLE_JIT
-        compiled._cache = KernelCache(compiled)  # the place of Numba's own; it has no public one
+        # The place of Numba's own; it has no public one.
+        compiled._cache = KernelCache(compiled)  # type: ignore[attr-defined]
 
 
-class KernelCache(NullCache):  # type: ignore[misc]
+class KernelCache(NullCache):
     """What a Numba dispatcher asks for compiled code before it compiles, and gives it to after.
 
     Parameters
@@ -88,7 +89,8 @@ class KernelCache(NullCache):  # type: ignore[misc]
             data = path.read_bytes() if path is not None else b""
             if path is None or hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
                 return None
-            found = CompileResult._rebuild(target_context, *pickle.loads(data[_DIGEST:]))
+            rebuild: Callable[..., Any] = CompileResult._rebuild
+            found = rebuild(target_context, *pickle.loads(data[_DIGEST:]))
             os.utime(path)  # used today
         except Exception:  # whatever is wrong with the file, it can be made again
             return None
@@ -118,14 +120,14 @@ class KernelCache(NullCache):  # type: ignore[misc]
 @cache
 def _surroundings() -> str:
     """Return what decides on compiled code besides the code."""
-    versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
+    versions = sys.version, numba.__version__, version("llvmlite"), np.__version__
     return repr((versions, [getattr(numba.config, flag, None) for flag in _FLAGS]))
 
 
 @cache
 def _meaning(compiled: Dispatcher) -> str | None:
     """Return a digest of a function and of all that it refers to; None if that cannot be told."""
-    function: FunctionType = compiled.py_func
+    function = cast(FunctionType, compiled.py_func)
     if function.__closure__:
         return None
     parts = [repr(compiled.targetoptions), repr(function.__defaults__)]

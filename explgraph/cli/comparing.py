@@ -58,7 +58,7 @@ def compare(
     ] = None,
     force: cli.Force = False,
     device: cli.Device = "auto",
-    batch_size: cli.BatchSize = 32,
+    batch_size: cli.BatchSize = None,
     precision: cli.Precision = "float32",
     strict: cli.Strict = False,
     as_json: cli.AsJson = False,

@@ -62,7 +62,7 @@ def explain(
     ] = None,
     weights: cli.Weights = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is random.")] = 0,
-    batch_size: cli.BatchSize = 16,
+    batch_size: cli.BatchSize = None,
     fit: cli.Fit = "stretch",
     device: cli.Device = "auto",
     as_json: cli.AsJson = False,

@@ -90,7 +90,7 @@ def mine(
     label: cli.Label = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the nodes' first positions.")] = 0,
     device: cli.Device = "auto",
-    batch_size: cli.BatchSize = 32,
+    batch_size: cli.BatchSize = None,
     precision: cli.Precision = "float32",
     fit: cli.Fit = "stretch",
     strict: cli.Strict = False,

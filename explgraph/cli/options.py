@@ -69,8 +69,12 @@ Precision = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int,
-    typer.Option(min=1, help="Photos per run of the network.", rich_help_panel=_NETWORK),
+    int | None,
+    typer.Option(
+        min=1,
+        help="Photos per run of the network. Default: what is fastest where it runs.",
+        rich_help_panel=_NETWORK,
+    ),
 ]
 Layers = Annotated[
     str,
@@ -157,7 +161,7 @@ AsJson = Annotated[
 
 
 def read_options(
-    batch_size: int, strict: bool, mirror: bool = True, precision: str = "float32"
+    batch_size: int | None, strict: bool, mirror: bool = True, precision: str = "float32"
 ) -> ReadOptions:
     """Collect how photos are read; the library says which values of ``precision`` there are."""
     return {

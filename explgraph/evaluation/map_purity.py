@@ -30,7 +30,7 @@ def map_purity(
     peaks: PeakSet,
     masks: PartMasks,
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Progress = True,
 ) -> Purity:
     """Measure which parts lie under the whole activated regions of filters.
@@ -70,7 +70,7 @@ def map_purity(
     names = [layer.name for layer in peaks.layers]
     seen = 0
     with iterate_batches(
-        source, net.preprocess, batch_size=batch_size, progress=progress
+        source, net.preprocess, batch_size=net.batch_size(batch_size), progress=progress
     ) as batches:
         for batch in batches:
             known = [i for i, index in enumerate(batch.indices) if source.names[index] in row]

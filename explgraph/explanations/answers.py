@@ -29,7 +29,7 @@ def explain(
     graph: ExplanatoryGraph | None = None,
     found: Matches | None = None,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     **options: Any,  # noqa: ANN401 - each method has its own
 ) -> Attribution:
     """Ask one method which pixels of a photo make a network's number large.

@@ -22,7 +22,6 @@ from explgraph.peaks.watershed import basins, ranked_maxima
 from explgraph.photos.images import open_images
 from explgraph.photos.loading import iterate_batches
 
-_BATCH = 32
 # Of the peaks. The rounding of another batch may merge or reorder equal ones. Measured on birds,
 # cats and zebras: none; where photos were swapped, mirrored or cropped otherwise: 14 to 27 %.
 _MOST_WRONG = 0.05
@@ -156,7 +155,8 @@ def seen_photos(matches: Matches, net: Backbone, images: object) -> Iterator[See
         If a photo is not among the images or cannot be read.
     """
     source = open_images(images).named(matches.images, of="matches")
-    with iterate_batches(source, net.preprocess, batch_size=_BATCH, strict=True) as batches:
+    size = net.batch_size()
+    with iterate_batches(source, net.preprocess, batch_size=size, strict=True) as batches:
         for batch in batches:
             rows = np.array(batch.indices, dtype=np.intp)
             flip = matches.mirrored[rows].astype(bool)

@@ -150,7 +150,7 @@ def ask(
     graph: ExplanatoryGraph | None = None,
     found: Matches | None = None,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Question:
     """Prepare a question about one photo.
 
@@ -178,7 +178,6 @@ def ask(
         If there is not exactly one image, it cannot be read, the target does not exist, or the
         graph was mined from another network.
     """
-    require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
     source = _one_image(image)
     loaded = source.load(0)
     name = source.names[0]
@@ -191,7 +190,8 @@ def ask(
         )
         wanted = find_target(net, target, graph, inputs=inputs)
         question = Question(
-            net, inputs, wanted, Objective(net.module, wanted), seed, batch_size,
+            net, inputs, wanted, Objective(net.module, wanted), seed,
+            net.batch_size(batch_size),
             loaded.image, frame, name,
         )  # fmt: skip
         if not isinstance(wanted, FilterTarget):

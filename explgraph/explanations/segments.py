@@ -145,7 +145,7 @@ def score_segments(
     graph: ExplanatoryGraph | None = None,
     cutting: Cutting | None = None,
     baseline: str = "mean",
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Segments:
     """Show each segment of a photo to a network by itself.
 

@@ -23,6 +23,8 @@ from .zoo import DEFAULT, build_network, check_finite_weights, is_torchvision, w
 
 _log = logging.getLogger("explgraph")
 
+_BATCH_CPU, _BATCH_GPU = 4, 32  # docs/performance.md has the figures
+
 AnyPreprocess = Preprocess | TransformPreprocess
 
 
@@ -93,6 +95,23 @@ class Backbone:
     def input_size(self) -> tuple[int, int]:
         """(H_in, W_in) of the network's input, pixels."""
         return self.preprocess.input_size
+
+    def batch_size(self, wanted: int | None = None) -> int:
+        """Return how many inputs to run at once: as many as wanted, or what is fastest.
+
+        A few on the CPU, where what a layer makes of them should stay in the processor's cache;
+        many on a GPU, which should have enough to do. It is a rule, not a trial, so that the same
+        call rounds alike every time.
+
+        Raises
+        ------
+        ExplGraphError
+            If it is less than 1.
+        """
+        if wanted is None:
+            return _BATCH_CPU if self.device.type == "cpu" else _BATCH_GPU
+        require(wanted >= 1, f"batch_size must be at least 1, got {wanted}")
+        return wanted
 
     @cached_property
     def weight_hash(self) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from explgraph.base.errors import ExplGraphError, require
+
+_IN_ONE_LAYOUT: WeakSet[nn.Module] = WeakSet()  # networks that have refused another
 
 
 class _AllCaptured(BaseException):
@@ -79,16 +82,43 @@ def of_type(module: nn.Module, batch: Tensor) -> Tensor:
 def run(module: nn.Module, batch: Tensor) -> object:
     """Run a module in evaluation mode and return what it returns.
 
+    On the CPU the batch is given channels last: convolutions are then up to twice as fast, and turn
+    their weights around as they go, so that the module's own keep their layout. A module that calls
+    ``view`` where only another layout allows it gets that one.
+
     Parameters
     ----------
     module
-        Its modes are the same afterwards.
+        Its modes, weights and their layout are the same afterwards.
     batch
         (B, 3, H_in, W_in) on the module's device, of any float type: it is given in that of the
         module's weights. Gradients are recorded where the caller has them recorded.
     """
+    batch = of_type(module, batch)
     with evaluation(module):
-        return module(of_type(module, batch))
+        if not _channels_last(batch) or module in _IN_ONE_LAYOUT:
+            return module(batch)
+        try:
+            return module(batch.contiguous(memory_format=torch.channels_last))
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+        result = module(batch)
+        _IN_ONE_LAYOUT.add(module)
+        return result
+
+
+def _channels_last(batch: Tensor) -> bool:
+    """Tell whether convolutions are faster on a batch whose channels lie side by side."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return batch.device.type == "cpu" and batch.ndim == 4 and available
+
+
+def copied(output: Tensor) -> Tensor:
+    """Return a layer's output (B, C, H, W) as it is now, float32, each map's cells side by side."""
+    # Contiguous at once: the network may have it channels last.
+    kept = torch.empty(output.shape, dtype=torch.float32, device=output.device)
+    return kept.copy_(output.detach())
 
 
 def class_logits(module: nn.Module, batch: Tensor) -> Tensor:
@@ -131,7 +161,7 @@ def capture_outputs(module: nn.Module, batch: Tensor, names: Sequence[str]) -> d
 
     def keep(name: str) -> Callable[[Tensor], None]:
         def hook(output: Tensor) -> None:
-            found[name] = output.detach().to(torch.float32, copy=True)
+            found[name] = copied(output)
             if len(found) == len(set(names)):
                 raise _AllCaptured
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from explgraph.base.errors import require
 
 from .backbone import Backbone
-from .hooks import check_called, hooked
+from .hooks import check_called, copied, hooked
 
 Edit = Callable[[Tensor], Tensor]
 """From a layer's output (B, C, H, W), float32, to what takes its place."""
@@ -76,7 +76,7 @@ def observe(net: Backbone, batch: Tensor, layers: Sequence[str]) -> Observation:
 
     def keep(name: str) -> Callable[[Tensor], None]:
         def hook(output: Tensor) -> None:
-            maps[name] = output.detach().to(torch.float32, copy=True)
+            maps[name] = copied(output)
 
         return hook
 
@@ -108,7 +108,7 @@ def logit_gradients(
         def hook(output: Tensor) -> Tensor:
             # The derivative by what is added is that by the output, whether or not anything in
             # front of the layer has gradients.
-            maps[name] = output.detach().to(torch.float32, copy=True)
+            maps[name] = copied(output)
             added[name] = torch.zeros_like(output, requires_grad=True)
             return output + added[name]
 

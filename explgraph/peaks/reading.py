@@ -27,7 +27,8 @@ class ReadOptions(TypedDict, total=False):
     boxes, label
         File of object boxes (CSV, COCO or VOC), and the only label to take: each box is an item.
     batch_size
-        Photos per forward pass (32).
+        Photos per forward pass; None takes what is fastest on the network's device: see
+        `Backbone.batch_size` (None).
     strict
         Stop at a photo that cannot be read, rather than skip, name and count it (False).
     progress
@@ -48,7 +49,7 @@ class ReadOptions(TypedDict, total=False):
 
     boxes: PathLike | None
     label: str | None
-    batch_size: int
+    batch_size: int | None
     strict: bool
     progress: Progress
     workers: int | None
@@ -80,9 +81,10 @@ def captured(
     return [maps[layer.name] for layer in layers]
 
 
-def batch_size(options: ReadOptions) -> int:
+def batch_size(net: Backbone, options: ReadOptions) -> int:
     """Return how many photos the network sees at once."""
-    return 1 if options.get("deterministic", False) else options.get("batch_size", 32)
+    wanted = net.batch_size(options.get("batch_size"))
+    return 1 if options.get("deterministic", False) else wanted
 
 
 def read_batches(net: Backbone, source: ImageSource, options: ReadOptions) -> Batches:
@@ -90,7 +92,7 @@ def read_batches(net: Backbone, source: ImageSource, options: ReadOptions) -> Ba
     return iterate_batches(
         source,
         net.preprocess,
-        batch_size=batch_size(options),
+        batch_size=batch_size(net, options),
         workers=options.get("workers"),
         strict=options.get("strict", False),
         progress=options.get("progress", True),

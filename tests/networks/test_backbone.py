@@ -264,7 +264,7 @@ def naive_outputs(module, batch, names):
             lambda _m, _i, out, name=name: outputs.update({name: out.detach().clone().numpy()})
         )
     with torch.no_grad():
-        module.eval()(batch)
+        module.eval()(batch.contiguous(memory_format=torch.channels_last))
     return outputs
 
 
@@ -306,6 +306,17 @@ def test_capture__half_precision_gives_float32():
     backbone = Backbone(module, input_size=(16, 16), device="cpu")
     maps = backbone.capture(torch.ones(1, 3, 16, 16), ["1"])
     assert maps["1"].dtype == torch.float32 and maps["1"].shape == (1, 4, 14, 14)
+
+
+@pytest.mark.parametrize(("device", "fastest"), [("cpu", 4), ("meta", 32)])
+def test_batch_size__is_a_rule_that_obeys_a_wish(device, fastest):
+    backbone = Backbone(nn.Conv2d(3, 4, 3), input_size=(16, 16), device="cpu")
+    backbone.device = torch.device(device)
+    assert (backbone.batch_size(), backbone.batch_size(None), backbone.batch_size(7)) == (
+        fastest, fastest, 7,
+    )  # fmt: skip
+    with pytest.raises(ExplGraphError, match="batch_size must be at least 1, got 0"):
+        backbone.batch_size(0)
 
 
 # -- weights ---------------------------------------------------------------------------------------

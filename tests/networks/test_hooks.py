@@ -6,7 +6,14 @@ from torch import nn
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import class_logits, hooked, removed_after, run
+from explgraph.networks.hooks import (
+    capture_outputs,
+    class_logits,
+    copied,
+    hooked,
+    removed_after,
+    run,
+)
 
 
 class Classifier(nn.Module):
@@ -87,3 +94,58 @@ def test_logits__what_is_no_classifier_is_refused(batch):
 class Pair(nn.Module):
     def forward(self, x):
         return x, x
+
+
+class Strides(nn.Module):
+    """Returns its input's layout, and shows whether it had to."""
+
+    def __init__(self, flatten):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.flatten, self.layouts = flatten, []
+
+    def forward(self, x):
+        self.layouts.append(x.is_contiguous(memory_format=torch.channels_last))
+        return self.flatten(self.conv(x))
+
+
+def test_run__channels_last_on_the_cpu_and_weights_stay_where_they_are(batch):
+    module = Strides(lambda x: x.flatten(1))
+    before = [(p.data_ptr(), p.stride()) for p in module.parameters()]
+    kept = batch.clone()
+    found = run(module, batch)
+    assert module.layouts == [True]
+    assert [(p.data_ptr(), p.stride()) for p in module.parameters()] == before
+    assert batch.is_contiguous()
+    assert torch.equal(batch, kept)
+    torch.testing.assert_close(found, module.conv(batch).flatten(1))
+
+
+def test_run__a_network_that_views_gets_the_layout_it_was_written_for(batch):
+    module = Strides(lambda x: x.view(len(x), -1))
+    expected = module.conv(batch).flatten(1)
+    for _ in range(2):
+        assert torch.equal(run(module, batch), expected)
+    assert module.layouts == [True, False, False]  # it is asked once
+    seen = capture_outputs(module, batch, ["conv"])["conv"]
+    assert torch.equal(seen.flatten(1), expected)
+
+
+def test_run__other_errors_of_a_network_are_its_own(batch):
+    def fail(x):
+        raise RuntimeError("out of something")
+
+    module = Strides(fail)
+    with pytest.raises(RuntimeError, match="out of something"):
+        run(module, batch)
+    assert module.layouts == [True]
+
+
+def test_copied__is_float32_and_lies_map_by_map():
+    output = torch.randn((2, 3, 4, 5)).to(torch.bfloat16, memory_format=torch.channels_last)
+    found = copied(output)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    assert torch.equal(found, output.float())
+    output.zero_()
+    assert found.abs().min() > 0

@@ -140,7 +140,7 @@ def evaluate(
         str | None, typer.Option(metavar="A,B,C", help="The parts to measure. Default: all.")
     ] = None,
     device: cli.Device = "auto",
-    batch_size: cli.BatchSize = 32,
+    batch_size: cli.BatchSize = None,
     precision: cli.Precision = "float32",
     fit: cli.Fit = "stretch",
     strict: cli.Strict = False,

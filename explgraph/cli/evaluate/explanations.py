@@ -100,7 +100,7 @@ def evaluate_explanations(
         draws=ExplanationProtocol().draws if options.robustness else 0,
         randomise=options.robustness,
         seed=options.seed,
-        batch_size=options.read.get("batch_size", 16),
+        batch_size=options.read.get("batch_size"),
     )
     rows = {name: {METHOD: _graphs_own(net, folder, options)} for name, folder in folders.items()}
     truth = {name: found for name, found in annotations.items() if found is not None}

@@ -166,7 +166,7 @@ def _purity(category: Category) -> Result:
     peaks = category.peaks
     masks = read_masks(_given(category.masks), peaks.images)
     graphs = {seed: mine_peaks(peaks, seed=seed) for seed in category.seeds}
-    batch_size = category.options["batch_size"]
+    batch_size = category.options.get("batch_size")
     return study_purity(
         {seed: (graph, match_peaks(graph, peaks)) for seed, graph in graphs.items()},
         peaks,

@@ -25,7 +25,7 @@ class Posing(TypedDict):
 
     background: Path | None
     layers: Literal["auto"] | Sequence[str]
-    batch_size: int
+    batch_size: int | None
 
 
 def evaluate_parts(

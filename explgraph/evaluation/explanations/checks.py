@@ -101,7 +101,7 @@ def randomisation_check(
     *,
     stages: int | None = None,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> RandomisationCheck:
     """Explain a photo again while the network loses its weights, layer by layer from the top.
 
@@ -297,7 +297,7 @@ def noise_sensitivity(
     levels: int = LEVELS,
     draws: int = DRAWS,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> NoiseSensitivity:
     """Explain a photo again with a little noise in it, which people hardly see.
 

@@ -86,7 +86,7 @@ def insertion_deletion(
     baseline: Baseline = "blur",
     steps: int = STEPS,
     grid: Grid | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> InsertionDeletion:
     """Show a photo's pixels in the order of an explanation, and hide them in it.
 

@@ -61,7 +61,7 @@ class ExplanationProtocol:
     draws: int = 2
     randomise: bool = True
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values; a layer by its name."""

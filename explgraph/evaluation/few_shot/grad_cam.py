@@ -46,7 +46,9 @@ class GradCam:
 
     name = "Grad-CAM"
 
-    def __init__(self, net: Backbone, images: object, layer: str, *, batch_size: int = 32) -> None:
+    def __init__(
+        self, net: Backbone, images: object, layer: str, *, batch_size: int | None = None
+    ) -> None:
         source = open_images(images)
         targets = {
             FREQUENT_CLASS: frequent_class(net, source, layer, batch_size=batch_size),
@@ -62,7 +64,9 @@ class GradCam:
         return {row: yx[task.test] for row, yx in self.centroids.items()}
 
 
-def frequent_class(net: Backbone, images: object, layer: str, *, batch_size: int = 32) -> int:
+def frequent_class(
+    net: Backbone, images: object, layer: str, *, batch_size: int | None = None
+) -> int:
     """Return the class that most photos are given; of equally frequent ones, the first.
 
     ``layer`` is any layer of the network.
@@ -78,7 +82,7 @@ def frequent_class(net: Backbone, images: object, layer: str, *, batch_size: int
 
 
 def centroids(
-    net: Backbone, images: object, layer: str, target: int | None, *, batch_size: int = 32
+    net: Backbone, images: object, layer: str, target: int | None, *, batch_size: int | None = None
 ) -> F8:
     """Find the middle of what speaks for a class.
 
@@ -132,5 +136,6 @@ def _centre_of_mass(layer: LayerSpec, evidence: Tensor) -> NDArray[np.float64]:
     return np.asarray(layer.offset + torch.stack([y, x], dim=1).numpy() * layer.stride)
 
 
-def _batches(net: Backbone, source: ImageSource, batch_size: int) -> Batches:
-    return iterate_batches(source, net.preprocess, batch_size=batch_size, strict=True)
+def _batches(net: Backbone, source: ImageSource, batch_size: int | None) -> Batches:
+    size = net.batch_size(batch_size)
+    return iterate_batches(source, net.preprocess, batch_size=size, strict=True)

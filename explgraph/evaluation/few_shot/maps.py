@@ -21,8 +21,6 @@ from explgraph.photos.images import open_images
 VIEWS = 2
 """A photo as given, then its mirror image."""
 
-_BATCH = 32
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DenseLayer:
@@ -92,7 +90,7 @@ def dense_maps(
     layers: Sequence[str],
     *,
     background: object | None = None,
-    batch_size: int = _BATCH,
+    batch_size: int | None = None,
 ) -> DenseMaps:
     """Run the network over photos and keep the maps of some layers.
 

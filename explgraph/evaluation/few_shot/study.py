@@ -59,7 +59,7 @@ class FewShotCategory:
     background: object | None
     tasks: tuple[Task, ...]
     layers: tuple[str, ...]
-    batch_size: int
+    batch_size: int | None
 
 
 LocatorFactory = Callable[[FewShotCategory], Locator]
@@ -134,7 +134,7 @@ def study_few_shot(
     background: object | None = None,
     locators: Sequence[LocatorFactory] = BASELINES,
     layers: Literal["auto"] | Sequence[str] = "auto",
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> FewShotStudy:
     """Let locators find parts from a few clicks, and measure them.
 
@@ -183,7 +183,7 @@ def pose_tasks(
     *,
     background: object | None = None,
     layers: Literal["auto"] | Sequence[str] = "auto",
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Iterator[FewShotCategory]:
     """Open the photos of each category and pose its tasks; see `study_few_shot`."""
     require(len(images) > 0, "a study needs a category")

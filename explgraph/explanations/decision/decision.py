@@ -191,7 +191,7 @@ def explain_decision(
     *,
     found: Matches | None = None,
     nodes: Iterable[str | int] | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> Decision:
     """Measure which nodes of a graph a class's logit hangs on in one photo.
 

@@ -54,7 +54,7 @@ def probe_texture(
     classes: Classes | None = None,
     masks: PartMasks | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Progress = True,
 ) -> TextureProbe:
     """Ask whether a network goes by shape or by texture, photo by photo and node by node.
@@ -147,7 +147,7 @@ class _Answers(NamedTuple):
 class _Show:
     """Shows photos to a network, or to a graph upon it."""
 
-    def __init__(self, net: Backbone, batch_size: int, progress: Progress) -> None:
+    def __init__(self, net: Backbone, batch_size: int | None, progress: Progress) -> None:
         self.net, self._batch_size, self._progress = net, batch_size, progress
 
     def answers(self, source: ImageSource) -> _Answers:
@@ -157,7 +157,10 @@ class _Show:
         net, rows, parts = self.net, list[int](), []
         with (
             iterate_batches(
-                source, net.preprocess, batch_size=self._batch_size, progress=self._progress
+                source,
+                net.preprocess,
+                batch_size=net.batch_size(self._batch_size),
+                progress=self._progress,
             ) as batches,
             torch.inference_mode(),
         ):

@@ -138,7 +138,7 @@ def run_key(
     network = peak_header(net, options, Skipped())
     del network["skipped"]
     return {
-        "batch_size": batch_size(options),
+        "batch_size": batch_size(net, options),
         "deterministic": options.get("deterministic", False),
         "device": net.device.type,
         "images": {

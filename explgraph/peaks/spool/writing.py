@@ -176,7 +176,7 @@ class _Job:
 
     def shard_size(self) -> int:
         """Return how many photos a shard holds: whole batches, at least one."""
-        batch = batch_size(self.options)
+        batch = batch_size(self.net, self.options)
         return max(GROUP // batch, 1) * batch
 
     def shards(self, number: int, first: int, last: int, size: int) -> Iterator[Shard]:
