@@ -26,6 +26,24 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def world():
+    """Drawings with their truth, a network, and all that is made of them: `World`."""
+    from tests.support.world import WORLD
+
+    return WORLD
+
+
+@pytest.fixture(scope="session")
+def files(world, tmp_path_factory):
+    """The world in a folder: `Files`. What a test writes into it is an error at the end."""
+    from tests.support.world import Files
+
+    made = Files(world, tmp_path_factory.mktemp("world"))
+    yield made
+    made.check()
+
+
+@pytest.fixture(scope="session")
 def small_demo(tmp_path_factory):
     """What a smaller demo returns; its folder may be copied, not written into."""
     from explgraph.demo.run import run_demo

@@ -25,15 +25,9 @@ from explgraph import estimator as cache_module
 from explgraph.base.errors import ExplGraphError
 from explgraph.estimator import PartLocalizer, match_cache
 from explgraph.photos.annotations import Annotations
-from tests.support.drawn_parts import drawn
 
 N_FIT = 16
 DIAGONAL = 2**0.5
-
-
-@pytest.fixture(scope="module")
-def world():
-    return drawn()
 
 
 @pytest.fixture

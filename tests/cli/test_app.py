@@ -1,7 +1,8 @@
 """The command line, on a small network and a dozen drawings."""
 
-import csv
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,19 +16,16 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from safetensors import safe_open
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
 
 import explgraph as eg
-from explgraph.cli.app import app
-from explgraph.demo.animals.drawing import draw_animal, draw_background
+from tests.support.commands import header_of, ok, refused, run, tensors_of, write_csv
 from tests.support.planted import near_border, planted_graph
+from tests.support.world import MODEL, N_MINED
+from tests.support.world import SMALL_LAYERS as LAYERS
 
-N_PHOTOS = 12
-LAYERS = ("relu2", "relu3")
 SQUEEZED = "features.12.squeeze_activation"
-PARTS = ("head", "torso")
+PARTS = ("head", "tail")
 COMMANDS = (
     "demo",
     "layers",
@@ -41,132 +39,62 @@ COMMANDS = (
     "locate",
 )
 
-FACTORY = """
-import sys
-import time
-from collections import OrderedDict
 
-import torch
-from torch import nn
-
-from explgraph import Preprocess
-
-def net():
-    print("noise on stdout")
-    torch.manual_seed(0)
-    widths, parts = (3, 8, 12, 16), OrderedDict()
-    for i in (1, 2, 3):
-        parts[f"conv{i}"] = nn.Conv2d(widths[i - 1], widths[i], 4, 2, 1)
-        parts[f"relu{i}"] = nn.ReLU()
-    return nn.Sequential(parts), Preprocess((64, 64))
-
-def slow():
-    print("ready", file=sys.stderr, flush=True)
-    time.sleep(60)
-"""
+@pytest.fixture(scope="module")
+def model(files):
+    return files.small_model
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def ok(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, (result.stderr, result.exception)
-    return result
-
-
-def refused(*arguments):
-    """Run a command that must fail, and return its message: one line, no traceback."""
-    result = run(*arguments)
-    assert result.exit_code == 2, (result.exit_code, result.stderr, result.exception)
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert result.stderr.splitlines()[-1] == lines[0]
-    assert "Traceback" not in result.stderr
-    return lines[0]
-
-
-def header_of(path):
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata()
-        assert len(metadata) == 1
-        return json.loads(next(iter(metadata.values())))
-
-
-def tensors_of(path):
-    with safe_open(path, "numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def mine_command(files):
+    """With all options, but for photos and ``--out``."""
+    return (
+        "--model", files.small_model, "--background", files.background, "--seed", 3,
+        "--layers", ",".join(LAYERS), "--device", "cpu", "--batch-size", 5, "--json",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """Folders zoo/zebra, zoo/cat, background; files zebra.csv (parts), boxes.csv and net.py."""
-    folder = tmp_path_factory.mktemp("cli")
-    rows = []
-    for species, first in (("zebra", 100), ("cat", 500)):
-        (folder / "zoo" / species).mkdir(parents=True)
-        for i in range(N_PHOTOS):
-            drawing = draw_animal(species, first + i)
-            name = f"{i:02d}.png"
-            Image.fromarray(drawing.image).save(folder / "zoo" / species / name)
-            for part in PARTS:
-                y, x = drawing.centres[drawing.parts.index(part)] * 128 - 0.5
-                if species == "zebra" and not np.isnan(y):
-                    rows.append((name, part, x, y))
-    (folder / "background").mkdir()
-    for i in range(6):
-        Image.fromarray(draw_background(i)).save(folder / "background" / f"{i}.png")
-    write_csv(folder / "zebra.csv", ("image", "part", "x", "y"), rows)
-    boxes = [(f"{i:02d}.png", 63.5, 63.5, 120, 100, "animal") for i in range(N_PHOTOS)]
-    boxes.append(("00.png", 40, 40, 60, 60, "animal"))
-    boxes.append(("01.png", 40, 40, 60, 60, "other"))
-    write_csv(folder / "boxes.csv", ("image", "x", "y", "width", "height", "label"), boxes)
-    (folder / "net.py").write_text(FACTORY)
+def mined(files, tmp_path_factory):
+    """A graph of the fishes, and what `mine --json` printed."""
+    path = tmp_path_factory.mktemp("mined") / "fish.safetensors"
+    return path, ok("mine", files.zoo / "fish", *mine_command(files), "--out", path)
+
+
+@pytest.fixture(scope="module")
+def squeezenet(tmp_path_factory):
+    """Weights files of a torchvision network: the one that is mined, and another."""
+    folder, paths = tmp_path_factory.mktemp("squeezenet"), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net = torchvision.models.squeezenet1_1(weights=None)
+        paths.append(folder / f"{seed}.pth")
+        torch.save(net.state_dict(), paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def wide(files, tmp_path_factory):
+    """A folder of three wide photos."""
+    folder = tmp_path_factory.mktemp("wide")
+    for photo in sorted((files.zoo / "cat").iterdir())[:3]:
+        Image.open(photo).resize((160, 90)).save(folder / photo.name)
     return folder
 
 
-def write_csv(path, header, rows):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-
-
 @pytest.fixture(scope="module")
-def model(work):
-    return f"{work / 'net.py'}:net"
-
-
-@pytest.fixture(scope="module")
-def mined(work, model):
-    """A graph of the zebras, and what `mine --json` printed."""
-    path = work / "zebra.safetensors"
-    result = ok(
-        "mine", work / "zoo/zebra", "--model", model, "--background", work / "background",
-        "--layers", ",".join(LAYERS), "--seed", 3, "--device", "cpu", "--batch-size", 5,
-        "--out", path, "--json",
-    )  # fmt: skip
-    return path, result
-
-
-@pytest.fixture(scope="module")
-def squeezenet(work):
-    """Weights files of a torchvision network: the one that is mined, and another."""
-    for name, seed in (("right", 0), ("wrong", 1)):
-        torch.manual_seed(seed)
-        net = torchvision.models.squeezenet1_1(weights=None)
-        torch.save(net.state_dict(), work / f"{name}.pth")
-    return work / "right.pth", work / "wrong.pth"
-
-
-@pytest.fixture(scope="module")
-def squeezenet_graph(work, squeezenet):
-    path = work / "squeezed.safetensors"
+def squeezenet_graph(wide, squeezenet, tmp_path_factory):
+    path = tmp_path_factory.mktemp("squeezed") / "squeezed.safetensors"
     ok(
-        "mine", work / "zoo/zebra", "--model", "squeezenet1_1", "--weights", squeezenet[0],
+        "mine", wide, "--model", "squeezenet1_1", "--weights", squeezenet[0],
         "--layers", SQUEEZED, "--fit", "letterbox", "--out", path,
     )  # fmt: skip
     return path
+
+
+def copy_photos(source, target, count):
+    target.mkdir(parents=True)
+    for photo in sorted(source.iterdir())[:count]:
+        shutil.copy(photo, target)
 
 
 # --- all commands ---------------------------------------------------------------------------------
@@ -200,11 +128,11 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
-def test_an_interrupt_ends_with_130(work):
+def test_an_interrupt_ends_with_130(files, model, tmp_path):
     command = [sys.executable, "-c", "from explgraph.cli import main; main()"]
     process = subprocess.Popen(
-        [*command, "mine", str(work / "zoo/zebra"), "--model", f"{work / 'net.py'}:slow",
-         "--out", str(work / "never.safetensors")],
+        [*command, "mine", str(files.zoo / "fish"), "--model", model.replace(":net", ":slow"),
+         "--out", str(tmp_path / "never.safetensors")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     watchdog = threading.Timer(100, process.kill)
@@ -219,10 +147,10 @@ def test_an_interrupt_ends_with_130(work):
     assert process.returncode == 130
     assert out == ""
     assert err == "interrupted\n"
-    assert not (work / "never.safetensors").exists()
+    assert not (tmp_path / "never.safetensors").exists()
 
 
-def test_stdout_of_a_process_is_json_alone(work, model):
+def test_stdout_of_a_process_is_json_alone(model):
     command = [sys.executable, "-c", "from explgraph.cli import main; main()"]
     done = subprocess.run(
         [*command, "layers", model, "--json"], capture_output=True, text=True, check=True
@@ -291,64 +219,61 @@ def test_mine_writes_a_graph(mined):
     assert header["model"] == "net.py:net"
     summary = json.loads(result.stdout)
     assert summary["graph"] == str(path)
-    assert summary["photos"] == N_PHOTOS
+    assert summary["photos"] == N_MINED
     assert summary["nodes"] == len(graph) == sum(summary["layers"].values())
     assert summary["edges"] == len(graph.edge_child)
 
 
-def test_mine_equals_the_library(work, model, mined):
-    net = eg.load_backbone(model, device="cpu")
-    graph = eg.mine(
-        net, work / "zoo/zebra", background=work / "background", layers=LAYERS, seed=3, batch_size=5
-    )
+def test_mine_equals_the_library(files, model, mined):
+    net, photos = eg.load_backbone(model, device="cpu"), files.zoo / "fish"
+    options = {"background": files.background, "layers": LAYERS, "seed": 3, "batch_size": 5}
+    graph = eg.mine(net, photos, **options)
     ours = eg.ExplanatoryGraph.load(mined[0])
     np.testing.assert_array_equal(ours.mu, graph.mu)
     np.testing.assert_array_equal(ours.edge_parent, graph.edge_parent)
 
 
 @pytest.mark.parametrize(("label", "items"), [((), 2), (("--label", "animal"), 1)])
-def test_mine_takes_boxes(work, model, tmp_path, label, items):
+def test_mine_takes_boxes(files, model, tmp_path, label, items):
     """One photo has a second box of the same label, another one of another label."""
+    boxes = [(f"{i:02d}.png", 63.5, 63.5, 120, 100, "animal") for i in range(N_MINED)]
+    boxes += [("00.png", 40, 40, 60, 60, "animal"), ("01.png", 40, 40, 60, 60, "other")]
+    header = ("image", "x", "y", "width", "height", "label")
     result = ok(
-        "mine", work / "zoo/zebra", "--model", model, "--layers", LAYERS[1],
-        "--boxes", work / "boxes.csv", *label, "--out", tmp_path / "g.safetensors", "--json",
+        "mine", files.zoo / "fish", "--model", model, "--layers", LAYERS[1], *label, "--json",
+        "--boxes", write_csv(tmp_path / "boxes.csv", header, boxes),
+        "--out", tmp_path / "g.safetensors",
     )  # fmt: skip
-    assert json.loads(result.stdout)["photos"] == N_PHOTOS + items
+    assert json.loads(result.stdout)["photos"] == N_MINED + items
 
 
-def test_mine_skips_and_names_unreadable_photos(work, model, tmp_path):
-    for photo in sorted((work / "zoo/zebra").iterdir())[:5]:
-        (tmp_path / photo.name).write_bytes(photo.read_bytes())
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_mine_skips_and_names_unreadable_photos(files, model, tmp_path):
+    photos = tmp_path / "photos"
+    copy_photos(files.zoo / "fish", photos, 5)
+    (photos / "broken.png").write_bytes(b"no picture")
     options = ("--model", model, "--layers", LAYERS[1], "--out", tmp_path / "g.safetensors")
-    result = ok("mine", tmp_path, *options, "--json")
+    result = ok("mine", photos, *options, "--json")
     assert json.loads(result.stdout)["skipped"] == ["broken.png"]
     assert "warning: skipped 1 of 6 images" in result.stderr
-    assert "broken.png" in refused("mine", tmp_path, *options, "--strict")
+    assert "broken.png" in refused("mine", photos, *options, "--strict")
 
 
-def test_mine_per_class_gives_one_graph_for_each(work, model, mined):
-    out = work / "graphs"
-    result = ok(
-        "mine", work / "zoo", "--per-class", "--model", model, "--layers", ",".join(LAYERS),
-        "--background", work / "background", "--seed", 3, "--batch-size", 5, "--device", "cpu",
-        "--out", out, "--json",
-    )  # fmt: skip
-    assert sorted(path.name for path in out.iterdir()) == ["cat.safetensors", "zebra.safetensors"]
+def test_mine_per_class_gives_one_graph_for_each(files, mined, tmp_path):
+    out = tmp_path / "graphs"
+    result = ok("mine", files.zoo, "--per-class", *mine_command(files), "--out", out)
+    assert sorted(path.name for path in out.iterdir()) == ["cat.safetensors", "fish.safetensors"]
     data = json.loads(result.stdout)
     assert data["failed"] == {}
-    assert list(data["graphs"]) == ["cat", "zebra"]
-    assert (out / "zebra.safetensors").read_bytes() == mined[0].read_bytes()
+    assert list(data["graphs"]) == ["cat", "fish"]
+    assert (out / "fish.safetensors").read_bytes() == mined[0].read_bytes()
 
 
-def test_mine_per_class_goes_on_after_a_failure(work, model, tmp_path):
+def test_mine_per_class_goes_on_after_a_failure(files, model, tmp_path):
     zoo = tmp_path / "zoo"
     for name, count in (("bad", 0), ("good", 6), ("tiny", 1)):
-        (zoo / name).mkdir(parents=True)
-        for photo in sorted((work / "zoo/zebra").iterdir())[:count]:
-            (zoo / name / photo.name).write_bytes(photo.read_bytes())
+        copy_photos(files.zoo / "fish", zoo / name, count)
     (zoo / "good/broken.png").write_bytes(b"no picture")
-    (zoo / "loose.png").write_bytes((work / "zoo/zebra/00.png").read_bytes())
+    shutil.copy(zoo / "tiny/00.png", zoo / "loose.png")
     options = ("--per-class", "--model", model, "--layers", LAYERS[1], "--out", tmp_path / "out")
     result = run("mine", zoo, *options, "--json")
     assert result.exit_code == 1
@@ -363,74 +288,73 @@ def test_mine_per_class_goes_on_after_a_failure(work, model, tmp_path):
     assert "2 of 3 classes failed: bad, tiny" in run("mine", zoo, *options).stdout
 
 
-def test_mine_per_class_takes_boxes_of_all_classes(work, model, tmp_path):
+def test_mine_per_class_takes_boxes_of_all_classes(files, model, tmp_path):
     boxes = [
         (f"{name}/{i:02d}.png", 60, 60, 100, 100)
-        for name, count in (("zebra", 4), ("cat", 5))
+        for name, count in (("fish", 4), ("cat", 5))
         for i in range(count)
     ]
     write_csv(tmp_path / "boxes.csv", ("image", "x", "y", "width", "height"), boxes)
     result = ok(
-        "mine", work / "zoo", "--per-class", "--model", model, "--layers", LAYERS[1],
+        "mine", files.zoo, "--per-class", "--model", model, "--layers", LAYERS[1],
         "--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     photos = {name: g["photos"] for name, g in json.loads(result.stdout)["graphs"].items()}
-    assert photos == {"cat": 5, "zebra": 4}
+    assert photos == {"cat": 5, "fish": 4}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere", "--out", "g.safetensors"], "nowhere does not exist"),
-        (["{}/empty", "--out", "g.safetensors"], "there are no images"),
-        (["{}/zoo/zebra", "--out", "g.pt"], "--out must end in .safetensors"),
-        (["{}/zoo/zebra", "--out", "{}/dir.safetensors"], "is a folder"),
-        (["{}/zoo", "--per-class", "--out", "{}/net.py"], "is a file"),
-        (["{}/zoo/zebra", "--per-class", "--out", "{}/o"], "holds no folders"),
-        (["{}/zoo/zebra/00.png", "--per-class", "--out", "{}/o"], "folder of class folders"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--layers", "relu9"], "relu3"),
-        (["{}/zoo", "--per-class", "--out", "{}/o", "--layers", "relu9"], "relu3"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--layers", ","], "no layers given"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--device", "abacus"], "abacus"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--fit", "squeeze"], "squeeze"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--weights", "w.pth"], "w.pth does not exist"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--weights", "V9"], "V9"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--boxes", "b.csv"], "b.csv does not exist"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--label", "x"], "label"),
-        (["{}/zoo/zebra", "--out", "g.safetensors", "--background", "bg"], "bg does not exist"),
+        (["empty", "--out", "g.safetensors"], "there are no images"),
+        (["{.zoo}/fish", "--out", "g.pt"], "--out must end in .safetensors"),
+        (["{.zoo}/fish", "--out", "dir.safetensors"], "is a folder"),
+        (["{.zoo}", "--per-class", "--out", "file"], "is a file"),
+        (["{.zoo}/fish", "--per-class", "--out", "o"], "holds no folders"),
+        (["{.zoo}/fish/00.png", "--per-class", "--out", "o"], "folder of class folders"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--layers", "relu9"], "relu3"),
+        (["{.zoo}", "--per-class", "--out", "o", "--layers", "relu9"], "relu3"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--layers", ","], "no layers given"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--device", "abacus"], "abacus"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--fit", "squeeze"], "squeeze"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--weights", "w.pth"], "w.pth does not exist"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--weights", "V9"], "V9"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--boxes", "b.csv"], "b.csv does not exist"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--label", "x"], "label"),
+        (["{.zoo}/fish", "--out", "g.safetensors", "--background", "bg"], "bg does not exist"),
     ],
 )
-def test_mine__wrong_input(work, model, monkeypatch, tmp_path, arguments, said):
+def test_mine__wrong_input(files, model, monkeypatch, tmp_path, arguments, said):
     monkeypatch.chdir(tmp_path)
-    (work / "empty").mkdir(exist_ok=True)
-    (work / "dir.safetensors").mkdir(exist_ok=True)
-    message = refused("mine", *(a.format(work) for a in arguments), "--model", model)
+    for name in ("empty", "dir.safetensors"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    message = refused("mine", *(a.format(files) for a in arguments), "--model", model)
     assert said in message
     assert not (tmp_path / "g.safetensors").exists()
 
 
-def test_mine_needs_a_model_and_an_out_file(work):
+def test_mine_needs_a_model_and_an_out_file(files):
     for given in (["--out", "g.safetensors"], ["--model", "squeezenet1_0"]):
-        result = run("mine", work / "zoo/zebra", *given)
+        result = run("mine", files.zoo / "fish", *given)
         assert result.exit_code == 2
         assert "Missing option" in result.stderr
 
 
-def test_out_that_cannot_be_written_is_one_line(work, model, mined):
+def test_out_that_cannot_be_written_is_one_line(files, model, mined):
     out = mined[0] / "inside_a_file" / "g.safetensors"
-    refused(
-        "mine", work / "zoo/zebra", "--model", model, "--layers", LAYERS[1], "--out", out
-    )  # fmt: skip
+    refused("mine", files.zoo / "fish", "--model", model, "--layers", LAYERS[1], "--out", out)
 
 
 # --- match ----------------------------------------------------------------------------------------
 
 
-def test_match_writes_what_the_contract_says(work, model, mined):
-    out = work / "found.safetensors"
-    result = ok("match", mined[0], work / "zoo", "--model", model, "--out", out, "--json")
+def test_match_writes_what_the_contract_says(files, model, mined, tmp_path):
+    out = tmp_path / "found.safetensors"
+    result = ok("match", mined[0], files.zoo, "--model", model, "--out", out, "--json")
     graph = eg.ExplanatoryGraph.load(mined[0])
-    tensors, n, p = tensors_of(out), 2 * N_PHOTOS, len(graph)
+    tensors, n, p = tensors_of(out), 2 * N_MINED, len(graph)
     assert (tensors["yx"].shape, tensors["yx"].dtype) == ((n, p, 2), np.float32)
     assert (tensors["score"].shape, tensors["score"].dtype) == ((n, p), np.float32)
     assert (tensors["mirrored"].shape, tensors["mirrored"].dtype) == ((n,), np.uint8)
@@ -438,7 +362,7 @@ def test_match_writes_what_the_contract_says(work, model, mined):
     assert np.issubdtype(tensors["node_layer"].dtype, np.integer)
     np.testing.assert_array_equal(tensors["node_layer"], graph.node_layer)
     assert np.isfinite(tensors["yx"]).all()
-    names = [f"{species}/{i:02d}.png" for species in ("cat", "zebra") for i in range(N_PHOTOS)]
+    names = [f"{species}/{i:02d}.png" for species in ("cat", "fish") for i in range(N_MINED)]
     assert header_of(out)["images"] == names
     summary = json.loads(result.stdout)
     assert summary["photos"] == n
@@ -447,16 +371,16 @@ def test_match_writes_what_the_contract_says(work, model, mined):
     assert summary["with_peak"] == pytest.approx((tensors["score"] > 0).mean())
 
 
-def test_match_without_mirroring(work, model, mined):
-    out = work / "plain.safetensors"
-    arguments = ("match", mined[0], work / "zoo", "--model", model, "--out", out)
+def test_match_without_mirroring(files, model, mined, tmp_path):
+    out = tmp_path / "plain.safetensors"
+    arguments = ("match", mined[0], files.zoo, "--model", model, "--out", out)
     ok(*arguments)
     assert tensors_of(out)["mirrored"].any()
     ok(*arguments, "--no-mirror")
     assert not tensors_of(out)["mirrored"].any()
 
 
-def test_match_reports_positions_of_boxes_in_the_photo(work, model, mined, tmp_path):
+def test_match_reports_positions_of_boxes_in_the_photo(files, model, mined, tmp_path):
     write_csv(
         tmp_path / "boxes.csv",
         ("image", "x", "y", "width", "height"),
@@ -464,7 +388,7 @@ def test_match_reports_positions_of_boxes_in_the_photo(work, model, mined, tmp_p
     )
     out = tmp_path / "m.safetensors"
     ok(
-        "match", mined[0], work / "zoo/zebra", "--model", model,
+        "match", mined[0], files.zoo / "fish", "--model", model,
         "--boxes", tmp_path / "boxes.csv", "--out", out,
     )  # fmt: skip
     assert header_of(out)["images"] == ["02.png#0", "02.png#1"]
@@ -476,53 +400,49 @@ def test_match_reports_positions_of_boxes_in_the_photo(work, model, mined, tmp_p
         assert yx.max() <= high + 0.05
 
 
-def test_match_never_runs_a_factory_that_a_file_names(work, mined, monkeypatch):
-    monkeypatch.chdir(work)  # where net.py would be found
-    message = refused("match", mined[0], work / "zoo/zebra", "--out", work / "m.safetensors")
+def test_match_never_runs_a_factory_that_a_file_names(files, model, mined, monkeypatch, tmp_path):
+    monkeypatch.chdir(Path(model).parent)  # where net.py would be found
+    message = refused("match", mined[0], files.zoo / "fish", "--out", tmp_path / "m.safetensors")
     assert "--model" in message
     assert "'net.py:net'" in message
 
 
 @pytest.mark.parametrize("name", [None, "net.py:net", "os:getcwd", "demo_net"])
-def test_match_refuses_any_recorded_name_that_is_not_public(work, name, tmp_path):
+def test_match_refuses_any_recorded_name_that_is_not_public(files, name, tmp_path):
     graph = planted_graph()
     path = tmp_path / "g.safetensors"
     eg.ExplanatoryGraph(
         **{f: getattr(graph, f) for f in graph.__dataclass_fields__ if f != "header"},
         header={"model": name, "weight_hash": "0"},
     ).save(path)
-    assert "--model" in refused("match", path, work / "zoo/zebra", "--out", path)
+    assert "--model" in refused("match", path, files.zoo / "fish", "--out", path)
 
 
 def test_match_uses_the_recorded_torchvision_name_and_fit(
-    work, squeezenet, squeezenet_graph, tmp_path
+    wide, squeezenet, squeezenet_graph, tmp_path
 ):
-    photos = tmp_path / "wide"
-    photos.mkdir()
-    for i in range(3):
-        Image.open(work / f"zoo/cat/{i:02d}.png").resize((160, 90)).save(photos / f"{i}.png")
     out = tmp_path / "found.safetensors"
-    ok("match", squeezenet_graph, photos, "--weights", squeezenet[0], "--out", out)
+    ok("match", squeezenet_graph, wide, "--weights", squeezenet[0], "--out", out)
     net = eg.load_backbone("squeezenet1_1", squeezenet[0], fit="letterbox")
     graph = eg.ExplanatoryGraph.load(squeezenet_graph)
     assert graph.header["preprocess"]["fit"] == "letterbox"
-    expected = eg.match(graph, net, photos)
+    expected = eg.match(graph, net, wide)
     np.testing.assert_allclose(tensors_of(out)["yx"], expected.yx, atol=1e-5)
 
 
-def test_match_refuses_other_weights_unless_forced(work, squeezenet, squeezenet_graph):
-    arguments = ("match", squeezenet_graph, work / "zoo/cat", "--weights", squeezenet[1], "--out")
-    out = work / "forced.safetensors"
+def test_match_refuses_other_weights_unless_forced(wide, squeezenet, squeezenet_graph, tmp_path):
+    arguments = ("match", squeezenet_graph, wide, "--weights", squeezenet[1], "--out")
+    out = tmp_path / "forced.safetensors"
     assert "--force" in refused(*arguments, out)
     assert not out.exists()
     ok(*arguments, out, "--force")
     assert out.exists()
 
 
-def test_match_refuses_another_network(work, mined, squeezenet):
+def test_match_refuses_another_network(wide, mined, squeezenet, tmp_path):
     message = refused(
-        "match", mined[0], work / "zoo/cat", "--model", "squeezenet1_1",
-        "--weights", squeezenet[0], "--force", "--out", work / "m.safetensors",
+        "match", mined[0], wide, "--model", "squeezenet1_1",
+        "--weights", squeezenet[0], "--force", "--out", tmp_path / "m.safetensors",
     )  # fmt: skip
     assert "layer" in message
 
@@ -530,18 +450,19 @@ def test_match_refuses_another_network(work, mined, squeezenet):
 @pytest.mark.parametrize(
     ("graph", "images", "out", "said"),
     [
-        ("none.safetensors", "zoo/zebra", "m.safetensors", "is not a file"),
-        ("foreign.safetensors", "zoo/zebra", "m.safetensors", "not one that explgraph wrote"),
-        ("zebra.csv", "zoo/zebra", "m.safetensors", "not a whole explgraph graph file"),
-        ("zebra.safetensors", "nowhere", "m.safetensors", "does not exist"),
-        ("zebra.safetensors", "empty", "m.safetensors", "there are no images"),
-        ("zebra.safetensors", "zoo/zebra", "m.npz", "--out must end in .safetensors"),
+        ("none.safetensors", "{.zoo}/fish", "m.safetensors", "is not a file"),
+        ("foreign.safetensors", "{.zoo}/fish", "m.safetensors", "not one that explgraph wrote"),
+        ("{.clicks}", "{.zoo}/fish", "m.safetensors", "not a whole explgraph graph file"),
+        ("{.graph}", "nowhere", "m.safetensors", "does not exist"),
+        ("{.graph}", "empty", "m.safetensors", "there are no images"),
+        ("{.graph}", "{.zoo}/fish", "m.npz", "--out must end in .safetensors"),
     ],
 )
-def test_match__wrong_input(work, model, mined, graph, images, out, said):
-    save_file({"a": np.zeros(3)}, work / "foreign.safetensors")
-    (work / "empty").mkdir(exist_ok=True)
-    arguments = (work / graph, work / images, "--model", model, "--out", work / out)
+def test_match__wrong_input(files, monkeypatch, tmp_path, graph, images, out, said):
+    monkeypatch.chdir(tmp_path)
+    save_file({"a": np.zeros(3)}, "foreign.safetensors")
+    Path("empty").mkdir()
+    arguments = (graph.format(files), images.format(files), "--model", MODEL, "--out", out)
     assert said in refused("match", *arguments)
 
 
@@ -688,14 +609,14 @@ def test_graph_commands__wrong_file(command, planted, tmp_path):
 # --- evaluate and demo ----------------------------------------------------------------------------
 
 
-def test_evaluate_prints_every_row(work, model):
+def test_evaluate_prints_every_row(files, model):
     common = (
-        "evaluate", work / "zoo/zebra", "--annotations", work / "zebra.csv", "--model", model,
-        "--background", work / "background", "--layers", ",".join(LAYERS), "--seeds", "0,4",
+        "evaluate", files.annotated, "--model", model,
+        "--background", files.background, "--layers", ",".join(LAYERS), "--seeds", "0,4",
     )  # fmt: skip
     data = json.loads(ok(*common, "--json").stdout)
     assert data["seeds"] == [0, 4]
-    assert [c["category"] for c in data["categories"]] == ["zebra"]
+    assert [c["category"] for c in data["categories"]] == ["annotated"]
     assert list(data["categories"][0]["seeds"]) == ["0", "4"]
     rows = [(m["part"], m["row"]) for m in data["means"]]
     names = ("raw peaks", "raw peaks, mirrored", "no edges", "graph", "supervised ceiling")
@@ -707,55 +628,57 @@ def test_evaluate_prints_every_row(work, model):
     head = next(m for m in data["means"] if (m["part"], m["row"]) == ("head", "graph"))
     assert head["t100"] == pytest.approx(np.mean(by_seed))
     text = ok(*common, "--parts", "head").stdout
-    assert "zebra, head" in text
-    assert "torso" not in text
+    assert "annotated, head" in text
+    assert "tail" not in text
     line = next(line.split() for line in text.splitlines() if line.startswith("  graph"))
     assert line[2] == f"{head['t100']:.3f}"
 
 
-def test_evaluate_per_class_gives_the_mean_of_categories(work, model, tmp_path):
-    for name in ("zebra", "horse"):
-        (tmp_path / name).mkdir()
-        for photo in (work / "zoo/zebra").iterdir():
-            (tmp_path / name / photo.name).write_bytes(photo.read_bytes())
-        text = (work / "zebra.csv").read_text()
-        text = text.replace("torso", "body") if name == "horse" else text
+def test_evaluate_per_class_gives_the_mean_of_categories(files, model, tmp_path):
+    for name, part in (("fish", "tail"), ("shark", "fin")):
+        shutil.copytree(files.zoo / "fish", tmp_path / name)
+        text = (files.annotated / "annotations.csv").read_text()
+        photos = "|".join(path.name for path in (tmp_path / name).iterdir())
+        rows = [row for row in text.splitlines() if re.match(f"image|{photos}", row)]
+        text = "\n".join(rows).replace("tail", part)
         (tmp_path / name / "annotations.csv").write_text(text)
     (tmp_path / "unlabelled").mkdir()
     common = (
         "evaluate", tmp_path, "--per-class", "--model", model, "--layers", LAYERS[1],
-        "--background", work / "background", "--seeds", "0",
+        "--background", files.background, "--seeds", "0",
     )  # fmt: skip
     data = json.loads(ok(*common, "--json").stdout)
-    assert [c["category"] for c in data["categories"]] == ["horse", "zebra"]
+    assert [c["category"] for c in data["categories"]] == ["fish", "shark"]
     over = {(m["part"], m["row"]): m["t100"] for m in data["means_over_categories"]}
     assert {part for part, _ in over} == {"head", "other parts"}
-    zebra = {(m["part"], m["row"]): m["t100"] for m in data["means"] if m["category"] == "zebra"}
-    assert over["head", "graph"] == pytest.approx(zebra["head", "graph"])  # equal photos
-    assert over["other parts", "graph"] == pytest.approx(zebra["torso", "graph"])
-    text = ok(*common, "--categories", "zebra,horse").stdout
+    fish = {(m["part"], m["row"]): m["t100"] for m in data["means"] if m["category"] == "fish"}
+    assert over["head", "graph"] == pytest.approx(fish["head", "graph"])  # equal photos
+    assert over["other parts", "graph"] == pytest.approx(fish["tail", "graph"])
+    text = ok(*common, "--categories", "shark,fish").stdout
     assert "T100, head" in text
-    data = json.loads(ok(*common, "--categories", "zebra", "--json").stdout)
-    assert [c["category"] for c in data["categories"]] == ["zebra"]
+    data = json.loads(ok(*common, "--categories", "fish", "--json").stdout)
+    assert [c["category"] for c in data["categories"]] == ["fish"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{}/zoo/zebra"], "annotations.csv is not a file"),
-        (["{}/nowhere"], "expected a folder"),
-        (["{}/zoo/zebra", "{}/zoo/cat", "--annotations", "{}/zebra.csv"], "one folder"),
-        (["{}/zoo", "--per-class"], "annotations.csv"),
-        (["{}/zoo/zebra", "--categories", "zebra"], "--per-class"),
-        (["{}/zoo/zebra", "--annotations", "{}/zebra.csv", "--parts", "heart"], "head"),
-        (["{}/zoo/zebra", "--annotations", "{}/zebra.csv", "--seeds", "one"], "--seeds"),
-        (["{}/zoo/zebra", "--annotations", "{}/zebra.csv", "--seeds", "-1"], "--seeds"),
-        (["{}/zoo/zebra", "--annotations", "{}/zebra.csv", "--seeds", "1,1"], "different"),
-        (["{}/zoo/cat", "--annotations", "{}/boxes.csv"], "columns"),
+        (["{.photos}"], "annotations.csv is not a file"),
+        (["{.photos}/nowhere"], "expected a folder"),
+        (["{.zoo}/fish", "{.zoo}/cat", "--annotations", "{.clicks}"], "one folder"),
+        (["{.zoo}", "--per-class"], "annotations.csv"),
+        (["{.photos}", "--categories", "zebra"], "--per-class"),
+        (["{.photos}", "--annotations", "{.clicks}", "--parts", "heart"], "head"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "one"], "--seeds"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "-1"], "--seeds"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "1,1"], "different"),
+        (["{.zoo}/cat", "--annotations", "boxes.csv"], "columns"),
     ],
 )
-def test_evaluate__wrong_input(work, model, arguments, said):
-    filled = [a.format(work) for a in arguments]
+def test_evaluate__wrong_input(files, model, monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "boxes.csv", ("image", "x", "y"), [("00.png", 1, 1)])
+    filled = [a.format(files) for a in arguments]
     assert said in refused("evaluate", *filled, "--model", model, "--layers", LAYERS[1])
 
 
@@ -782,5 +705,5 @@ def test_demo_runs_the_demo(tmp_path, monkeypatch):
     assert calls == [(tmp_path, 2, True), (Path("out/demo"), 0, True)]
 
 
-def test_demo__out_is_a_file(work):
-    assert "is a file" in refused("demo", "--out", work / "net.py")
+def test_demo__out_is_a_file(files):
+    assert "is a file" in refused("demo", "--out", files.clicks)

@@ -5,66 +5,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 import explgraph as eg
 from explgraph.cli.evaluate import measures as entries
-from explgraph.demo.animals.drawing import draw_animal, draw_background
 from explgraph.evaluation.protocol import study_peaks
 from explgraph.evaluation.tables import raw_peaks
-from explgraph.photos.masks import PartMasks, write_masks
-from tests.cli.test_app import PARTS, ok, refused, write_csv
+from tests.support.commands import ok, refused
+from tests.support.world import N_PHOTOS, SMALL_LAYERS
 
-N_PHOTOS = 16
-LAYERS = "relu2,relu3"
-
-FACTORY = """
-from collections import OrderedDict
-
-import torch
-from torch import nn
-
-from explgraph import Preprocess
-
-def net():
-    torch.manual_seed(0)
-    widths, parts = (3, 8, 12, 16), OrderedDict()
-    for i in (1, 2, 3):
-        parts[f"conv{i}"] = nn.Conv2d(widths[i - 1], widths[i], 4, 2, 1)
-        parts[f"relu{i}"] = nn.ReLU()
-    parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "top": nn.Linear(16, 5)}
-    return nn.Sequential(parts), Preprocess((64, 64))
-"""
+LAYERS = ",".join(SMALL_LAYERS)
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """Folders zebra (annotated, two crops of each photo), plain, background and masks."""
-    folder = tmp_path_factory.mktemp("evaluate")
-    drawings = [draw_animal("zebra", 100 + i) for i in range(N_PHOTOS)]
-    names = tuple(f"{i:02d}.png" for i in range(N_PHOTOS))
-    for name in ("zebra", "plain", "background"):
-        (folder / name).mkdir()
-    rows = []
-    for i, (name, drawing) in enumerate(zip(names, drawings, strict=True)):
-        for category in ("zebra", "plain"):
-            Image.fromarray(drawing.image).save(folder / category / name)
-        for part in PARTS:
-            y, x = drawing.centres[drawing.parts.index(part)] * 128 - 0.5
-            rows += [(name, part, x, y, f"photo {i // 2}")] * int(not np.isnan(y))
-    write_csv(folder / "zebra" / "annotations.csv", ("image", "part", "x", "y", "group"), rows)
-    labels = tuple(drawing.part_mask for drawing in drawings)
-    write_masks(folder / "masks", PartMasks(names, drawings[0].parts, labels))
-    for i in range(6):
-        Image.fromarray(draw_background(i)).save(folder / "background" / f"{i}.png")
-    (folder / "net.py").write_text(FACTORY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def options(work):
+def options(files):
     return (
-        "--model", f"{work / 'net.py'}:net", "--background", work / "background",
+        "--model", files.small_model, "--background", files.background,
         "--layers", LAYERS, "--device", "cpu",
     )  # fmt: skip
 
@@ -105,39 +60,41 @@ def fakes(monkeypatch):
     return given
 
 
-def test_measures__means_over_seeds_and_every_seed_in_json(work, options, fakes):
-    common = ("evaluate", work / "plain", work / "zebra", *options, "--seeds", "1,4")
+def test_measures__means_over_seeds_and_every_seed_in_json(files, options, fakes):
+    common = ("evaluate", files.photos, files.annotated, *options, "--seeds", "1,4")
     data = json.loads(ok(*common, "--measures", "one,two", "--json").stdout)
     assert "means" not in data  # of tracking, which was not asked for
     assert list(data["measures"]) == ["one", "two"]
     found = data["measures"]["one"]
     assert found["categories"] == [
-        {"category": "plain", "seeds": [1, 4]},
-        {"category": "zebra", "seeds": [1, 4]},
+        {"category": "photos", "seeds": [1, 4]},
+        {"category": "annotated", "seeds": [1, 4]},
     ]
     ours = {"row": "ours", "share": 2.5 / 8, "nodes": 7}
     control = {"row": "control", "share": 2.5 / 8, "nodes": None}
     assert found["means"] == [
-        {"category": category, **row} for category in ("plain", "zebra") for row in (ours, control)
+        {"category": category, **row}
+        for category in ("photos", "annotated")
+        for row in (ours, control)
     ]
 
 
-def test_measures__one_table_each_with_a_row_for_each_category(work, options, fakes):
+def test_measures__one_table_each_with_a_row_for_each_category(files, options, fakes):
     text = ok(
-        "evaluate", work / "plain", work / "zebra", *options, "--seeds", "1,4", "--measures", "one"
+        "evaluate", files.photos, files.annotated, *options, "--seeds", "1,4", "--measures", "one"
     ).stdout
     lines = [line.split() for line in text.splitlines() if line.strip()]
     assert lines[0] == ["figures", "of", "one"]
     assert lines[1] == ["category", "row", "share", "nodes"]
     assert lines[3:] == [
-        ["plain", "ours", "0.312", "7"],
-        ["plain", "control", "0.312"],
-        ["zebra", "ours", "0.312", "7"],
-        ["zebra", "control", "0.312"],
+        ["photos", "ours", "0.312", "7"],
+        ["photos", "control", "0.312"],
+        ["annotated", "ours", "0.312", "7"],
+        ["annotated", "control", "0.312"],
     ]
 
 
-def test_measures__share_one_run_of_the_network(work, options, fakes, monkeypatch):
+def test_measures__share_one_run_of_the_network(files, options, fakes, monkeypatch):
     seen, extract = [], eg.pipeline.extract
 
     def counted(net, images, **more):
@@ -145,69 +102,69 @@ def test_measures__share_one_run_of_the_network(work, options, fakes, monkeypatc
         return extract(net, images, **more)
 
     monkeypatch.setattr("explgraph.pipeline.extract", counted)
-    ok("evaluate", work / "plain", work / "zebra", *options, "--measures", "one,two")
-    assert seen == ["background", "plain", "zebra"]
+    ok("evaluate", files.photos, files.annotated, *options, "--measures", "one,two")
+    assert seen == ["background", "photos", "annotated"]
     for first, second in zip(fakes["one"], fakes["two"], strict=True):
         assert first.peaks is second.peaks
         assert first.background is second.background
 
 
-def test_measures__groups_come_from_annotations_that_are_there(work, options, fakes):
-    ok("evaluate", work / "plain", work / "zebra", *options, "--measures", "one")
-    plain, zebra = fakes["one"]
+def test_measures__groups_come_from_annotations_that_are_there(files, options, fakes):
+    ok("evaluate", files.photos, files.annotated, *options, "--measures", "one")
+    plain, annotated = fakes["one"]
     assert plain.annotations is None
     assert plain.groups == plain.peaks.images
-    assert zebra.groups == tuple(f"photo {i // 2}" for i in range(N_PHOTOS))
+    assert annotated.groups == tuple(f"photo {i // 2}" for i in range(N_PHOTOS))
 
 
-def test_measures__tracking_alone_is_the_default_and_what_the_library_gives(work, options):
-    common = ("evaluate", work / "zebra", *options, "--layers", "relu3", "--seeds", "0")
+def test_measures__tracking_alone_is_the_default_and_what_the_library_gives(files, options):
+    common = ("evaluate", files.annotated, *options, "--layers", "relu3", "--seeds", "0")
     data = json.loads(ok(*common, "--parts", "head", "--json").stdout)
     assert set(data) == {
         *("model", "weight_hash", "preprocess", "seeds"),
         *("categories", "means", "means_over_categories"),
     }
-    net = eg.load_backbone(f"{work / 'net.py'}:net", device="cpu")
-    peaks = eg.extract(net, work / "zebra", background=work / "background", layers=("relu3",))
-    marks = eg.read_annotations(work / "zebra" / "annotations.csv")
+    net = eg.load_backbone(files.small_model, device="cpu")
+    peaks = eg.extract(net, files.annotated, background=files.background, layers=("relu3",))
+    marks = eg.read_annotations(files.annotated / "annotations.csv")
     size = dict(zip(peaks.images, peaks.photo_size.tolist(), strict=True))
-    study = study_peaks(peaks, marks, size, category="zebra", seeds=(0,), parts=("head",))
+    study = study_peaks(peaks, marks, size, category="annotated", seeds=(0,), parts=("head",))
     assert data["categories"] == [json.loads(json.dumps(study.to_json()))]
 
 
-def test_measures__tracking_beside_another_keeps_its_place_in_json(work, options, fakes):
-    common = ("evaluate", work / "zebra", *options, "--layers", "relu3", "--seeds", "0")
+def test_measures__tracking_beside_another_keeps_its_place_in_json(files, options, fakes):
+    common = ("evaluate", files.annotated, *options, "--layers", "relu3", "--seeds", "0")
     data = json.loads(ok(*common, "--measures", "one,tracking", "--json").stdout)
     assert data["means"][0]["row"] == "raw peaks"
     assert list(data["measures"]) == ["one"]
 
 
-def test_measures__purity_of_masked_photos(work, options):
+def test_measures__purity_of_masked_photos(files, options):
     """The rows, and the raw peaks' figure against the library's."""
-    common = ("evaluate", work / "plain", *options, "--measures", "purity", "--seeds", "0,1")
-    data = json.loads(ok(*common, "--masks", work / "masks", "--json").stdout)["measures"]["purity"]
+    common = ("evaluate", files.photos, *options, "--measures", "purity", "--seeds", "0,1")
+    data = json.loads(ok(*common, "--masks", files.masks, "--json").stdout)["measures"]["purity"]
     assert [row["row"] for row in data["means"]] == [
         *("raw maps", "raw peaks", "raw peaks, 200 best", "nodes", "nodes, 200 best"),
     ]
-    net = eg.load_backbone(f"{work / 'net.py'}:net", device="cpu")
+    net = eg.load_backbone(files.small_model, device="cpu")
     peaks = eg.extract(
-        net, work / "plain", background=work / "background", layers=LAYERS.split(","),
+        net, files.photos, background=files.background, layers=LAYERS.split(","),
         progress=False,
     )  # fmt: skip
-    masks = eg.read_masks(work / "masks", peaks.images)
+    masks = eg.read_masks(files.masks, peaks.images)
     raw = eg.part_purity(raw_peaks(peaks), masks)
     assert data["means"][1]["purity"] == pytest.approx(raw.purity)
     by_seed = [found["nodes"]["purity"] for found in data["categories"][0]["seeds"].values()]
     assert data["means"][3]["purity"] == pytest.approx(np.mean(by_seed))
-    lines = ok(*common, "--masks", work / "masks").stdout.splitlines()
+    lines = ok(*common, "--masks", files.masks).stdout.splitlines()
     line = next(line.split() for line in lines if " raw peaks  " in line)
     assert f"{raw.purity:.3f}" in line
 
 
-def test_measures__stability_needs_nothing_but_photos(work, options):
+def test_measures__stability_needs_nothing_but_photos(files, options):
     data = json.loads(
         ok(
-            *("evaluate", work / "plain", *options, "--measures", "stability", "--seeds", "0"),
+            *("evaluate", files.photos, *options, "--measures", "stability", "--seeds", "0"),
             "--json",
         ).stdout
     )
@@ -216,17 +173,17 @@ def test_measures__stability_needs_nothing_but_photos(work, options):
     assert all(0 <= row["found_all"] <= 1 for row in rows)
 
 
-def test_measures__explained_and_fidelity_of_the_other_half(work, options):
+def test_measures__explained_and_fidelity_of_the_other_half(files, options):
     data = json.loads(
         ok(
-            *("evaluate", work / "zebra", *options, "--measures", "explained,fidelity"),
+            *("evaluate", files.annotated, *options, "--measures", "explained,fidelity"),
             *("--seeds", "0,1", "--json"),
         ).stdout
     )["measures"]
     graph = data["explained"]["means"][0]
-    assert (graph["category"], graph["layer"], graph["row"]) == ("zebra", "relu2", "graph")
+    assert (graph["category"], graph["layer"], graph["row"]) == ("annotated", "relu2", "graph")
     assert graph["part"] + graph["texture"] + graph["unexplained"] == pytest.approx(1)
-    # Mined on the photos of every other group, measured on the rest: eight of sixteen.
+    # Mined on the photos of every other group, measured on the rest: half of them.
     curves = data["fidelity"]["categories"][0]["seeds"]
     assert [curve["photos"] for curve in curves.values()] == [N_PHOTOS / 2] * 2
     last = {row["row"]: row for row in data["fidelity"]["means"]}["all"]
@@ -237,23 +194,25 @@ def test_measures__explained_and_fidelity_of_the_other_half(work, options):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{}/plain", "--measures", "purety"], "unknown measure 'purety'"),
-        (["{}/plain", "--measures", ","], "at least one of tracking"),
-        (["{}/plain", "--measures", "purity"], "give --masks DIR"),
-        (["{}/plain", "--measures", "tracking,stability"], "annotations.csv is not a file"),
-        (["{}/plain", "--measures", "explained"], "give --background DIR"),
-        (["{}/plain", "--measures", "stability", "--masks", "{}/masks"], "add --measures purity"),
-        (["{}/plain", "--measures", "stability", "--parts", "head"], "unknown part 'head'"),
-        (["{}/zebra", "--masks", "{}/masks"], "add --measures purity"),
+        (["{.photos}", "--measures", "purety"], "unknown measure 'purety'"),
+        (["{.photos}", "--measures", ","], "at least one of tracking"),
+        (["{.photos}", "--measures", "purity"], "give --masks DIR"),
+        (["{.photos}", "--measures", "tracking,stability"], "annotations.csv is not a file"),
+        (["{.photos}", "--measures", "explained"], "give --background DIR"),
+        (["{.photos}", "--measures", "stability", "--masks", "{.masks}"], "add --measures purity"),
+        (["{.photos}", "--measures", "stability", "--parts", "head"], "unknown part 'head'"),
+        (["{.annotated}", "--masks", "{.masks}"], "add --measures purity"),
         (
-            ["{}/plain", "{}/zebra", "--measures", "purity", "--masks", "{}/masks"],
+            ["{.photos}", "{.annotated}", "--measures", "purity", "--masks", "{.masks}"],
             "one folder of photos, got 2",
         ),
-        (["{}", "--measures", "purity", "--masks", "{}/masks"], "taken for photos"),
-        (["{}/plain", "--measures", "purity", "--masks", "{}/background"], "parts.json is missing"),
+        (["{.folder}", "--measures", "purity", "--masks", "{.masks}"], "taken for photos"),
+        (
+            ["{.photos}", "--measures", "purity", "--masks", "{.background}"],
+            "parts.json is missing",
+        ),
     ],
 )
-def test_measures__wrong_input(work, arguments, said):
-    filled = [a.format(work) for a in arguments]
-    model = f"{work / 'net.py'}:net"
-    assert said in refused("evaluate", *filled, "--model", model, "--layers", LAYERS)
+def test_measures__wrong_input(files, arguments, said):
+    filled = [a.format(files) for a in arguments]
+    assert said in refused("evaluate", *filled, "--model", files.small_model, "--layers", LAYERS)

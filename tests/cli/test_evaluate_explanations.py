@@ -1,28 +1,26 @@
 """``explgraph evaluate --explanations``, on drawn fishes."""
 
+import dataclasses
 import json
 import math
+import shutil
 
+import numpy as np
 import pytest
-from PIL import Image
 
-from tests.cli.test_app import ok, refused
-from tests.support.drawn_parts import MODEL, drawn
-
-N_PHOTOS = 24
+from explgraph.photos.annotation_files import write_annotations
+from tests.support.commands import ok, refused
+from tests.support.world import MODEL
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(world, files, tmp_path_factory):
     """A folder of drawings with the box of each head in annotations.csv."""
     folder = tmp_path_factory.mktemp("explained") / "fish"
-    folder.mkdir()
-    rows = ["image,part,x,y,width,height"]
-    for i in range(N_PHOTOS):
-        Image.fromarray(drawn().photos[i]).save(folder / f"{i:02d}.png")
-        y, x = drawn().points["head"][i] * 128 - 0.5
-        rows.append(f"{i:02d}.png,head,{x},{y},40,40")
-    (folder / "annotations.csv").write_text("\n".join(rows))
+    shutil.copytree(files.photos, folder)
+    heads = world.marks.of("head")
+    boxed = dataclasses.replace(heads, size=np.full((len(heads), 2), 40.0))
+    write_annotations(folder / "annotations.csv", boxed)
     return folder
 
 

@@ -6,28 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_app import ok, refused
-from tests.support.drawn_parts import LAYER, MODEL, drawn
-
-SIDE = 128
+from tests.support.commands import ok, refused
+from tests.support.world import LAYER, MODEL, SIDE
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("explain")
-    Image.fromarray(drawn().photos[0]).save(folder / "fish.png")
-    drawn().graph.rename({3: "eye"}).save(folder / "graph.safetensors")
-    return folder
+def explain(files, *options):
+    return ("explain", files.photos / "00.png", "--model", MODEL, "--batch-size", 8, *options)
 
 
-def explain(work, *options):
-    return ("explain", work / "fish.png", "--model", MODEL, "--batch-size", 8, *options)
-
-
-def test_explain__draws_and_writes_the_maps(work, tmp_path):
+def test_explain__draws_and_writes_the_maps(files, tmp_path):
     sheet, arrays = tmp_path / "s.png", tmp_path / "a.npz"
     options = ("--method", "grad_cam, saliency", "--target", 1, "--out", sheet)
-    done = ok(*explain(work, *options, "--arrays", arrays, "--json"))
+    done = ok(*explain(files, *options, "--arrays", arrays, "--json"))
     data = json.loads(done.stdout)
     assert list(data["methods"]) == ["grad_cam", "saliency"]
     assert data["refused"] == {}
@@ -42,8 +32,8 @@ def test_explain__draws_and_writes_the_maps(work, tmp_path):
 
 
 @pytest.mark.slow
-def test_explain__all_methods_or_the_reasons_why_not(work, tmp_path):
-    done = ok(*explain(work, "--method", "all", "--out", tmp_path / "s.png", "--json"))
+def test_explain__all_methods_or_the_reasons_why_not(files, tmp_path):
+    done = ok(*explain(files, "--method", "all", "--out", tmp_path / "s.png", "--json"))
     data = json.loads(done.stdout)
     names = {
         "saliency", "input_x_gradient", "smoothgrad", "vargrad", "integrated_gradients",
@@ -56,15 +46,18 @@ def test_explain__all_methods_or_the_reasons_why_not(work, tmp_path):
     assert all(reason for reason in data["refused"].values())
 
 
-def test_explain__a_filter_and_a_node(work, tmp_path):
-    channel = int(drawn().graph.node_channel[3])
+def test_explain__a_filter_and_a_node(world, files, tmp_path):
+    layer, channel, _ = world.graph.node_id(3).split("/")
+    world.graph.rename({3: "eye"}).save(tmp_path / "graph.safetensors")
     labels = []
-    for target, more in ((f"{LAYER}/{channel}", ()), ("eye", ("--graph", "graph.safetensors"))):
-        graph = tuple(work / m if m.endswith("safetensors") else m for m in more)
-        options = ("--method", "saliency", "--target", target, *graph)
-        done = ok(*explain(work, *options, "--out", tmp_path / "s.png", "--json"))
+    for target, more in (
+        (f"{layer}/{channel}", ()),
+        ("eye", ("--graph", tmp_path / "graph.safetensors")),
+    ):
+        options = ("--method", "saliency", "--target", target, *more)
+        done = ok(*explain(files, *options, "--out", tmp_path / "s.png", "--json"))
         labels.append(json.loads(done.stdout)["target"])
-    assert labels == [f"filter {channel} of {LAYER}", "node eye"]
+    assert labels == [f"filter {channel} of {layer}", "node eye"]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +70,13 @@ def test_explain__a_filter_and_a_node(work, tmp_path):
         (("--out", "s.png", "--arrays", "a.csv"), "must end in .npz"),
     ],
 )
-def test_explain__wrong_options(work, tmp_path, monkeypatch, options, said):
+def test_explain__wrong_options(files, tmp_path, monkeypatch, options, said):
     monkeypatch.chdir(tmp_path)
-    assert said in refused(*explain(work, *options))
+    assert said in refused(*explain(files, *options))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_explain__a_method_that_is_not_possible_says_why(tmp_path, work):
+def test_explain__a_method_that_is_not_possible_says_why(files, tmp_path):
     (tmp_path / "net.py").write_text(
         "import torch\nfrom torch import nn\n\n"
         "def build():\n"
@@ -92,7 +85,7 @@ def test_explain__a_method_that_is_not_possible_says_why(tmp_path, work):
         "        nn.Conv2d(3, 8, 5, 4), nn.GELU(), nn.Conv2d(8, 8, 3, 2), nn.GELU(),\n"
         "        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))\n"
     )
-    command = ("explain", work / "fish.png", "--model", f"{tmp_path / 'net.py'}:build")
+    command = ("explain", files.photos / "00.png", "--model", f"{tmp_path / 'net.py'}:build")
     said = refused(*command, "--method", "guided_backprop", "--out", tmp_path / "s.png")
     assert "guided_backprop is not possible" in said
     assert not (tmp_path / "s.png").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import explgraph as eg
-from tests.cli.test_app import ok, refused
+from tests.support.commands import ok, refused
 from tests.support.planted import planted_graph
 
 NODE = 5  # features.3/1/2: the lowest layer, in whose filter it is the third

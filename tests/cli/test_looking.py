@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_app import ok, refused
-from tests.support.drawn_parts import LAYER, MODEL, drawn
+from tests.support.commands import ok, refused
+from tests.support.world import LAYERS, MODEL
 
 N_PHOTOS = 5
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
+def work(world, tmp_path_factory):
     """A folder of photos and graph.safetensors."""
     folder = tmp_path_factory.mktemp("look")
     (folder / "photos").mkdir()
     for i in range(N_PHOTOS):
-        Image.fromarray(drawn().photos[i]).save(folder / "photos" / f"{i}.png")
-    drawn().graph.rename({0: "7"}).save(folder / "graph.safetensors")
+        Image.fromarray(world.photos[i]).save(folder / "photos" / f"{i}.png")
+    world.graph.rename({0: "7"}).save(folder / "graph.safetensors")
     return folder
 
 
@@ -38,13 +38,19 @@ def gallery(work, out, *options):
     return ok(*command, "--model", MODEL, *options)
 
 
-def test_gallery__writes_sheets_nodes_and_filters(work, tmp_path):
+def galleries_of(graph, nodes):
+    """Names of the pictures of some nodes and of their filters."""
+    ids = [graph.node_id(i).split("/") for i in nodes]
+    filters = {f"filter_{layer}_{channel}.png" for layer, channel, _ in ids}
+    return filters | {f"node_{'_'.join(one)}.png" for one in ids}
+
+
+def test_gallery__writes_sheets_nodes_and_filters(world, work, tmp_path):
     done = gallery(work, tmp_path / "g", "--json")
-    graph = drawn().graph
-    best = graph.ranking[:2]
-    names = {f"sheet_{LAYER}.png"}
-    names |= {f"node_{LAYER}_{graph.node_channel[i]}_0.png" for i in best}
-    names |= {f"filter_{LAYER}_{graph.node_channel[i]}.png" for i in best}
+    names = {f"sheet_{layer}.png" for layer in LAYERS}
+    for layer in range(len(LAYERS)):
+        own = [i for i in world.graph.ranking if world.graph.node_layer[i] == layer]
+        names |= galleries_of(world.graph, own[:2])
     found = sizes(tmp_path / "g")
     assert set(found) == names
     assert all(min(size) > 150 for size in found.values())
@@ -53,15 +59,9 @@ def test_gallery__writes_sheets_nodes_and_filters(work, tmp_path):
     assert {name.split("/")[-1] for name in data["files"]} == names
 
 
-def test_gallery__of_nodes_that_are_named(work, tmp_path):
-    channel = int(drawn().graph.node_channel[3])
+def test_gallery__of_nodes_that_are_named(world, work, tmp_path):
     gallery(work, tmp_path / "g", "--node", "3", "--node", "7")  # the second is a name
-    other = int(drawn().graph.node_channel[0])
-    assert set(sizes(tmp_path / "g")) == {
-        f"{kind}_{LAYER}_{one}{part}.png"
-        for one in (channel, other)
-        for kind, part in (("node", "_0"), ("filter", ""))
-    }
+    assert set(sizes(tmp_path / "g")) == galleries_of(world.graph, [0, 3])
 
 
 def test_gallery__rows_are_as_many_as_asked_for(work, tmp_path):
@@ -69,9 +69,8 @@ def test_gallery__rows_are_as_many_as_asked_for(work, tmp_path):
     for rows in (2, 5):
         out = tmp_path / str(rows)
         gallery(work, out, "--nodes-per-layer", rows, "--galleries", 0)
-        ((_, height),) = sizes(out).values()
-        heights.append(height)
-    assert heights[1] - heights[0] > 3 * 100
+        heights.append([sizes(out)[f"sheet_{layer}.png"][1] for layer in LAYERS])
+    assert min(np.subtract(*heights[::-1])) > 3 * 100
 
 
 def show(work, *options):
@@ -79,20 +78,20 @@ def show(work, *options):
     return (*command, "--model", MODEL, *options)
 
 
-def test_show__draws_the_parse_the_heatmaps_and_the_arrays(work, tmp_path):
+def test_show__draws_the_parse_the_heatmaps_and_the_arrays(world, work, tmp_path):
     parse, heat, arrays = (tmp_path / name for name in ("p.png", "h.jpg", "a.npz"))
     done = ok(*show(work, "--out", parse, "--heatmap", heat, "--arrays", arrays))
     assert done.stdout.split() == [str(path) for path in (parse, heat, arrays)]
     for path in (parse, heat):
         with Image.open(path) as picture:
             assert min(picture.size) > 200
-    grid = drawn().graph.layers[0].grid
     with np.load(arrays) as maps:
         assert maps["images"].tolist() == ["0.png"]
-        for name in (f"explained.{LAYER}", f"unexplained.{LAYER}"):
-            assert maps[name].shape == (1, *grid)
-            assert maps[name].min() >= 0
-            assert maps[name].max() > 0
+        for layer in world.graph.layers:
+            for name in (f"explained.{layer.name}", f"unexplained.{layer.name}"):
+                assert maps[name].shape == (1, *layer.grid)
+                assert maps[name].min() >= 0
+                assert maps[name].max() > 0
 
 
 @pytest.mark.parametrize(
@@ -125,10 +124,10 @@ def test_report__is_one_page(work, tmp_path):
     assert "<friends>" not in page
 
 
-def test_report__measures_parts_where_there_are_annotations(work, tmp_path):
+def test_report__measures_parts_where_there_are_annotations(world, work, tmp_path):
     rows = ["image,part,x,y"]
     for i in range(N_PHOTOS):
-        y, x = drawn().points["head"][i] * 128 - 0.5
+        y, x = world.points["head"][i] * 128 - 0.5
         rows.append(f"{i}.png,head,{x},{y}")
     (tmp_path / "parts.csv").write_text("\n".join(rows))
     command = ("report", work / "graph.safetensors", work / "photos", "--model", MODEL)
@@ -150,7 +149,7 @@ def test_export__draws_thumbnails(work, tmp_path):
     command = ("export", work / "graph.safetensors", "--model", MODEL, "--nodes-per-layer", 6)
     ok(*command, "--out", out, "--thumbnails", "--images", work / "photos")
     links = re.findall(r'<image[^>]* (?:xlink:)?href="([^"]{20})', out.read_text())
-    assert len(links) == 6
+    assert len(links) == 6 * len(LAYERS)
     assert all(link.startswith("data:image/") for link in links)
 
 

@@ -1,6 +1,5 @@
 """``explgraph parts`` and ``explgraph locate``, on drawn fishes of two sizes."""
 
-import csv
 import json
 
 import numpy as np
@@ -13,11 +12,12 @@ import explgraph as eg
 from aog.files import COLUMNS
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.keypoints import write_keypoints
-from tests.cli.test_app import ok, refused
-from tests.support.drawn_parts import MODEL, drawn
+from tests.support.commands import ok, refused, rows_of, write_csv
+from tests.support.world import MODEL, WORLD
 
 N_PHOTOS, N_NEW, N_MORE = 6, 5, 3
 CLICKS = (("00.png", "head"), ("sub/01.png", "head"), ("00.png", "tail"))
+HEADER, BOXES = ("image", "part", "x", "y"), ("image", "x", "y", "width", "height")
 WIDE = (96, 160)  # the odd photos: height and width
 SQUARE = (128, 128)
 PIXEL = 0.011  # what rounding to two digits may cost
@@ -33,23 +33,16 @@ def names(first, count):
 
 
 def save_photos(folder, first, count):
-    world = drawn()
     for i, name in enumerate(names(first, count), start=first):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         height, width = shape(name)
-        Image.fromarray(world.photos[i]).resize((width, height)).save(folder / name)
+        Image.fromarray(WORLD.photos[i]).resize((width, height)).save(folder / name)
 
 
 def click(name, part):
     """Return the row of a click: x and y in pixels of the photo."""
-    y, x = drawn().points[part][int(name.split("/")[-1][:2])] * shape(name) - 0.5
+    y, x = WORLD.points[part][int(name.split("/")[-1][:2])] * shape(name) - 0.5
     return name, part, x, y
-
-
-def write_csv(path, rows, header=("image", "part", "x", "y")):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +52,8 @@ def work(tmp_path_factory):
     save_photos(folder / "photos", 0, N_PHOTOS)
     save_photos(folder / "new", N_PHOTOS, N_NEW)
     save_photos(folder / "more", N_PHOTOS + N_NEW, N_MORE)
-    drawn().graph.save(folder / "graph.safetensors")
-    write_csv(folder / "clicks.csv", [click(*c) for c in CLICKS])
+    WORLD.graph.save(folder / "graph.safetensors")
+    write_csv(folder / "clicks.csv", HEADER, [click(*c) for c in CLICKS])
     ok(*parts_command(folder), "--out", folder / "parts.safetensors")
     return folder
 
@@ -76,11 +69,6 @@ def parts_command(work, clicks="clicks.csv"):
 def locate_command(work):
     """Without ``--out``."""
     return "locate", work / "parts.safetensors", work / "new", "--model", MODEL
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def same_files(first, second):
@@ -203,14 +191,13 @@ def test_parts_of_objects_in_boxes(work, tmp_path):
         (name, (shape(name)[1] - 1) / 2, (shape(name)[0] - 1) / 2, *shape(name)[::-1])
         for name in names(0, N_PHOTOS)
     ]
-    header = ("image", "x", "y", "width", "height")
-    write_csv(tmp_path / "boxes.csv", boxes, header)
+    write_csv(tmp_path / "boxes.csv", BOXES, boxes)
     out = tmp_path / "p.safetensors"
     command = (*parts_command(work), "--boxes", tmp_path / "boxes.csv", "--out", out)
     ok(*command)
     ours, theirs = aog.Parts.load(out), aog.Parts.load(work / "parts.safetensors")
     np.testing.assert_allclose(ours["head"].centre, theirs["head"].centre, atol=1e-3)
-    write_csv(tmp_path / "boxes.csv", [*boxes, ("00.png", 20, 20, 40, 40)], header)
+    write_csv(tmp_path / "boxes.csv", BOXES, [*boxes, ("00.png", 20, 20, 40, 40)])
     assert "has 2 boxes" in refused(*command)
 
 
@@ -283,8 +270,7 @@ def test_locate_writes_coco(work, tmp_path):
 def test_locate_sizes_where_the_clicks_have_one(work, tmp_path):
     """A part of a fixed share of the photo has that share of every photo."""
     rows = [(*click(*c), shape(c[0])[1] * 0.25, shape(c[0])[0] * 0.5) for c in CLICKS[:2]]
-    header = ("image", "part", "x", "y", "width", "height")
-    write_csv(tmp_path / "sized.csv", rows, header)
+    write_csv(tmp_path / "sized.csv", (*HEADER, "width", "height"), rows)
     parts, out = tmp_path / "p.safetensors", tmp_path / "p.csv"
     ok(*parts_command(work, tmp_path / "sized.csv"), "--out", parts)
     ok("locate", parts, work / "new", "--model", MODEL, "--out", out)
@@ -329,7 +315,7 @@ def test_locate_names_photos_that_cannot_be_read(work, tmp_path):
 def test_locate_in_boxes(work, tmp_path):
     """Positions are those of the whole photo, a box's name tells which."""
     boxes = [("06.png", 63.5, 63.5, 128, 128), ("06.png", 60, 60, 100, 100)]
-    write_csv(tmp_path / "boxes.csv", boxes, ("image", "x", "y", "width", "height"))
+    write_csv(tmp_path / "boxes.csv", BOXES, boxes)
     for name in ("p.csv", "p.json"):
         options = ("--boxes", tmp_path / "boxes.csv", "--out", tmp_path / name)
         ok(*locate_command(work), "--part", "head", *options)
@@ -358,7 +344,7 @@ def test_locate_in_boxes(work, tmp_path):
 )
 def test_parts_refuses_wrong_annotations_at_once(work, tmp_path, rows, message):
     """Before the network is even loaded."""
-    write_csv(tmp_path / "wrong.csv", rows)
+    write_csv(tmp_path / "wrong.csv", HEADER, rows)
     command = list(parts_command(work, tmp_path / "wrong.csv"))
     command[command.index("--model") + 1] = "no_such_model"
     out = tmp_path / "p.safetensors"

@@ -9,8 +9,7 @@ import pytest
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from tests.cli.test_app import ok
-from tests.cli.test_evaluate import work  # noqa: F401  a fixture
+from tests.support.commands import ok
 
 mpl = pytest.importorskip("matplotlib")
 mpl.use("agg")
@@ -67,15 +66,15 @@ def of(category, rows):
 
 
 @pytest.fixture
-def files(tmp_path):
+def saved(tmp_path):
     paths = [tmp_path / "bird.json", tmp_path / "cat.json"]
     for path in paths:
         path.write_text(json.dumps(results(path.stem)))
     return paths
 
 
-def test_read__categories_of_all_files(script, files):
-    data = script.read_results(files)
+def test_read__categories_of_all_files(script, saved):
+    data = script.read_results(saved)
     for name in ("tracking", "explained", "fidelity", "stability"):
         assert [c["category"] for c in data[name]["categories"]] == ["bird", "cat"]
     means = script.means_of(data, "tracking")
@@ -83,22 +82,22 @@ def test_read__categories_of_all_files(script, files):
     assert means["nodes"].isna().all()  # null
 
 
-def test_read__one_network_only(script, files):
-    files[1].write_text(json.dumps(results("cat", weight_hash="11")))
+def test_read__one_network_only(script, saved):
+    saved[1].write_text(json.dumps(results("cat", weight_hash="11")))
     with pytest.raises(ExplGraphError, match="one network at a time"):
-        script.read_results(files)
+        script.read_results(saved)
 
 
-def test_draw__a_small_file_for_each_measure(script, files, tmp_path):
-    drawn = list(script.draw_all(script.read_results(files), tmp_path / "figures"))
+def test_draw__a_small_file_for_each_measure(script, saved, tmp_path):
+    drawn = list(script.draw_all(script.read_results(saved), tmp_path / "figures"))
     assert {path.stem for path in drawn} == {"tracking", "explained", "fidelity", "stability"}
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 100_000
 
 
-def test_draw__only_what_was_measured(script, files, tmp_path):
-    data = script.read_results(files[:1])
+def test_draw__only_what_was_measured(script, saved, tmp_path):
+    data = script.read_results(saved[:1])
     part = {key: data[key] for key in ("model", "stability")}
     assert [path.stem for path in script.draw_all(part, tmp_path)] == ["stability"]
 
@@ -107,8 +106,8 @@ def lines_of(axis):
     return {line.get_label(): (*line.get_xdata(), *line.get_ydata()) for line in axis.lines}
 
 
-def test_draw__the_figures_that_were_given(script, files):
-    data = script.read_results(files)
+def test_draw__the_figures_that_were_given(script, saved):
+    data = script.read_results(saved)
     curves = lines_of(script.draw_fidelity(data).axes[0])
     assert curves["cells that nodes claim"] == pytest.approx((10, 60, 20, 70))
     assert curves["random cells (to beat)"] == pytest.approx((10, 60, 10, 50))
@@ -123,19 +122,19 @@ def test_draw__the_figures_that_were_given(script, files):
     mpl.pyplot.close("all")
 
 
-def test_ratios__have_the_share_that_evaluate_prints(script, work):  # noqa: F811
+def test_ratios__have_the_share_that_evaluate_prints(script, files):
     """Mined anew, by the same settings."""
-    model, background = f"{work / 'net.py'}:net", work / "background"
+    model, background = files.small_model, files.background
     printed = json.loads(
         ok(
-            *("evaluate", work / "zebra", "--model", model, "--background", background),
+            *("evaluate", files.annotated, "--model", model, "--background", background),
             *("--seeds", "3", "--parts", "head", "--device", "cpu", "--json"),
         ).stdout
     )
     share = {mean["row"]: mean["share"] for mean in printed["means"]}
     net = eg.load_backbone(model, device="cpu")
     reference = eg.extract(net, background, mirror=False, progress=False)
-    ratios = script.node_ratios(work / "zebra", net, reference, seed=3, part="head")
+    ratios = script.node_ratios(files.annotated, net, reference, seed=3, part="head")
     assert set(ratios) == {"raw peaks, mirrored", "no edges", "graph"}
     for row, ratio in ratios.items():
         assert np.mean(ratio < 0.8) == pytest.approx(share[row])

@@ -8,21 +8,15 @@ from aog import PartConfig
 from explgraph.evaluation.few_shot.and_or import AND_OR, PEAK, VOTES, PartGraph
 from explgraph.evaluation.few_shot.study import Constants
 from explgraph.evaluation.few_shot.tasks import Task, normalised_distances
-from tests.support.drawn_parts import N_DRAWN, drawn
+from tests.support.world import N_PHOTOS
 
 TRAIN = np.array([0, 1, 2])
-TEST = np.arange(4, N_DRAWN)
+TEST = np.arange(4, N_PHOTOS)
 
 
 @pytest.fixture(scope="module")
-def found():
-    fish = drawn()
-    return eg.match(fish.graph, fish.net, fish.photos, views=True, progress=False)
-
-
-@pytest.fixture(scope="module")
-def task():
-    points = drawn().points["head"]
+def task(world):
+    points = world.points["head"]
     return Task(
         category="fish",
         part="head",
@@ -38,26 +32,21 @@ def task():
 
 
 @pytest.fixture(scope="module")
-def answers(found, task):
-    return PartGraph(drawn().graph, found)(task)
+def answers(world, task):
+    return PartGraph(world.graph, world.found)(task)
 
 
-def located(found, task, **settings):
+def located(world, task, **settings):
     """The same by the public way: annotations in pixels, and all photos."""
-    marks = eg.Annotations(
-        image=tuple(found.images[i] for i in task.train),
-        part=("head",) * len(task.train),
-        yx=task.yx * 128 - 0.5,
-        size=task.size,
-        group=tuple(found.images[i] for i in task.train),
-    )
-    config = PartConfig(**settings)
-    return eg.locate(eg.fit_parts(drawn().graph, found, marks, config=config), found).yx[task.test]
+    heads = world.marks.of("head")
+    clicks = heads.take(np.isin(heads.image, [world.names[i] for i in task.train]))
+    parts = eg.fit_parts(world.graph, world.found, clicks, config=PartConfig(**settings))
+    return eg.locate(parts, world.found).yx[task.test]
 
 
-def test_rows__are_what_the_library_answers(found, task, answers):
-    np.testing.assert_allclose(answers[AND_OR], located(found, task), atol=1e-5)
-    alone = located(found, task, look=0, scene=0)
+def test_rows__are_what_the_library_answers(world, task, answers):
+    np.testing.assert_allclose(answers[AND_OR], located(world, task), atol=1e-5)
+    alone = located(world, task, look=0, scene=0)
     np.testing.assert_allclose(answers[VOTES], alone, atol=1e-5)
     assert np.abs(answers[PEAK] - answers[AND_OR]).max() > 1e-3
 

@@ -1,5 +1,6 @@
 """How sure an And-Or graph is, and how rightly: figures by hand, and a study of drawn fishes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,10 +9,8 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.evaluation.few_shot.reliability import constant_region_area, study_reliability
 from explgraph.evaluation.few_shot.study import pose_tasks
-from explgraph.photos.annotations import Annotations
-from tests.support.drawn_parts import LAYER, N_DRAWN, drawn
+from tests.support.world import LAYER, WORLD
 
-NAMES = tuple(f"{i:06d}" for i in range(N_DRAWN))
 CELL = 1 / 28
 
 
@@ -39,25 +38,19 @@ def test_constant_region__any_instance_will_do():
     assert constant_region_area(two, 1.0) == 1 / 28**2
 
 
-@pytest.fixture(scope="module")
-def marks():
-    heads = drawn().points["head"]
-    return Annotations(
-        image=NAMES,
-        part=("head",) * N_DRAWN,
-        yx=heads * 128 - 0.5,
-        size=np.full((N_DRAWN, 2), 30.0),
-        group=NAMES,
-    )
+def heads(size):
+    """All that are visible, in boxes of so many pixels."""
+    marks = WORLD.marks.of("head")
+    return dataclasses.replace(marks, size=np.full((len(marks), 2), size), group=marks.image)
 
 
 def posed(marks):
-    splits = {"fish": {"head": {3: {0: list(NAMES[:3]), 1: list(NAMES[3:6])}}}}
-    fish = drawn()
-    return pose_tasks(fish.net, {"fish": fish.photos}, {"fish": marks}, splits, layers=[LAYER])
+    splits = {"fish": {"head": {3: {0: list(WORLD.names[:3]), 1: list(WORLD.names[3:6])}}}}
+    return pose_tasks(WORLD.net, {"fish": WORLD.source}, {"fish": marks}, splits, layers=[LAYER])
 
 
-def test_study__of_drawn_fishes(marks):
+def test_study__of_drawn_fishes():
+    marks = heads(30.0)
     noise = np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), dtype=np.uint8)
     study = study_reliability(posed(marks), {"fish": marks}, noise)
     assert [(t.part, t.clicks, t.seed) for t in study.tasks] == [("head", 3, 0), ("head", 3, 1)]
@@ -72,9 +65,7 @@ def test_study__of_drawn_fishes(marks):
     assert json.loads(json.dumps(study.to_json()))[1]["seed"] == 1
 
 
-def test_study__without_sizes_there_is_nothing_to_paint(marks):
-    blind = Annotations(
-        marks.image, marks.part, marks.yx, np.full((N_DRAWN, 2), np.nan), marks.group
-    )
+def test_study__without_sizes_there_is_nothing_to_paint():
+    blind = heads(np.nan)
     with pytest.raises(ExplGraphError, match="no photo with exactly one box"):
-        study_reliability(posed(blind), {"fish": blind}, drawn().photos)
+        study_reliability(posed(blind), {"fish": blind}, WORLD.photos)

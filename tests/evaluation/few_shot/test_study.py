@@ -19,21 +19,19 @@ from explgraph.evaluation.few_shot.study import (
     study_few_shot,
 )
 from explgraph.photos.annotation_files import read_annotations
-from tests.cli.test_app import ok, refused
-from tests.cli.test_evaluate import FACTORY, work  # noqa: F401  a fixture
+from tests.support.commands import ok, refused
 from tests.support.splits import draw_splits
-
-LAYERS = ("relu2", "relu3")
-
-
-@pytest.fixture(scope="module")
-def net(work):  # noqa: F811
-    return load_backbone(f"{work / 'net.py'}:net", device="cpu")
+from tests.support.world import SMALL_LAYERS as LAYERS
 
 
 @pytest.fixture(scope="module")
-def annotations(work):  # noqa: F811
-    return read_annotations(work / "zebra" / "annotations.csv")
+def net(files):
+    return load_backbone(files.small_model, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def annotations(files):
+    return read_annotations(files.annotated / "annotations.csv")
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +40,13 @@ def splits(annotations):
 
 
 @pytest.fixture(scope="module")
-def study(work, net, annotations, splits):  # noqa: F811
+def study(files, net, annotations, splits):
     return study_few_shot(
         net,
-        {"zebra": work / "zebra"},
-        {"zebra": annotations},
-        {"zebra": splits, "other": {}},
-        background=work / "background",
+        {"fish": files.annotated},
+        {"fish": annotations},
+        {"fish": splits, "other": {}},
+        background=files.background,
         layers=LAYERS,
     )
 
@@ -81,23 +79,23 @@ def test_constants__are_what_they_are_called(study, annotations, splits):
         assert table[row] == pytest.approx(expected)
 
 
-def test_study__asks_locators_in_turn_and_names_what_is_missing(work, net, annotations):  # noqa: F811
-    photos, marks = {"zebra": work / "zebra"}, {"zebra": annotations}
+def test_study__asks_locators_in_turn_and_names_what_is_missing(files, net, annotations):
+    photos, marks = {"fish": files.annotated}, {"fish": annotations}
     with pytest.raises(ExplGraphError, match="splits"):
-        study_few_shot(net, photos, marks, {"zebras": {}}, locators=[constants])
+        study_few_shot(net, photos, marks, {"fishes": {}}, locators=[constants])
     with pytest.raises(ExplGraphError, match="annotated"):
-        study_few_shot(net, photos, {}, {"zebra": {}}, locators=[constants])
+        study_few_shot(net, photos, {}, {"fish": {}}, locators=[constants])
     with pytest.raises(ExplGraphError, match="locator"):
-        study_few_shot(net, photos, marks, {"zebra": {}}, locators=[])
+        study_few_shot(net, photos, marks, {"fish": {}}, locators=[])
 
 
 @pytest.fixture(scope="module")
-def command(work, splits):  # noqa: F811
-    (work / "splits.json").write_text(json.dumps({"zebra": splits}))
+def command(files, splits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("splits") / "splits.json"
+    path.write_text(json.dumps({"annotated": splits}))
     return (
-        "evaluate", work / "zebra", "--model", f"{work / 'net.py'}:net", "--layers",
-        ",".join(LAYERS), "--background", work / "background", "--device", "cpu",
-        "--splits", work / "splits.json",
+        "evaluate", files.annotated, "--model", files.small_model, "--layers",
+        ",".join(LAYERS), "--background", files.background, "--device", "cpu", "--splits", path,
     )  # fmt: skip
 
 

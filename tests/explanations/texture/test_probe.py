@@ -11,7 +11,6 @@ from torch import nn
 import explgraph.pipeline
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
-from explgraph.demo.animals.drawing import draw_animal
 from explgraph.demo.model import CLASSES
 from explgraph.demo.run import MODEL
 from explgraph.explanations.texture import probe as texture_probe
@@ -344,16 +343,9 @@ def test_kinds__need_a_graph_and_both_sorts_of_changes():
 # -- with a real network -------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def fish():
-    net = load_backbone(MODEL)
-    photos = [draw_animal("fish", 20_000 + i).image for i in range(16)]
-    return net, np.stack(photos), explgraph.pipeline.mine(net, np.stack(photos), progress=False)
-
-
 @pytest.mark.slow
-def test_probe__leaves_the_network_as_it_was_and_repeats_itself(fish):
-    net, photos, graph = fish
+def test_probe__leaves_the_network_as_it_was_and_repeats_itself(world):
+    net, photos, graph = load_backbone(MODEL), world.photos, world.graph
     net.module.train()
     before = {name: tensor.clone() for name, tensor in net.module.state_dict().items()}
     first, again = (
@@ -371,9 +363,9 @@ def test_probe__leaves_the_network_as_it_was_and_repeats_itself(fish):
 
 
 @pytest.mark.slow
-def test_probe__of_drawn_fish(fish):
-    net, photos, graph = fish
-    probe = probe_texture(net, photos, graph=graph, classes=CLASSES.index("fish"), progress=False)
+def test_probe__of_drawn_fish(world):
+    options = {"graph": world.graph, "classes": CLASSES.index("fish"), "progress": False}
+    probe = probe_texture(world.net, world.photos, **options)
     table = probe.table
     assert table.loc["unchanged", "nodes"] == 1
     assert table.loc["grey", "nodes"] > 2 * table.loc["grey", "by_chance"]
