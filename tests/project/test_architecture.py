@@ -244,6 +244,8 @@ def test_imports__a_circle_is_found():
 
 # Not private: what named tuples offer, and what PyTorch offers no other way to.
 OFFERED = {"_asdict", "_fields", "_replace", "_ops", "_schema"}
+# Numba has no public place for a cache that is not its own.
+NUMBAS = {"compiled._cache", "CompileResult._rebuild", "data._reduce"}
 
 
 def is_private(name):
@@ -293,7 +295,8 @@ def intrusions(path, tree=None):
 
 
 def test_private_names__stay_where_they_are_defined():
-    found = {module_name(path): intrusions(path) for path in FILES}
+    found = {module_name(path): set(intrusions(path)) for path in FILES}
+    found["explgraph.base.kernel_cache"] -= NUMBAS
     assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
