@@ -5,7 +5,8 @@ Networks and mining meet here, and nowhere below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Literal, Unpack
@@ -17,17 +18,19 @@ from explgraph.base import __version__
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike, Stages
 from explgraph.base.layer import LayerSpec
+from explgraph.base.threads import meanwhile
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import extract_peaks
+from explgraph.peaks.finding import compile_ahead as compile_finding
 from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.spool.reading import SpooledPeaks
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import ImageSource, open_images
-from mining import MiningConfig, match_peaks, mine_peaks
+from mining import MiningConfig, compile_ahead, match_peaks, mine_peaks
 from mining.devices import usable_device
 
 Layers = Literal["auto"] | Sequence[str]
@@ -169,9 +172,11 @@ def mine(
     device = usable_device("auto" if net.device.type == "cuda" else "cpu")
     if spool is None:
         require(not resume, "resume goes on with a spool: give its folder as `spool` (--spool)")
-        peaks = extract(net, images, background=background, layers=layers, **options)
+        with _compiling():
+            peaks = extract(net, images, background=background, layers=layers, **options)
         return mine_peaks(peaks, config=config, seed=seed, device=device)
-    spooled = _spool(net, images, background, layers, options, Path(spool), resume)
+    with _compiling():
+        spooled = _spool(net, images, background, layers, options, Path(spool), resume)
     stages = Stages(spool, _stage_key(spooled, config, seed, device))
     return mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
 
@@ -259,7 +264,24 @@ def match(
         check_weights(graph, net)
     if views:
         options["maps"] = True
-    return match_peaks(graph, extract(net, images, background=graph, **options), views=views)
+    with _compiling():
+        peaks = extract(net, images, background=graph, **options)
+    return match_peaks(graph, peaks, views=views)
+
+
+def _compiling() -> AbstractContextManager[object]:
+    """Compile, the first time in a process, what comes after the network, while it runs."""
+    return nullcontext() if _ahead else meanwhile(_compile_ahead())
+
+
+_ahead: list[None] = []  # has an entry once it is done
+
+
+def _compile_ahead() -> Iterator[None]:
+    compile_finding()
+    yield
+    yield from compile_ahead()
+    _ahead.append(None)
 
 
 def check_weights(graph: ExplanatoryGraph, net: Backbone) -> None:

@@ -1,5 +1,6 @@
 """Peaks to an explanatory graph: alignment, mining, matching."""
 
+from .ahead import compile_ahead
 from .config import MiningConfig
 from .explained import explained_share, node_kinds
 from .matching import match_peaks
@@ -7,4 +8,11 @@ from .mine import mine_peaks
 
 DISTRIBUTION = "explgraph"
 
-__all__ = ["MiningConfig", "explained_share", "match_peaks", "mine_peaks", "node_kinds"]
+__all__ = [
+    "MiningConfig",
+    "compile_ahead",
+    "explained_share",
+    "match_peaks",
+    "mine_peaks",
+    "node_kinds",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -75,9 +76,52 @@ def _start_numba() -> None:
         get_num_threads()
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep NumPy's matrix products on one thread: the same bytes for any number of threads."""
-    return cast("AbstractContextManager[object]", _libraries().limit(limits=1, user_api="blas"))
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep NumPy's matrix products on one thread: the same bytes for any number of threads.
+
+    Whoever comes first sets it, for all threads of the process, and the last to leave puts it back.
+    """
+    with _blas_lock:
+        _blas_users.append(None)
+        if len(_blas_users) == 1:
+            _blas_limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users.pop()
+            if not _blas_users:
+                _blas_limit.close()
+
+
+_blas_lock, _blas_users, _blas_limit = Lock(), list[None](), ExitStack()
+
+
+@contextmanager
+def meanwhile(steps: Iterable[object]) -> Iterator[None]:
+    """Go through ``steps`` in a thread of its own; at the end wait for the last of them.
+
+    After an exception, such as an interrupt, only the step at work is waited for. A step that fails
+    ends the others: what they prepare is then done, and fails, where it is needed.
+    """
+    stop = Event()
+
+    def work() -> None:
+        with suppress(Exception):
+            for _ in steps:
+                if stop.is_set():
+                    return
+
+    thread = Thread(target=work, name="explgraph-ahead")
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        thread.join()
 
 
 def rows_times(rows: NDArray[F], matrix: NDArray[F]) -> NDArray[F]:

@@ -62,6 +62,12 @@ def find_peaks(maps: F4, layer: LayerSpec, mean: F4, scale: F4, n_peaks: int = 8
     return Peaks(layer, yx, weight)
 
 
+def compile_ahead() -> None:
+    """Compile what finds peaks, unless it is compiled already."""
+    layer = LayerSpec("", 1, (3, 3), (1, 1), (0, 0), (1, 1))
+    find_peaks(np.zeros((1, 1, 3, 3), np.float32), layer, np.zeros(1), np.ones(1))
+
+
 def responses(maps: F4, mean: F4, scale: F4) -> F4:
     """Return (N, C, H, W) max((a - m_c) / s_c, 0) of a layer's outputs a (Eq. 1).
 

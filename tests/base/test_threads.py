@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from threading import Event, Thread, Timer
 
 import numba
 import numpy as np
@@ -12,7 +13,13 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from explgraph.base import threads as threads_module
-from explgraph.base.threads import map_ranges, one_blas_thread, over_rows, rows_times
+from explgraph.base.threads import (
+    map_ranges,
+    meanwhile,
+    one_blas_thread,
+    over_rows,
+    rows_times,
+)
 
 
 @contextmanager
@@ -201,3 +208,68 @@ def test_map_ranges__leaves_pytorch_its_threads():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[1, 2, 3, 4] 1 1\n"
+
+
+def test_one_blas_thread__put_back_when_the_last_of_several_threads_leaves():
+    def threads():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    before = threads()
+    entered, leave = Event(), Event()
+
+    def other():
+        with one_blas_thread():
+            entered.set()
+            leave.wait(10)
+
+    thread = Thread(target=other)
+    thread.start()
+    entered.wait(10)
+    with one_blas_thread():
+        leave.set()
+        thread.join()
+        assert set(threads()) == {1}  # the first to come has left
+    assert threads() == before
+
+
+def test_meanwhile__runs_beside_and_is_done_at_the_end():
+    done = []
+
+    def steps():
+        for i in range(3):
+            done.append(i)
+            yield
+
+    with meanwhile(steps()):
+        pass
+    assert done == [0, 1, 2]
+
+
+def test_meanwhile__after_an_exception_only_the_step_at_work_is_waited_for():
+    begun, go_on, done = Event(), Event(), []
+
+    def steps():
+        begun.set()
+        go_on.wait(10)
+        done.append("first")
+        yield
+        done.append("second")
+        yield
+
+    def fail():
+        begun.wait(10)
+        Timer(0.05, go_on.set).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), meanwhile(steps()):
+        fail()
+    assert done == ["first"]
+
+
+def test_meanwhile__a_step_that_fails_is_left_to_whoever_needs_it():
+    def steps():
+        raise ValueError
+        yield
+
+    with meanwhile(steps()):
+        pass
