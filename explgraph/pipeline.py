@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Literal, Unpack
 
 import numba
@@ -18,6 +17,7 @@ from explgraph.base import __version__
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike, Stages
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import PHOTOS, plan, watched
 from explgraph.base.threads import meanwhile
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -78,10 +78,10 @@ def extract(
     >>> peaks.save("zebra_peaks.safetensors")  # doctest: +SKIP
     """
     source = _open(images, options)
-    specs, statistics = _reference(
-        net, source if background is None else background, layers, options, channel_statistics
-    )
-    return extract_peaks(net, source, specs, statistics, options)
+    reference = source if background is None else background
+    with watched(options.get("progress", True)):
+        specs, statistics = _reference(net, reference, layers, options, channel_statistics)
+        return extract_peaks(net, source, specs, statistics, options)
 
 
 def _open(images: object, options: ReadOptions) -> ImageSource:
@@ -170,33 +170,43 @@ def mine(
     """
     config = config or MiningConfig()
     device = usable_device("auto" if net.device.type == "cuda" else "cpu")
-    if spool is None:
-        require(not resume, "resume goes on with a spool: give its folder as `spool` (--spool)")
-        with _compiling():
-            peaks = extract(net, images, background=background, layers=layers, **options)
-        return mine_peaks(peaks, config=config, seed=seed, device=device)
-    with _compiling():
-        spooled = _spool(net, images, background, layers, options, Path(spool), resume)
-    stages = Stages(spool, _stage_key(spooled, config, seed, device))
-    return mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
-
-
-def _spool(
-    net: Backbone,
-    images: object,
-    background: object | None,
-    layers: Layers,
-    options: ReadOptions,
-    folder: Path,
-    resume: bool,
-) -> SpooledPeaks:
-    """Do as `extract`, but into files."""
-    source = _open(images, options)
-    measure = partial(spool_statistics, folder=folder, resume=resume)
-    specs, statistics = _reference(
-        net, source if background is None else background, layers, options, measure
+    require(
+        spool is not None or not resume,
+        "resume goes on with a spool: give its folder as `spool` (--spool)",
     )
-    return spool_peaks(net, source, specs, statistics, options, folder, resume=resume)
+    source = _open(images, options)
+    reference = _reference_photos(source if background is None else background)
+    with watched(options.get("progress", True)):
+        plan(_shares(source, reference, options))
+        if spool is None:
+            with _compiling():
+                specs, measured = _reference(net, reference, layers, options, channel_statistics)
+                peaks = extract_peaks(net, source, specs, measured, options)
+            return mine_peaks(peaks, config=config, seed=seed, device=device)
+        measure = partial(spool_statistics, folder=spool, resume=resume)
+        with _compiling():
+            specs, measured = _reference(net, reference, layers, options, measure)
+            spooled = spool_peaks(net, source, specs, measured, options, spool, resume=resume)
+        stages = Stages(spool, _stage_key(spooled, config, seed, device))
+        return mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
+
+
+def _reference_photos(background: object) -> object:
+    """Open a background of photos; one of peaks or a graph is as it was."""
+    known = isinstance(background, PeakSet | ExplanatoryGraph)
+    return background if known else open_images(background)
+
+
+_MINING = 0.5  # of the network's time for one view of the photos: more for small networks
+
+
+def _shares(source: ImageSource, background: object, options: ReadOptions) -> dict[str, float]:
+    """Return how much work each stage of `mine` is, counted in views that the network is shown."""
+    views = 2 if options.get("mirror", True) else 1
+    shares = {PHOTOS: views * len(source), "mining": _MINING * len(source)}
+    if isinstance(background, ImageSource):
+        return {"background": len(background), **shares}
+    return shares
 
 
 def _stage_key(
@@ -264,14 +274,15 @@ def match(
         check_weights(graph, net)
     if views:
         options["maps"] = True
-    with _compiling():
-        peaks = extract(net, images, background=graph, **options)
-    return match_peaks(graph, peaks, views=views)
+    with watched(options.get("progress", True)):
+        with _compiling():
+            peaks = extract(net, images, background=graph, **options)
+        return match_peaks(graph, peaks, views=views)
 
 
 def _compiling() -> AbstractContextManager[object]:
     """Compile, the first time in a process, what comes after the network, while it runs."""
-    return nullcontext() if _ahead else meanwhile(_compile_ahead())
+    return nullcontext() if _ahead else meanwhile("compiling", _compile_ahead())
 
 
 _ahead: list[None] = []  # has an entry once it is done

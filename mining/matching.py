@@ -11,6 +11,7 @@ from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.layer import look_layer
+from explgraph.base.progress import stage
 from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
 from explgraph.graphs.matches import Matches, Views
@@ -95,15 +96,16 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
         f"the peaks are of layers {[p.layer.name for p in peaks.peaks]} at {peaks.input_size}, the "
         f"graph has {[layer.name for layer in graph.layers]} at {graph.input_size}",
     )
-    groups = list(peaks.groups()) or [peaks]
-    chosen = find_nodes(graph, [group.peaks for group in groups])
-    seen = [chosen]
-    mirrored = np.zeros(len(peaks), dtype=np.uint8)
-    if peaks.mirrored is not None:
-        other = find_nodes(graph, [group.mirrored or group.peaks for group in groups])
-        seen.append(other)
-        mirrored = (other.gain > chosen.gain).astype(np.uint8)
-        chosen = _choose(chosen, other, mirrored)
+    with stage("matching"):
+        groups = list(peaks.groups()) or [peaks]
+        chosen = find_nodes(graph, [group.peaks for group in groups])
+        seen = [chosen]
+        mirrored = np.zeros(len(peaks), dtype=np.uint8)
+        if peaks.mirrored is not None:
+            other = find_nodes(graph, [group.mirrored or group.peaks for group in groups])
+            seen.append(other)
+            mirrored = (other.gain > chosen.gain).astype(np.uint8)
+            chosen = _choose(chosen, other, mirrored)
     return Matches(
         images=peaks.images,
         yx=_in_photo(chosen.yx, mirrored, peaks),

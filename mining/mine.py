@@ -16,6 +16,7 @@ from explgraph.base.arrays import F4, I4, I8, U1
 from explgraph.base.errors import require
 from explgraph.base.files import Stages
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import Stage, stage
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import Peaks, PeakSource
 
@@ -77,17 +78,20 @@ def mine_peaks(
         f"mining needs at least 2 photos of one category, got {len(peaks)}: one photo cannot show "
         "what stays the same",
     )
-    mirrored = orientation(peaks)
-    mined = mine_layers(peaks, mirrored, config, seed, stages, device)
-    counts = [len(layer.mixture) for layer in mined.layers]
-    require(
-        sum(counts) > 0,
-        "no node explains the peaks better than noise does: give more photos of one category",
-    )
-    for spec, count in zip(peaks.layers, counts, strict=True):
-        _log.info("layer %s: %d nodes", spec.name, count)
-    graph = _assemble(peaks, mined, config, seed)
-    return described(graph, oriented_groups(peaks, mirrored))
+    with stage("mining") as whole:
+        whole.note = "orientation"
+        mirrored = orientation(peaks)
+        mined = mine_layers(peaks, mirrored, config, seed, stages, device)
+        counts = [len(layer.mixture) for layer in mined.layers]
+        require(
+            sum(counts) > 0,
+            "no node explains the peaks better than noise does: give more photos of one category",
+        )
+        for spec, count in zip(peaks.layers, counts, strict=True):
+            _log.info("layer %s: %d nodes", spec.name, count)
+        whole.note = "edges"
+        graph = _assemble(peaks, mined, config, seed)
+        return described(graph, oriented_groups(peaks, mirrored))
 
 
 def orientation(peaks: PeakSource) -> U1:
@@ -121,13 +125,16 @@ def mine_layers(
     """Mine L layers of photos that face one way: nodes, then poses, then parents, top down."""
     engine = engine_for(device, peaks, mirrored)
     miners = [LayerMiner(peaks, i, mirrored, config, engine) for i in range(len(peaks.layers))]
-    run = _Run(miners, len(peaks), config, seed, stages)
-    blocks, pose_map = run.blocks()
-    return Mined(run.layers(blocks), pose_map)
+    rounds = config.pose_rounds if config.pose_rank > 0 else 0
+    total = 2 * len(miners) + rounds * (1 + len(miners))
+    with stage("mining", total, unit="steps") as steps:
+        run = _Run(miners, len(peaks), config, seed, stages, steps)
+        blocks, pose_map = run.blocks()
+        return Mined(run.layers(blocks), pose_map)
 
 
 class _Run:
-    """Mining step by step; steps that ``stages`` holds are not computed again."""
+    """Mining step by step; steps that ``stages`` holds are not computed again, ``steps`` counts."""
 
     def __init__(
         self,
@@ -136,9 +143,10 @@ class _Run:
         config: MiningConfig,
         seed: int,
         stages: Stages | None,
+        steps: Stage,
     ) -> None:
         self.miners, self.n = miners, n
-        self.config, self.seed, self.stages = config, seed, stages
+        self.config, self.seed, self.stages, self.steps = config, seed, stages, steps
 
     def blocks(self) -> tuple[list[Block], PoseMap]:
         """Return each layer's nodes and the map to poses, as they are before edges."""
@@ -170,26 +178,29 @@ class _Run:
                 above = miner.above(mined[-1], block.guide.pose, above)
         return tuple(mined[::-1])
 
-    def _stage(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+    def _stage(self, name: str, what: str, compute: Callable[[], Arrays]) -> Arrays:
+        self.steps.note = what
         found = None if self.stages is None else self.stages.load(name)
         if found is not None:
+            self.steps.skip()
             return found
         arrays = compute()
         if self.stages is not None:
             self.stages.save(name, arrays)
+        self.steps.reach(self.steps.done + 1)
         return arrays
 
     def _block(
         self, name: str, miner: LayerMiner, pose: F4, spread: float, compute: Callable[[], Block]
     ) -> Block:
-        arrays = self._stage(name, lambda: compute().arrays())
+        arrays = self._stage(name, _layer(miner), lambda: compute().arrays())
         return miner.block(Mixture.of(arrays), np.array(arrays["node_pose"]), pose, spread)
 
     def _finished(self, miner: LayerMiner, block: Block, above: Above | None) -> MinedLayer:
         def compute() -> Arrays:
             return miner.finish(block, above).arrays()
 
-        return MinedLayer.of(self._stage(f"mined.{miner.index}", compute))
+        return MinedLayer.of(self._stage(f"mined.{miner.index}", _layer(miner), compute))
 
     def _start(self, miner: LayerMiner) -> Block:
         coarsest = min(_cells(m.layer) for m in self.miners)
@@ -209,7 +220,11 @@ class _Run:
             moves = [miner.regress(block, basis) for miner, block in pairs]
             return fit_poses(basis, moves, self.config).arrays()
 
-        return Poses.of(self._stage(name, compute))
+        return Poses.of(self._stage(name, "poses", compute))
+
+
+def _layer(miner: LayerMiner) -> str:
+    return f"layer {miner.layer.name}"
 
 
 def _cells(layer: LayerSpec) -> int:

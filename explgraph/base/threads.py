@@ -15,6 +15,8 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from .progress import stage
+
 T = TypeVar("T")
 F = TypeVar("F", bound=np.floating[Any])
 
@@ -99,11 +101,12 @@ _blas_lock, _blas_users, _blas_limit = Lock(), list[None](), ExitStack()
 
 
 @contextmanager
-def meanwhile(steps: Iterable[object]) -> Iterator[None]:
+def meanwhile(called: str, steps: Iterable[object]) -> Iterator[None]:
     """Go through ``steps`` in a thread of its own; at the end wait for the last of them.
 
-    After an exception, such as an interrupt, only the step at work is waited for. A step that fails
-    ends the others: what they prepare is then done, and fails, where it is needed.
+    Waiting is a stage of the run, ``called`` thus. After an exception, such as an interrupt, only
+    the step at work is waited for. A step that fails ends the others: what they prepare is then
+    done, and fails, where it is needed.
     """
     stop = Event()
 
@@ -121,7 +124,8 @@ def meanwhile(steps: Iterable[object]) -> Iterator[None]:
         stop.set()
         raise
     finally:
-        thread.join()
+        with stage(called):
+            thread.join()
 
 
 def rows_times(rows: NDArray[F], matrix: NDArray[F]) -> NDArray[F]:

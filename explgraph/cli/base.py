@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.progress import Run, watched
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,8 +52,11 @@ class Report:
 def add_command(app: typer.Typer, function: Callable[..., Report], example: str) -> None:
     """Make a function from options to `Report` a command of ``app``.
 
-    While it runs, whatever is printed (a user's factory may) goes to stderr. An `ExplGraphError` or
-    an error of the file system becomes one line there and exit code 2, Ctrl-C exit code 130.
+    While it runs, whatever is printed (a user's factory may) goes to stderr, as does its progress.
+    One that shows photos to a network says at the end what took how long: in a line there, or with
+    ``--json`` in the entries "seconds" and "photos_per_second". ``--verbose``, an option of every
+    command, says so as soon as a stage ends. An `ExplGraphError` or an error of the file system
+    becomes one line there and exit code 2, Ctrl-C exit code 130.
 
     Parameters
     ----------
@@ -63,23 +69,36 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
     """
 
     @wraps(function)
-    def run(**options: Any) -> None:  # noqa: ANN401
-        with _errors_as_lines():
-            with redirect_stdout(sys.stderr), _log_on_stderr():
+    def run(*, verbose: bool, **options: Any) -> None:  # noqa: ANN401
+        with _errors_as_lines(options):
+            with (
+                redirect_stdout(sys.stderr),
+                _log_on_stderr(verbose),
+                watched(True, first="loading") as all_of_it,
+            ):
                 report = function(**options)
-            _print(report)
+            _print(report, all_of_it)
         if report.exit_code:
             raise typer.Exit(report.exit_code)
 
+    own = signature(function, eval_str=True)
+    verbose = Parameter("verbose", Parameter.KEYWORD_ONLY, default=False, annotation=_Verbose)
+    parameters = [*own.parameters.values(), verbose]
+    vars(run)["__signature__"] = own.replace(parameters=parameters)
     app.command(epilog=f"Example:\n\n{example}")(run)
 
 
+_Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Say on stderr what each stage took, when it ends.")
+]
+
+
 @contextmanager
-def _errors_as_lines() -> Iterator[None]:
+def _errors_as_lines(options: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        typer.echo(f"interrupted{_how_to_go_on(options)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader of our output has seen enough: Typer ends quietly
         raise
@@ -88,18 +107,28 @@ def _errors_as_lines() -> Iterator[None]:
         raise typer.Exit(REFUSED) from error
 
 
+def _how_to_go_on(options: Mapping[str, Any]) -> str:
+    """Return what to say of a command that was interrupted, where it can go on or could have."""
+    if "spool" not in options:
+        return ""
+    if options["spool"] is None:
+        return ": nothing is kept. With --spool DIR, the same command with --resume would go on"
+    again = ["explgraph", *sys.argv[1:]] + ["--resume"] * (not options["resume"])
+    return f": what is done is kept in {options['spool']}. Go on with\n{shlex.join(again)}"
+
+
 def one_line(error: Exception) -> str:
     """Return an error's message without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """Print the library's messages, until the command ends."""
+def _log_on_stderr(verbose: bool) -> Iterator[None]:
+    """Print the library's messages, until the command ends; the lesser ones if ``verbose``."""
     log, handler = logging.getLogger("explgraph"), _Lines()
     level = log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
     try:
         yield
     finally:
@@ -115,9 +144,10 @@ class _Lines(logging.Handler):
         print(f"{level}{record.getMessage()}", file=sys.stderr)  # noqa: T201
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, run: Run) -> None:
     if report.as_json:
-        typer.echo(json.dumps(report.data, indent=2, allow_nan=False))
+        data = {**report.data, **run.to_json(), **report.data}  # a command's own seconds stay
+        typer.echo(json.dumps(data, indent=2, allow_nan=False))
         return
     from rich.console import Console
 

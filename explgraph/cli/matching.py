@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explgraph.base.progress import stage
+
 from . import options as cli
 from .base import Report
 from .options import check_out_file, read_options
@@ -50,7 +52,8 @@ def match(
     net = graph_network(mined, model, weights, device=device)
     options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
     found = pipeline.match(mined, net, source, force=force, **options)
-    found.save(out)
+    with stage("writing"):
+        found.save(out)
     data = _summary(found, out)
     text = (
         f"{out}: {data['nodes']} nodes in {data['photos']} photos, {data['mirrored']} of them "

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.progress import stage
 from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
@@ -125,7 +126,8 @@ def mine(
     miner = partial(pipeline.mine, net, layers=choice, seed=seed, resume=resume, **options)
     if not per_class:
         graph = miner(source, background=background, spool=spool)
-        graph.save(out)
+        with stage("writing"):
+            graph.save(out)
         return Report(_summary(graph, out), (_sentence(graph, out),), as_json)
     net.select(choice)  # a wrong name is an error of the command, not of each class
     if background is not None:  # seen by the network once, not for each class

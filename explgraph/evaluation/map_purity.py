@@ -13,10 +13,11 @@ from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.base.frames import grid_points, to_unit
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import Progress
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import open_images
-from explgraph.photos.loading import Progress, iterate_batches
+from explgraph.photos.loading import iterate_batches
 from explgraph.photos.masks import Labels, PartMasks
 
 from .purity import Purity, check_photos, label_at, leading_photos, object_shares

@@ -12,9 +12,10 @@ from torch import Tensor
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import PHOTOS, Progress
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import ImageSource
-from explgraph.photos.loading import Batches, Progress, iterate_batches
+from explgraph.photos.loading import Batches, iterate_batches
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -32,7 +33,8 @@ class ReadOptions(TypedDict, total=False):
     strict
         Stop at a photo that cannot be read, rather than skip, name and count it (False).
     progress
-        Progress bar on a terminal, or a function of (done, total) (True).
+        Say on standard error how far it is, by a bar on a terminal, elsewhere by a line every few
+        seconds; or a function of (done, total) (True).
     workers
         Threads that decode (as many as cores, at most 8).
     deterministic
@@ -87,8 +89,10 @@ def batch_size(net: Backbone, options: ReadOptions) -> int:
     return 1 if options.get("deterministic", False) else wanted
 
 
-def read_batches(net: Backbone, source: ImageSource, options: ReadOptions) -> Batches:
-    """Decode photos into batches of network inputs, in order."""
+def read_batches(
+    net: Backbone, source: ImageSource, options: ReadOptions, called: str = PHOTOS
+) -> Batches:
+    """Decode photos into batches of network inputs, in order, in a stage ``called`` thus."""
     return iterate_batches(
         source,
         net.preprocess,
@@ -96,6 +100,7 @@ def read_batches(net: Backbone, source: ImageSource, options: ReadOptions) -> Ba
         workers=options.get("workers"),
         strict=options.get("strict", False),
         progress=options.get("progress", True),
+        called=called,
     )
 
 

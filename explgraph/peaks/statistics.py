@@ -47,7 +47,8 @@ def channel_moments(
     """
     sums = [np.zeros((2, layer.channels)) for layer in layers]
     cells = np.zeros(len(layers))
-    with read_batches(net, open_images(images), options) as batches, steady_rounding(options):
+    reading = read_batches(net, open_images(images), options, called="background")
+    with reading as batches, steady_rounding(options):
         for batch in batches:
             maps = captured(net, batch.tensor, layers, options)
             for i, layer in enumerate(layers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +21,12 @@ from PIL import Image
 from explgraph.base.arrays import F4, F8, I4
 from explgraph.base.errors import require
 from explgraph.base.frames import composed
+from explgraph.base.progress import PHOTOS, Progress, stage, watched
 
 from .decoding import UnreadableImageError
 from .images import ImageSource
 
 PreprocessFunction = Callable[[Image.Image], tuple[torch.Tensor, NDArray[np.float64]]]
-Progress = bool | Callable[[int, int], None]
 
 _MAX_WORKERS = 8  # beyond, threads wait for each other more than they decode
 _NAMES_SHOWN = 20
@@ -135,6 +134,7 @@ def iterate_batches(
     workers: int | None = None,
     strict: bool = False,
     progress: Progress = True,
+    called: str = PHOTOS,
 ) -> Batches:
     """Iterate over the images of a source as batches for the network, in order.
 
@@ -157,8 +157,10 @@ def iterate_batches(
     strict
         Raise for the first image that would be skipped.
     progress
-        Show a bar on standard error where that is a terminal; or a function that is called with the
-        number of images done and their total.
+        Show on standard error how far it is, see `explgraph.base.progress.watched`; or a function
+        that is called with the number of images decoded and their total.
+    called
+        What this stage of the run is called there.
 
     Returns
     -------
@@ -175,12 +177,17 @@ def iterate_batches(
     threads = _usable_cores() if workers is None else workers
 
     def generate(skipped: Skipped) -> Generator[Batch]:
-        with _thread_pool(threads) as pool, _meter(progress, len(source)) as done:
+        told = progress if callable(progress) else _tell_nobody
+        with (
+            _thread_pool(threads) as pool,
+            watched(progress),
+            stage(called, len(source)) as shown,
+        ):
             task = partial(_prepare, source, preprocess)
             results = _in_order(pool, task, len(source), ahead=max(2 * batch_size, threads))
             ready: list[_Ready] = []
             for count, result in enumerate(results, 1):
-                done(count)
+                told(count, len(source))
                 if isinstance(result, _Ready):
                     ready.append(result)
                 elif strict:
@@ -190,8 +197,10 @@ def iterate_batches(
                 if len(ready) == batch_size:
                     batch, ready = _batch(ready), []
                     yield batch
+                    shown.reach(count)  # now that the next is asked for
             if ready:
                 yield _batch(ready)
+            shown.reach(len(source))
         _report(skipped, len(source))
 
     return Batches(generate)
@@ -213,19 +222,8 @@ def _thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _meter(progress: Progress, total: int) -> Iterator[Callable[[int], object]]:
-    if callable(progress):
-        yield lambda done: progress(done, total)
-    elif progress and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress as Bars
-
-        with Bars(console=Console(stderr=True), transient=True) as bars:
-            bar = bars.add_task("images", total=total)
-            yield lambda done: bars.update(bar, completed=done)
-    else:
-        yield lambda done: None
+def _tell_nobody(_done: int, _total: int) -> None:
+    pass
 
 
 def _in_order(

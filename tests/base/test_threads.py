@@ -240,7 +240,7 @@ def test_meanwhile__runs_beside_and_is_done_at_the_end():
             done.append(i)
             yield
 
-    with meanwhile(steps()):
+    with meanwhile("ahead", steps()):
         pass
     assert done == [0, 1, 2]
 
@@ -261,7 +261,7 @@ def test_meanwhile__after_an_exception_only_the_step_at_work_is_waited_for():
         Timer(0.05, go_on.set).start()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), meanwhile(steps()):
+    with pytest.raises(KeyboardInterrupt), meanwhile("ahead", steps()):
         fail()
     assert done == ["first"]
 
@@ -271,5 +271,5 @@ def test_meanwhile__a_step_that_fails_is_left_to_whoever_needs_it():
         raise ValueError
         yield
 
-    with meanwhile(steps()):
+    with meanwhile("ahead", steps()):
         pass

@@ -10,6 +10,7 @@ from PIL import Image
 import explgraph as eg
 from explgraph.graphs.comparison import compare
 from tests.support.commands import ok, refused, rows_of
+from tests.support.timing import without_times
 from tests.support.world import N_MINED
 from tests.support.world import SMALL_LAYERS as LAYERS
 
@@ -62,7 +63,7 @@ def expected(paths, nets, photos):
 
 def test_compare_equals_the_library(new, model, net, graphs):
     result = ok("compare", *graphs, new, "--model", model, "--json")
-    data = json.loads(result.stdout)
+    data = without_times(result)
     found = expected(graphs, (net, net), new)
     assert data == {
         "graph_a": str(graphs[0]),

@@ -13,6 +13,7 @@ from aog.files import COLUMNS
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.keypoints import write_keypoints
 from tests.support.commands import ok, refused, rows_of, write_csv
+from tests.support.timing import without_times
 from tests.support.world import MODEL, WORLD
 
 N_PHOTOS, N_NEW, N_MORE = 6, 5, 3
@@ -88,7 +89,7 @@ def test_parts_equals_the_library(work, tmp_path):
 
 def test_parts_says_what_it_learned(work, tmp_path):
     out = tmp_path / "new" / "p.safetensors"
-    data = json.loads(ok(*parts_command(work), "--out", out, "--json").stdout)
+    data = without_times(ok(*parts_command(work), "--out", out, "--json"))
     fitted = aog.Parts.load(out)
     assert data == {
         "parts": str(out),

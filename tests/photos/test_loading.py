@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.progress import stage, watched
 from explgraph.photos.decoding import UnreadableImageError
 from explgraph.photos.images import ImageItem, ImageSource, open_images
 from explgraph.photos.loading import iterate_batches
@@ -367,8 +368,20 @@ def test_progress__silent_without_a_terminal_or_when_unwanted(
 def test_progress__bar_on_a_terminal(numbered, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    list(iterate_batches(open_images(numbered), stretch, batch_size=8))
+    for _ in iterate_batches(open_images(numbered), stretch, batch_size=15):
+        time.sleep(0.5)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "images" in err
-    assert "100%" in err
+    assert "photos" in err
+    assert "0/30" in err
+    assert "15/30" in err
+
+
+def test_progress__a_batch_is_done_when_the_next_is_asked_for(numbered):
+    done = []
+    with watched(len) as run, stage("all"):
+        batches = iterate_batches(open_images(numbered), stretch, batch_size=8, called="some")
+        for batch in batches:
+            done.append((len(batch.indices), run.status()[:1] + run.status()[3:5]))
+        assert run.status().name == "all"
+    assert done == [(size, ("some", 8 * i, 30)) for i, size in enumerate((8, 8, 8, 6))]

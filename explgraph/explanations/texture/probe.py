@@ -13,11 +13,12 @@ from PIL import Image, ImageOps
 
 from explgraph.base.arrays import F4, F8, I4, I8, NONE
 from explgraph.base.errors import require
+from explgraph.base.progress import Progress
 from explgraph.graphs.comparison import NEAR
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import fires
 from explgraph.photos.images import ImageItem, ImageSource, open_images
-from explgraph.photos.loading import Progress, iterate_batches
+from explgraph.photos.loading import iterate_batches
 from explgraph.photos.masks import PartMasks
 
 from .changes import (
