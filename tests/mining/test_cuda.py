@@ -20,7 +20,7 @@ from tests.support.planted_peaks import SIDE, layer_spec, peak_set, planted_peak
 ROOT = Path(__file__).resolve().parents[2]
 MISSING = cuda_missing()
 SIMULATED = "NUMBA_ENABLE_CUDASIM" in os.environ
-N, CHANNELS, UPPER = 23, 5, 9
+N, CHANNELS, UPPER = 13, 5, 9
 NO_PEAKS, NO_NODES = 1, 3  # filters
 EMPTY = 4  # a photo
 

@@ -1,7 +1,6 @@
 """The README does what it says: its scripts run as they stand, its commands exist."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -77,7 +76,6 @@ def test_python__demo_script_runs_as_it_stands(folder):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "script.py"],
         cwd=folder,
-        env={**os.environ, "NUMBA_OPT": "0"},  # compiles twice as fast
         capture_output=True,
         text=True,
         check=False,
