@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,25 @@ STAGE = "stage"
 _log = logging.getLogger("explgraph")
 
 
+MOST_LOST = 5.0
+"""Seconds of work after which what there is of a long stage is kept, whole or not."""
+
+
+class Overdue:
+    """Tells, when asked, whether `MOST_LOST` have gone by since it last said so."""
+
+    def __init__(self) -> None:
+        self._since = perf_counter()
+
+    def __call__(self) -> bool:
+        """Tell it."""
+        now = perf_counter()
+        if now - self._since < MOST_LOST:
+            return False
+        self._since = now
+        return True
+
+
 class Stages:
     """Finished stages in a folder, one file for each; those of another computation do not count.
 
@@ -154,6 +174,10 @@ class Stages:
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep the arrays of a finished stage, in place of what was there."""
         write_arrays(self._path(name), STAGE, arrays, {"key": self._key})
+
+    def drop(self, name: str) -> None:
+        """Remove a stage, if it is there: something else holds its result by now."""
+        self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         require(

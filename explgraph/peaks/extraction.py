@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -198,9 +198,16 @@ class PeakRows:
         rows, first = self._rows[name][0], len(self.indices)
         rows[first : first + len(part)] = part
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return views of what is filled, named as in the files of a `PeakSet`."""
-        n = len(self.indices)
+    def restore(self, arrays: Mapping[str, NDArray[Any]], indices: Sequence[int]) -> None:
+        """Add photos that `arrays` gave once."""
+        for name, array in arrays.items():
+            axis = self._axis if name.startswith(("peaks.", "mirrored.")) else 0
+            self._fill(name, np.moveaxis(array, axis, 0), axis)
+        self.indices += indices
+
+    def arrays(self, n: int | None = None) -> dict[str, NDArray[Any]]:
+        """Return views of the first ``n`` photos (None: all), named as in files of a `PeakSet`."""
+        n = len(self.indices) if n is None else n
         return {name: np.moveaxis(rows[:n], 0, axis) for name, (rows, axis) in self._rows.items()}
 
 

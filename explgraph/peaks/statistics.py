@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from explgraph.base.arrays import F4
 from explgraph.base.errors import require
+from explgraph.base.files import Overdue, Stages
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
+from explgraph.photos.loading import Batch
 
 from .reading import ReadOptions, captured, read_batches, steady_rounding
 
 _LEAST_SCALE = 0.05  # of the layer's median: a filter silent on the background is no outlier for it
+KEPT = "background"
+"""The stage under whose name sums are kept."""
 
 
 class ChannelStatistics(NamedTuple):
@@ -26,10 +31,14 @@ class ChannelStatistics(NamedTuple):
 
 
 def channel_statistics(
-    net: Backbone, images: object, layers: Sequence[LayerSpec], options: ReadOptions
+    net: Backbone,
+    images: object,
+    layers: Sequence[LayerSpec],
+    options: ReadOptions,
+    kept: Stages | None = None,
 ) -> ChannelStatistics:
     """Measure what responses are normalised by: `channel_moments`, but m_c is 0 if rectified."""
-    found = channel_moments(net, images, layers, options)
+    found = channel_moments(net, images, layers, options, kept)
     mean = tuple(
         np.zeros_like(values) if layer.rectified else values
         for layer, values in zip(layers, found.mean, strict=True)
@@ -38,26 +47,25 @@ def channel_statistics(
 
 
 def channel_moments(
-    net: Backbone, images: object, layers: Sequence[LayerSpec], options: ReadOptions
+    net: Backbone,
+    images: object,
+    layers: Sequence[LayerSpec],
+    options: ReadOptions,
+    kept: Stages | None = None,
 ) -> ChannelStatistics:
     """Measure every channel's mean and standard deviation over all cells of some photos.
 
     The deviation is at least a twentieth of its layer's median, so that a channel which is silent
-    on these photos does not drown the others.
+    on these photos does not drown the others. While it is measured, sums are ``kept`` now and then;
+    from those that are there already it goes on, to the same last bit.
     """
-    sums = [np.zeros((2, layer.channels)) for layer in layers]
-    cells = np.zeros(len(layers))
-    reading = read_batches(net, open_images(images), options, called="background")
-    with reading as batches, steady_rounding(options):
+    source, sums = open_images(images), _Sums(layers, kept)
+    rest = source.take(range(sums.first, len(source)))
+    with read_batches(net, rest, options, "background") as batches, steady_rounding(options):
         for batch in batches:
-            maps = captured(net, batch.tensor, layers, options)
-            for i, layer in enumerate(layers):
-                values = maps[i].double()
-                sums[i][0] += values.sum(dim=(0, 2, 3)).cpu().numpy()
-                sums[i][1] += values.square().sum(dim=(0, 2, 3)).cpu().numpy()
-                cells[i] += values.numel() / layer.channels
+            sums.add(batch, captured(net, batch.tensor, layers, options))
     means, scales = [], []
-    for layer, (first, second), n in zip(layers, sums, cells, strict=True):
+    for layer, (first, second), n in zip(layers, sums.each, sums.cells, strict=True):
         mean = first / n
         require(
             bool(np.isfinite(second).all()),
@@ -69,3 +77,29 @@ def channel_moments(
         means.append(mean.astype(np.float32))
         scales.append(scale.astype(np.float32))
     return ChannelStatistics(tuple(means), tuple(scales))
+
+
+class _Sums:
+    """Sums over the photos so far, of which the next to be seen is ``first``."""
+
+    def __init__(self, layers: Sequence[LayerSpec], kept: Stages | None) -> None:
+        self._kept, self._overdue = kept, Overdue()
+        self.first = 0
+        self.each = [np.zeros((2, layer.channels)) for layer in layers]
+        self.cells = np.zeros(len(layers))
+        found = None if kept is None else kept.load(KEPT)
+        if found is not None:
+            self.first, self.cells = int(found["first"][0]), found["cells"].copy()
+            self.each = [found[f"sums.{i}"].copy() for i in range(len(layers))]
+
+    def add(self, batch: Batch, maps: Sequence[Tensor]) -> None:
+        if self._kept is not None and self._overdue():
+            # All but this batch: whoever goes on then has a photo that can be read.
+            sums = {f"sums.{i}": each for i, each in enumerate(self.each)}
+            first = np.array([self.first + batch.indices[0]])
+            self._kept.save(KEPT, {"first": first, "cells": self.cells, **sums})
+        for i, layer in enumerate(maps):
+            values = layer.double()
+            self.each[i][0] += values.sum(dim=(0, 2, 3)).cpu().numpy()
+            self.each[i][1] += values.square().sum(dim=(0, 2, 3)).cpu().numpy()
+            self.cells[i] += values.numel() / values.shape[1]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 
+from tests.peaks.spool.test_spool import contents
 from tests.support.commands import ok, refused
 from tests.support.world import LAYER, MODEL, N_PHOTOS
 
@@ -154,3 +156,20 @@ def test_interrupt__without_a_spool_says_what_would_have_helped(files, slow, tmp
     lines = interrupted(start(files, slow, tmp_path), "loading")
     assert lines[-1].startswith("interrupted: nothing is kept. With --spool DIR, ")
     assert not (tmp_path / "graph.safetensors").exists()
+
+
+def test_interrupt__with_a_spool_says_how_to_go_on_and_that_does(files, slow, tmp_path):
+    spool = tmp_path / "spool"
+    lines = interrupted(start(files, slow, tmp_path, "--spool", spool), "photos")
+    assert lines[-2] == f"interrupted: what is done is kept in {spool}. Go on with"
+    program, *again = shlex.split(lines[-1])
+    assert (program, again[-1]) == ("explgraph", "--resume")
+    kept = json.loads((spool / "manifest.json").read_bytes())["shards"]
+    assert sum(shard["photos"] for shard in kept) < N_PHOTOS
+    resumed = ok(*again)
+    assert f"photos: 0 of {N_PHOTOS}" not in resumed.stderr
+    at_once = tmp_path / "at_once"
+    ok(*mine(files, at_once, "--spool", at_once / "spool", model=slow))
+    name = "graph.safetensors"
+    assert (tmp_path / name).read_bytes() == (at_once / name).read_bytes()
+    assert contents(spool) == contents(at_once / "spool")

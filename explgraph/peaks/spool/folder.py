@@ -18,12 +18,15 @@ from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import peak_header
 from explgraph.peaks.reading import ReadOptions, batch_size
+from explgraph.peaks.statistics import KEPT
 from explgraph.photos.images import ImageSource
 from explgraph.photos.loading import Skipped
 
 SHARD = "shard"
 """The kind of the files of peaks, and what their names begin with."""
 STATISTICS = "statistics.safetensors"
+SUMS = f"{STAGE}-{KEPT}.safetensors"
+"""What there is of the statistics while they are measured."""
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 
@@ -87,6 +90,12 @@ class Manifest:
             "shards": [asdict(shard) for shard in self.shards],
         }
         return json.dumps(values, sort_keys=True, indent=1).encode()
+
+    def having(self, made: Shard, complete: bool | None = None) -> Manifest:
+        """Return a manifest with one more shard, or in place of the one of its name."""
+        shards = {shard.file: shard for shard in (*self.shards, made)}
+        whole = self.complete if complete is None else complete
+        return Manifest(self.key, tuple(shards.values()), whole)
 
     def write(self, folder: Path) -> None:
         """Write the manifest, whole, in place of the one that was there."""

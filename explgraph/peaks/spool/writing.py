@@ -4,26 +4,35 @@ The network runs batch by batch, and every few hundred photos a shard file is wr
 come before photos, so that mining reads the peaks of some filters in one piece. A manifest tells
 what is there. Both are written under other names and renamed: whatever happens, the folder holds
 whole shards and says which. A shard ends where a batch does, so one that is made later, or again,
-is made of the same batches and has the same bytes.
+is made of the same batches and has the same bytes. So is one that was written before its time, so
+that not more than some seconds of work are lost, and is added to when the run goes on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.files import (
+    Overdue,
+    PathLike,
+    Stages,
+    read_arrays,
+    whole_file,
+    write_arrays,
+)
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import stage
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
 from explgraph.peaks.reading import ReadOptions, batch_size
-from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
+from explgraph.peaks.statistics import KEPT, ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import GROUP
 from explgraph.photos.images import ImageSource, open_images
 
@@ -31,6 +40,8 @@ from .folder import (
     MANIFEST,
     SHARD,
     STATISTICS,
+    SUMS,
+    Manifest,
     Shard,
     begin,
     check_resume,
@@ -86,14 +97,14 @@ def spool_peaks(
     for number, shard in enumerate(manifest.shards):
         if not shard.is_whole(job.folder):
             _log.warning("%s is missing or damaged: it is made again", job.folder / shard.file)
-            (made,) = job.shards(number, shard.first, shard.next, size=shard.next - shard.first)
-            shards = (*manifest.shards[:number], made, *manifest.shards[number + 1 :])
-            manifest = replace(manifest, shards=shards)
+            *_, made = job.shards(number, shard.first, shard.next, size=shard.next - shard.first)
+            manifest = manifest.having(made)
             manifest.write(job.folder)
+    begun = job.begun(manifest)
+    number = len(manifest.shards) - (begun is not None)
     first = manifest.shards[-1].next if manifest.shards else 0
-    for made in job.shards(len(manifest.shards), first, len(source), size=job.shard_size()):
-        complete = made.next == len(source)
-        manifest = replace(manifest, shards=(*manifest.shards, made), complete=complete)
+    for made in job.shards(number, first, len(source), job.shard_size(), begun):
+        manifest = manifest.having(made, complete=made.next == len(source))
         manifest.write(job.folder)
     return assembled(job.folder, manifest)
 
@@ -109,7 +120,7 @@ def spool_statistics(
 ) -> ChannelStatistics:
     """Measure channel statistics as `channel_statistics` does, and keep them in a spool folder.
 
-    With ``resume``, those in the folder are taken.
+    With ``resume``, those in the folder are taken, or the sums that an interrupted run left.
 
     Raises
     ------
@@ -118,14 +129,16 @@ def spool_statistics(
     """
     source, path = open_images(images), Path(folder) / STATISTICS
     key = run_key(net, source, layers, options)
-    if path.exists() or path.with_name(MANIFEST).exists():
+    sums = Stages(path.parent, {"statistics": key})
+    if any(path.with_name(name).exists() for name in (STATISTICS, MANIFEST, SUMS)):
         check_resume(path.parent, resume)
     if path.exists():
         kept = _kept_statistics(path, key, len(layers))
         if kept is not None:
             return kept
-    found = channel_statistics(net, source, layers, options)
+    found = channel_statistics(net, source, layers, options, sums)
     write_arrays(path, "statistics", _arrays_of(found), {"key": key})
+    sums.drop(KEPT)
     return found
 
 
@@ -179,34 +192,72 @@ class _Job:
         batch = batch_size(self.net, self.options)
         return max(GROUP // batch, 1) * batch
 
-    def shards(self, number: int, first: int, last: int, size: int) -> Iterator[Shard]:
+    def begun(self, manifest: Manifest) -> Shard | None:
+        """Return the last shard, if it was written before its time and can be added to."""
+        last = manifest.shards[-1] if manifest.shards else None
+        if last is None or last.next == len(self.source) or last.photos >= self.shard_size():
+            return None
+        return last
+
+    def shards(
+        self, number: int, first: int, last: int, size: int, begun: Shard | None = None
+    ) -> Iterator[Shard]:
         """Extract the images ``first`` to ``last`` - 1 and write shards of ``size`` photos.
 
         A shard is written when the batch after it is there, or the end: then it is known how far
-        images were skipped, and all shards together cover the source.
+        images were skipped, and all shards together cover the source. Every few seconds, and after
+        an error or an interrupt, one is written before its time, under the same number; as
+        ``begun`` it is then added to.
         """
         if first == last:
             return
-        rest = self.source.take(range(first, last))
-        buffer, start = PeakRows(min(size, last - first), axis=1), first
+        rest, offset = self.source.take(range(first, last)), first
+        first = first if begun is None else begun.first
+        buffer, overdue = PeakRows(min(size, last - first), axis=1), Overdue()
+        if begun is not None:
+            self._restore(buffer, begun)
+        before = following = 0  # what the last batch was added to, and where it begins
         with peak_batches(self.net, rest, self.layers, self.statistics, self.options) as batches:
-            for batch in batches:
-                if buffer.is_full:
-                    following = first + batch.indices[0]
-                    yield self._write(number, buffer, start, following)
-                    number, start = number + 1, following
-                buffer.append(batch, first)
-        yield self._write(number, buffer, start, last)
+            try:
+                for batch in batches:
+                    begins = offset + batch.indices[0]
+                    if buffer.is_full:
+                        yield self._write(number, buffer, first, begins)
+                        number, first, before = number + 1, begins, 0
+                        buffer.indices.clear()
+                    elif buffer.indices and overdue():
+                        yield self._write(number, buffer, first, begins)
+                    before, following = len(buffer.indices), begins
+                    buffer.append(batch, offset)
+            except (Exception, KeyboardInterrupt):
+                if before:
+                    yield self._write(number, buffer, first, following, before)
+                raise
+        yield self._write(number, buffer, first, last)
 
-    def _write(self, number: int, buffer: PeakRows, first: int, following: int) -> Shard:
-        """Write the photos of the buffer, of images ``first`` to ``following`` - 1; empty it."""
-        path = self.folder / f"{SHARD}-{number:05d}.safetensors"
+    def _restore(self, buffer: PeakRows, begun: Shard) -> None:
+        """Take up the photos of a shard that is to be added to."""
+        arrays, _ = read_arrays(self.folder / begun.file, SHARD)
+        for name in _arrays_of(self.statistics):
+            del arrays[name]
         items = self.source.items
-        names = [items[i].name for i in buffer.indices]
-        arrays = {**buffer.arrays(), **_arrays_of(self.statistics)}
-        write_arrays(path, SHARD, arrays, {"images": names})
-        missed = sorted(set(range(first, following)).difference(buffer.indices))
-        buffer.indices.clear()
+        indices = [i for i in range(begun.first, begun.next) if items[i].name not in begun.skipped]
+        buffer.restore(arrays, indices)
+
+    def _write(
+        self, number: int, buffer: PeakRows, first: int, following: int, count: int | None = None
+    ) -> Shard:
+        """Write ``count`` photos (None: all) of the buffer, of images ``first`` to ``following``.
+
+        The last of these is not meant.
+        """
+        path = self.folder / f"{SHARD}-{number:05d}.safetensors"
+        items, indices = self.source.items, buffer.indices[:count]
+        names = [items[i].name for i in indices]
+        arrays = {**buffer.arrays(count), **_arrays_of(self.statistics)}
+        with stage("writing"):
+            write_arrays(path, SHARD, arrays, {"images": names})
+        missed = sorted(set(range(first, following)).difference(indices))
         return Shard(
             file=path.name,
             sha256=sha256_of(path),

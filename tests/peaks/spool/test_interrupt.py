@@ -1,0 +1,190 @@
+"""What an interrupt costs: nothing but the batch at work, or a few seconds where all ends at once.
+
+Shards are larger here than what was done when the run ended.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+import explgraph as eg
+from explgraph.base import files
+from explgraph.base.files import MOST_LOST, Overdue
+from explgraph.peaks.spool import writing as spool
+from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
+from explgraph.peaks.statistics import channel_statistics
+from tests.peaks.spool.test_spool import (
+    LAYERS,
+    QUIET,
+    N,
+    contents,
+    make_net,
+    make_photos,
+    manifest_of,
+    shards_of,
+    watch,
+)
+
+BATCHES = 6
+
+
+class KilledError(BaseException):
+    """Ends a process at once: nobody gets to write anything."""
+
+
+@pytest.fixture(scope="module")
+def net():
+    return make_net()
+
+
+@pytest.fixture(scope="module", params=[(), (3, 4, 5, 9, 10), (0, 2)], ids=["whole", "end", "gaps"])
+def source(request, tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("photos"), bad=request.param)
+
+
+@pytest.fixture(scope="module")
+def statistics(net, source):
+    return channel_statistics(net, source, net.select(LAYERS), QUIET)
+
+
+@pytest.fixture(params=[6, 64], ids=["shards of 6", "one shard"])
+def group(request, monkeypatch):
+    monkeypatch.setattr(spool, "GROUP", request.param)
+
+
+@pytest.fixture
+def keep(net, source, statistics, group):
+    def keep(folder, resume=False):
+        layers = net.select(LAYERS)
+        return spool_peaks(net, source, layers, statistics, QUIET, folder, resume=resume)
+
+    return keep
+
+
+@pytest.fixture
+def measure(net, source):
+    def measure(folder, resume=False):
+        return spool_statistics(net, source, net.select(LAYERS), QUIET, folder, resume=resume)
+
+    return measure
+
+
+def end_with(monkeypatch, error, answers):
+    """Let the network answer so many times, and end the run then."""
+    real, left = eg.Backbone.capture, [answers]
+
+    def capture(self, batch, layers):
+        if left[0] == 0:
+            raise error
+        left[0] -= 1
+        return real(self, batch, layers)
+
+    monkeypatch.setattr(eg.Backbone, "capture", capture)
+
+
+def is_cut(run, error):
+    """Run, and tell whether the error came before the end."""
+    try:
+        run()
+    except error:
+        return True
+    return False
+
+
+def photos_seen(monkeypatch, run):
+    """Return how many views of photos the network sees in a run."""
+    with monkeypatch.context() as patch:
+        seen = watch(patch)
+        run()
+    return sum(seen)
+
+
+@pytest.mark.parametrize("answers", (1, 5, 7, 11))
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, KilledError])
+def test_peaks__are_kept_but_for_a_batch(keep, tmp_path, monkeypatch, error, answers):
+    """Ended in the middle of a batch: a batch before it, at most, is seen again."""
+    every = photos_seen(monkeypatch, lambda: keep(tmp_path / "whole"))
+    if error is KilledError:
+        monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    with monkeypatch.context() as patch:
+        end_with(patch, error, answers)
+        cut = is_cut(lambda: keep(tmp_path / "cut"), error)
+    assert manifest_of(tmp_path / "cut")["complete"] != cut
+    again = photos_seen(monkeypatch, lambda: keep(tmp_path / "cut", resume=True))
+    done = answers // 2 * 4 if cut else every  # views of batches of two
+    assert again <= every - done + (4 if cut else 0)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_peaks__interrupted_again_and_again(keep, tmp_path, monkeypatch):
+    """Each run gets through two batches and a half, and keeps one more at least."""
+    keep(tmp_path / "whole")
+    for run in range(BATCHES):
+        with monkeypatch.context() as patch:
+            end_with(patch, KeyboardInterrupt, 5)
+            if not is_cut(lambda: keep(tmp_path / "cut", resume=True), KeyboardInterrupt):
+                break
+        assert sum(shard["photos"] for shard in shards_of(tmp_path / "cut")) >= 2 * (run + 1)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_peaks__a_shard_before_its_time_that_is_damaged(keep, tmp_path, monkeypatch):
+    keep(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        end_with(patch, KeyboardInterrupt, 5)
+        with pytest.raises(KeyboardInterrupt):
+            keep(tmp_path / "cut")
+    path = tmp_path / "cut" / "shard-00000.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    keep(tmp_path / "cut", resume=True)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("answers", range(1, BATCHES))
+def test_statistics__go_on_from_their_sums(measure, tmp_path, monkeypatch, answers):
+    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    every = photos_seen(monkeypatch, lambda: measure(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        end_with(patch, KilledError, answers)
+        cut = is_cut(lambda: measure(tmp_path / "cut"), KilledError)
+    if cut and answers > 1:  # sums are there: not those of the batch before, which nobody wrote
+        with pytest.raises(eg.ExplGraphError, match="--resume"):
+            measure(tmp_path / "cut")
+    again = photos_seen(monkeypatch, lambda: measure(tmp_path / "cut", resume=True))
+    assert again == (every - 2 * (answers - 1) if cut else 0)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_statistics__sums_of_other_photos_do_not_count(net, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    rng, layers = np.random.default_rng(0), net.select(LAYERS)
+    photos = rng.integers(0, 256, (N, 24, 24, 3), dtype=np.uint8)
+    with monkeypatch.context() as patch:
+        end_with(patch, KilledError, 3)
+        with pytest.raises(KilledError):
+            spool_statistics(net, photos, layers, QUIET, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    assert kept.name == "stage-background.safetensors"
+    found = spool_statistics(net, photos[:8], layers, QUIET, tmp_path, resume=True)
+    expected = channel_statistics(net, photos[:8], layers, QUIET)
+    assert all(np.array_equal(*pair) for pair in zip(found.scale, expected.scale, strict=True))
+
+
+def test_overdue__now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(files, "perf_counter", lambda: now[0])
+    overdue, told = Overdue(), []
+    for second in range(20):
+        now[0] = float(second)
+        told += [second] * overdue()
+    assert MOST_LOST == 5
+    assert told == [5, 10, 15]
+
+
+def test_shard__written_before_its_time_is_one_file(keep, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    spooled = keep(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_bytes())
+    assert len({shard["file"] for shard in manifest["shards"]}) == len(manifest["shards"])
+    assert sum(shard["photos"] for shard in manifest["shards"]) == len(spooled)
