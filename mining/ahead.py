@@ -10,9 +10,10 @@ from explgraph.base.arrays import F4
 from explgraph.base.layer import LayerSpec
 from explgraph.peaks.structures import Peaks, PeakSet
 
+from .config import MiningConfig
 from .em import Mixture, PeakColumns, fit, held_out_gain, infer
 from .matching import match_peaks
-from .mine import mine_peaks
+from .mine import mined_graph
 from .parents import flat_prior
 
 _PHOTOS, _FILTERS, _PEAKS = 12, 2, 8
@@ -38,7 +39,7 @@ def compile_ahead() -> Iterator[None]:
     yield
     held_out_gain(columns, mixture, prior, area, fitted.sums)
     yield
-    graph = mine_peaks(peaks)
+    graph = mined_graph(peaks, MiningConfig(), 0)
     yield
     match_peaks(graph, peaks)
     yield

@@ -78,17 +78,29 @@ def mine_peaks(
         f"mining needs at least 2 photos of one category, got {len(peaks)}: one photo cannot show "
         "what stays the same",
     )
+    graph = mined_graph(peaks, config, seed, stages, device)
+    counts = np.bincount(graph.node_layer, minlength=len(graph.layers))
+    for spec, count in zip(graph.layers, counts, strict=True):
+        _log.info("layer %s: %d nodes", spec.name, count)
+    return graph
+
+
+def mined_graph(
+    peaks: PeakSource,
+    config: MiningConfig,
+    seed: int,
+    stages: Stages | None = None,
+    device: Device = "cpu",
+) -> ExplanatoryGraph:
+    """Do as `mine_peaks` with what is known to be right, and without a message."""
     with stage("mining") as whole:
         whole.note = "orientation"
         mirrored = orientation(peaks)
         mined = mine_layers(peaks, mirrored, config, seed, stages, device)
-        counts = [len(layer.mixture) for layer in mined.layers]
         require(
-            sum(counts) > 0,
+            any(len(layer.mixture) > 0 for layer in mined.layers),
             "no node explains the peaks better than noise does: give more photos of one category",
         )
-        for spec, count in zip(peaks.layers, counts, strict=True):
-            _log.info("layer %s: %d nodes", spec.name, count)
         whole.note = "edges"
         graph = _assemble(peaks, mined, config, seed)
         return described(graph, oriented_groups(peaks, mirrored))

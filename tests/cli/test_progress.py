@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -133,8 +134,8 @@ def test_lines__without_a_terminal(files, slow, tmp_path):
     assert len(lines) < 20
 
 
-def interrupted(process, at):
-    """Interrupt a process once a line of its stderr begins with ``at``; return all its lines."""
+def interrupted(process, at, after=0.0):
+    """Interrupt a process when a line of its stderr begins with ``at``; return all its lines."""
     watchdog = threading.Timer(100, process.kill)
     watchdog.start()
     lines = []
@@ -142,6 +143,7 @@ def interrupted(process, at):
         for line in process.stderr:
             lines.append(line.rstrip("\n"))
             if line.startswith(at):
+                time.sleep(after)
                 process.send_signal(signal.SIGINT)
         process.wait()
     finally:
@@ -160,12 +162,13 @@ def test_interrupt__without_a_spool_says_what_would_have_helped(files, slow, tmp
 
 def test_interrupt__with_a_spool_says_how_to_go_on_and_that_does(files, slow, tmp_path):
     spool = tmp_path / "spool"
-    lines = interrupted(start(files, slow, tmp_path, "--spool", spool), "photos")
+    process = start(files, slow, tmp_path, "--spool", spool, "--verbose")
+    lines = interrupted(process, f"background: {N_PHOTOS} photos", after=2.0)
     assert lines[-2] == f"interrupted: what is done is kept in {spool}. Go on with"
     program, *again = shlex.split(lines[-1])
     assert (program, again[-1]) == ("explgraph", "--resume")
     kept = json.loads((spool / "manifest.json").read_bytes())["shards"]
-    assert sum(shard["photos"] for shard in kept) < N_PHOTOS
+    assert 0 < sum(shard["photos"] for shard in kept) < N_PHOTOS
     resumed = ok(*again)
     assert f"photos: 0 of {N_PHOTOS}" not in resumed.stderr
     at_once = tmp_path / "at_once"

@@ -1,8 +1,11 @@
 """What is compiled while the network runs is all that mining and matching call."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+
+from mining import compile_ahead
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
@@ -32,3 +35,9 @@ def test_ahead__mining_and_matching_find_all_their_loops_compiled():
     assert int(steps) > 3
     assert int(loops) > 10
     assert late.strip() == "[]"
+
+
+def test_ahead__says_nothing(caplog):
+    with caplog.at_level(logging.INFO, "explgraph"):
+        assert len(list(compile_ahead())) > 0
+    assert caplog.messages == []
