@@ -109,7 +109,7 @@ def test_matches__of_other_photos_are_refused(net):
     others = hills_photos(10)
     others[:, :3, :3, 0] = 0
     with pytest.raises(ExplGraphError, match="10 of the 30 peaks of layer 1 on which"):
-        curve(net, hills_matches(10), others)
+        curve(net, hills_matches(10), others, batch_size=10)
 
 
 def test_nodes__with_score_0_claim_nothing(net):
