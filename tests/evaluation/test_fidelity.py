@@ -105,11 +105,11 @@ def test_mirrored_photos__are_run_as_the_graph_sees_them(net):
 
 
 def test_matches__of_other_photos_are_refused(net):
-    """Hill B of ten photos is the filter's second peak; without hill A there is none."""
-    others = hills_photos(10)
+    """Hill B of three photos is the filter's second peak; without hill A there is none."""
+    others = hills_photos(3)
     others[:, :3, :3, 0] = 0
-    with pytest.raises(ExplGraphError, match="10 of the 30 peaks of layer 1 on which"):
-        curve(net, hills_matches(10), others, batch_size=10)
+    with pytest.raises(ExplGraphError, match="3 of the 9 peaks of layer 1 on which"):
+        curve(net, hills_matches(3), others)
 
 
 def test_nodes__with_score_0_claim_nothing(net):
