@@ -118,7 +118,7 @@ class Run:
         self._clock = clock
         self._began = self._since = clock()
         self._stages: list[Stage] = []
-        self._between = first
+        self._first = self._between = first
         self._seconds: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._planned: dict[str, float] = {}
@@ -197,6 +197,11 @@ class Run:
         return {name: value for name, value in self._seconds.items() if name != OTHER} | last
 
     @property
+    def has_stages(self) -> bool:
+        """Whether anything was done that somebody would wait for."""
+        return bool(self._seconds.keys() - {self._first, OTHER})
+
+    @property
     def photos(self) -> int:
         """How many photos the network was shown, those of a background not counted."""
         return self._counts.get(PHOTOS, 0)
@@ -208,17 +213,16 @@ class Run:
         return self.photos / seconds if seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``seconds`` by stage and ``photos_per_second``; nothing if there were no photos.
+        """Return ``seconds`` by stage and ``photos_per_second``, if there were stages and photos.
 
         Stages that did not take a hundredth of a second are left out.
         """
-        if not self.photos:
+        if not self.has_stages:
             return {}
-        seconds = {name: round(value, 2) for name, value in self.seconds.items()}
-        return {
-            "seconds": {name: value for name, value in seconds.items() if value > 0},
-            "photos_per_second": round(self.photos_per_second, 2),
-        }
+        rounded = {name: round(value, 2) for name, value in self.seconds.items()}
+        seconds = {"seconds": {name: value for name, value in rounded.items() if value > 0}}
+        pace = {"photos_per_second": round(self.photos_per_second, 2)} if self.photos else {}
+        return {**seconds, **pace}
 
     def summary(self) -> str:
         """Return the same in one line, "194 photos in 8.9 s: loading 2.1, photos 5.1 (38/s)"."""
@@ -229,7 +233,8 @@ class Run:
             if pace or value >= 0.05:
                 parts.append(f"{name} {value:.1f}{pace}")
         noun = "photo" if self.photos == 1 else "photos"
-        return f"{self.photos} {noun} in {sum(seconds.values()):.1f} s: {', '.join(parts)}"
+        done = f"{self.photos} {noun}" if self.photos else "done"
+        return f"{done} in {sum(seconds.values()):.1f} s: {', '.join(parts)}"
 
 
 def _ended(own: Stage, seconds: float) -> str:
@@ -285,8 +290,8 @@ def watched(progress: Progress, first: str = OTHER) -> Iterator[Run]:
     """Show what is done within, unless a run is watched already: then it is a part of that one.
 
     On a terminal there is a bar on standard error; elsewhere a line within the first second, and
-    one every few seconds. Work that takes no second is not spoken of. When a run that had photos is
-    done, its summary is logged ("explgraph", INFO).
+    one every few seconds. Work that takes no second is not spoken of. When a run that had stages
+    is done, its summary is logged ("explgraph", INFO).
 
     Parameters
     ----------
@@ -309,5 +314,5 @@ def watched(progress: Progress, first: str = OTHER) -> Iterator[Run]:
     finally:
         run.ended = True
         _active.set(outer)
-    if progress and run.photos:
+    if progress and run.has_stages:
         _log.info("%s", run.summary())

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from explgraph.base.progress import stage
+
 from . import options as cli
 from .base import Report, table
+from .matching import known_matches
 from .options import read_options
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def locate(
             metavar="NAME", help="A part to write; may be given again. Default: all parts in PARTS."
         ),
     ] = None,
+    matches: cli.KnownMatches = None,
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
     no_mirror: cli.NoMirror = False,
@@ -60,19 +64,24 @@ def locate(
     from aog import Parts
     from aog import locate as find_parts
     from aog.files import check_answer_file, write_answers
-    from explgraph import pipeline
     from explgraph.photos.images import open_images
-
-    from .network import graph_network
 
     check_answer_file(out)
     fitted = Parts.load(parts)
     names = tuple(dict.fromkeys(fitted[name].part for name in part or fitted.names))
     source = open_images(images, boxes=boxes, label=label)
-    net = graph_network(fitted.graph, model, weights, device=device)
-    options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
-    found = pipeline.match(fitted.graph, net, source, force=force, views=True, **options)
-    answers = find_parts(fitted, found)
+    if matches is not None:
+        found = known_matches(matches, fitted.graph, source)
+    else:
+        from explgraph import pipeline
+
+        from .network import graph_network
+
+        net = graph_network(fitted.graph, model, weights, device=device)
+        options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
+        found = pipeline.match(fitted.graph, net, source, force=force, views=True, **options)
+    with stage("locating"):
+        answers = find_parts(fitted, found)
     chosen = answers.take(np.array([name in names for name in answers.parts]))
     write_answers(out, chosen, found.photo_sizes)
     data = _summary(chosen, names, found, out)

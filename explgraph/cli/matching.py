@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explgraph.base.errors import require
 from explgraph.base.progress import stage
 
 from . import options as cli
@@ -16,7 +18,9 @@ from .base import Report
 from .options import check_out_file, read_options
 
 if TYPE_CHECKING:
+    from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.graphs.matches import Matches
+    from explgraph.photos.images import ImageSource
 
 
 def match(
@@ -25,6 +29,14 @@ def match(
     out: Annotated[Path, typer.Option(metavar="M", help="The .safetensors file to write.")],
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
+    views: Annotated[
+        bool,
+        typer.Option(
+            "--views",
+            help="Keep what 'explgraph parts' and 'explgraph locate' need, for their --matches: "
+            "some hundred kilobytes more for each photo.",
+        ),
+    ] = False,
     no_mirror: cli.NoMirror = False,
     boxes: cli.Boxes = None,
     label: cli.Label = None,
@@ -38,7 +50,8 @@ def match(
     """Find the nodes of a graph in photos.
 
     The file holds yx (N, P, 2) in the unit square of each photo as given, score (N, P), mirrored
-    (N,) and node_layer (P,); its metadata names the images.
+    (N,) and node_layer (P,); its metadata names the images. With --views, 'explgraph parts' and
+    'explgraph locate' take it in place of running the network again.
     """
     from explgraph import pipeline
     from explgraph.graphs.graph import ExplanatoryGraph
@@ -51,7 +64,7 @@ def match(
     source = open_images(images, boxes=boxes, label=label)
     net = graph_network(mined, model, weights, device=device)
     options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
-    found = pipeline.match(mined, net, source, force=force, **options)
+    found = pipeline.match(mined, net, source, force=force, views=views, **options)
     with stage("writing"):
         found.save(out)
     data = _summary(found, out)
@@ -71,3 +84,46 @@ def _summary(found: Matches, path: Path) -> dict[str, Any]:
         "mirrored": int(found.mirrored.sum()),
         "with_peak": float((found.score > 0).mean()) if found.score.size else 0.0,
     }
+
+
+def known_matches(path: Path, graph: ExplanatoryGraph, source: ImageSource) -> Matches:
+    """Read what ``explgraph match --views`` found of a graph in the same photos.
+
+    Raises
+    ------
+    ExplGraphError
+        If the file holds something else, or matches of another graph, of other photos, or without
+        views.
+    """
+    from explgraph.graphs.graph import graph_hash
+    from explgraph.graphs.matches import Matches
+
+    found = Matches.load(path)
+    require(
+        found.header.get("graph_hash") == graph_hash(graph),
+        f"--matches {path} holds the matches of another graph: match IMAGES with this one, or "
+        "leave it out",
+    )
+    require(
+        found.views is not None,
+        f"--matches {path} holds matches without views: match with --views, or leave it out",
+    )
+    known = [*found.images, *found.header.get("skipped", ())]
+    new, gone = _others(source.names, known), _others(known, source.names)
+    told = [
+        f"{len(names)} {where}, the first is {names[0]}"
+        for names, where in ((new, "of IMAGES are not in it"), (gone, "are in it alone"))
+        if names
+    ]
+    require(
+        not told,
+        f"--matches {path} holds matches of other photos: {'; '.join(told)}. Give the same IMAGES, "
+        "--boxes and --label as to 'explgraph match', or match them again",
+    )
+    return found
+
+
+def _others(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names that are not known."""
+    there = set(known)
+    return [name for name in names if name not in there]

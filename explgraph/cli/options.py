@@ -131,6 +131,15 @@ Resume = Annotated[
         rich_help_panel=_PHOTOS,
     ),
 ]
+KnownMatches = Annotated[
+    Path | None,
+    typer.Option(
+        "--matches",
+        metavar="FILE",
+        help="What 'explgraph match --views' found in IMAGES: the network is not run again.",
+        rich_help_panel=_PHOTOS,
+    ),
+]
 Around = Annotated[
     str | None,
     typer.Option(

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explgraph.base.errors import require
+from explgraph.base.progress import stage
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
 from .base import Report, table
+from .matching import known_matches
 from .options import check_out_file, read_options
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def parts(
             metavar="NAME", help="A part to learn; may be given again. Default: all parts in A."
         ),
     ] = None,
+    matches: cli.KnownMatches = None,
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
     unlabelled: Annotated[
@@ -82,11 +85,8 @@ def parts(
     the annotated ones help: give some dozens of them.
     """
     from aog import fit_parts
-    from explgraph import pipeline
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.photos.annotation_files import read_annotations
-
-    from .network import graph_network
 
     check_out_file(out)
     mined = ExplanatoryGraph.load(graph)
@@ -96,15 +96,27 @@ def parts(
         f"--label {label} chooses among --boxes or the objects of COCO key points, CUB-200-2011 or "
         "VOC-Part: give one of them",
     )
+    require(
+        matches is None or unlabelled is None,
+        "--matches are of IMAGES alone: leave out --unlabelled, and match a folder that holds all",
+    )
     marks = read_annotations(annotations, parts=part or None, label=label if has_labels else None)
     labelled = open_images(images, boxes=boxes, label=None if boxes is None else label)
     names = tuple(dict.fromkeys(part or marks.parts()))
     _check(marks, names, labelled)
     source = labelled if unlabelled is None else _together(labelled, images, unlabelled)
-    net = graph_network(mined, model, weights, device=device)
-    options = read_options(batch_size, strict, precision=precision)
-    found = pipeline.match(mined, net, source, force=force, views=True, **options)
-    fitted = fit_parts(mined, found, marks, names)
+    if matches is not None:
+        found = known_matches(matches, mined, source)
+    else:
+        from explgraph import pipeline
+
+        from .network import graph_network
+
+        net = graph_network(mined, model, weights, device=device)
+        options = read_options(batch_size, strict, precision=precision)
+        found = pipeline.match(mined, net, source, force=force, views=True, **options)
+    with stage("fitting"):
+        fitted = fit_parts(mined, found, marks, names)
     fitted.save(out)
     data = _summary(fitted, found, out)
     return Report(data, (_sentence(data), _table(data)), as_json)

@@ -178,11 +178,16 @@ def test_summary__says_the_same_in_a_line_and_in_json(clock):
     assert run.to_json() == {"seconds": run.seconds, "photos_per_second": 4}
 
 
-def test_summary__without_photos_there_is_none(clock):
-    run = Run(clock=clock)
+def test_summary__without_photos(clock):
+    run = Run("loading", clock=clock)
+    clock.wait(2)
+    assert not run.has_stages
+    assert run.to_json() == {}
     with run.stage("mining"):
         clock.wait(1)
-    assert run.to_json() == {}
+    assert run.has_stages
+    assert run.to_json() == {"seconds": {"loading": 2, "mining": 1}}
+    assert run.summary() == "done in 3.0 s: loading 2.0, mining 1.0"
 
 
 def test_stage__that_fails_is_timed_and_left(clock):
