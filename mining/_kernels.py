@@ -26,6 +26,7 @@ from ._lanes import (
     add_gain,
     add_joint,
     add_moments,
+    add_moments_of_four,
     add_scaled,
     copy_to,
     fill,
@@ -39,6 +40,8 @@ from ._math import height, held_out
 TINY = 1e-12
 LEAST_NOISE = 1e-6  # a peak out of every node's reach keeps a finite likelihood
 MASS, DOWN, RIGHT, SQUARE, OFFER = range(5)
+
+_AT_ONCE = 4  # peaks of a photo
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
@@ -254,13 +257,19 @@ def _weigh(own, noise, area, first, last, room):
 @jit
 def _moments(own, v, first, last, room):
     """Fill, for a node, the sums over each photo's peaks of F r times 1, dy, dx and |d|^2."""
+    lanes, peaks = last - first, len(own.peak_weight)
+    place_y, place_x = room.place[v, 0], room.place[v, 1]
     for row in range(4):
-        fill(room.moments[row, : last - first], _ZERO)
-    for k in range(len(own.peak_weight)):
+        fill(room.moments[row, :lanes], _ZERO)
+    alone = peaks - peaks % _AT_ONCE  # the first of those that are left over
+    for k in range(0, alone, _AT_ONCE):
+        add_moments_of_four(
+            k, first, last, own.yx[0], own.yx[1], place_y, place_x, room.joint[v], room.scale,
+            room.moments,
+        )  # fmt: skip
+    for k in range(alone, peaks):
         y, x = own.yx[0, k, first:last], own.yx[1, k, first:last]
-        add_moments(
-            y, x, room.place[v, 0], room.place[v, 1], room.joint[v, k], room.scale[k], room.moments
-        )
+        add_moments(y, x, place_y, place_x, room.joint[v, k], room.scale[k], room.moments)
 
 
 @jit

@@ -4,7 +4,7 @@ Each is a function of rows, so that the compiler sees that the photos can be com
 within a larger function it does not. All are in float32 but for `total`.
 """
 
-# ruff: noqa: ANN001, ANN202
+# ruff: noqa: ANN001, ANN202, PLR0913
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
 
 from __future__ import annotations
@@ -93,6 +93,35 @@ def add_moments(y, x, place_y, place_x, joint, scale, moments):
         down[i] += share * dy
         right[i] += share * dx
         square[i] += share * (dy * dy + dx * dx)
+
+
+@jit
+def add_moments_of_four(k, first, last, y, x, place_y, place_x, joint, scale, moments):
+    """Do as `add_moments` for the peaks k to k + 3 of each photo, one after the other.
+
+    ``y, x (K, N)``, of whose photos ``first`` to ``last`` - 1 are looked at; ``joint, scale`` of
+    these alone. To the last bit the same, in less than half of the time: sums stay in registers.
+    Rows are taken here, where the compiler sees that they are those of few arrays.
+    """
+    mass, down, right, square = moments[0], moments[1], moments[2], moments[3]
+    y0, y1 = y[k, first:last], y[k + 1, first:last]
+    y2, y3 = y[k + 2, first:last], y[k + 3, first:last]
+    x0, x1 = x[k, first:last], x[k + 1, first:last]
+    x2, x3 = x[k + 2, first:last], x[k + 3, first:last]
+    joint0, joint1, joint2, joint3 = joint[k], joint[k + 1], joint[k + 2], joint[k + 3]
+    scale0, scale1, scale2, scale3 = scale[k], scale[k + 1], scale[k + 2], scale[k + 3]
+    for i in range(len(y0)):
+        a, b = joint0[i] * scale0[i], joint1[i] * scale1[i]
+        c, d = joint2[i] * scale2[i], joint3[i] * scale3[i]
+        ay, ax = y0[i] - place_y[i], x0[i] - place_x[i]
+        by, bx = y1[i] - place_y[i], x1[i] - place_x[i]
+        cy, cx = y2[i] - place_y[i], x2[i] - place_x[i]
+        dy, dx = y3[i] - place_y[i], x3[i] - place_x[i]
+        mass[i] = (((mass[i] + a) + b) + c) + d
+        down[i] = (((down[i] + a * ay) + b * by) + c * cy) + d * dy
+        right[i] = (((right[i] + a * ax) + b * bx) + c * cx) + d * dx
+        near = (square[i] + a * (ay * ay + ax * ax)) + b * (by * by + bx * bx)
+        square[i] = (near + c * (cy * cy + cx * cx)) + d * (dy * dy + dx * dx)
 
 
 @jit
