@@ -34,11 +34,10 @@ def new(files):
 @pytest.fixture(scope="module")
 def graphs(files, net, tmp_path_factory):
     """Files of two graphs, of two seeds."""
-    folder = tmp_path_factory.mktemp("graphs")
-    paths = [folder / f"seed{seed}.safetensors" for seed in (0, 1)]
-    for seed, path in enumerate(paths):
-        eg.mine(net, files.zoo / "fish", layers=LAYERS, seed=seed).save(path)
-    return paths
+    path = tmp_path_factory.mktemp("graphs") / "other.safetensors"
+    options = {"background": files.background, "layers": LAYERS}
+    eg.mine(net, files.zoo / "fish", seed=1, **options).save(path)
+    return files.small_graph, path
 
 
 @pytest.fixture(scope="module")

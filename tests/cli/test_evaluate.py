@@ -1,6 +1,8 @@
-"""``explgraph evaluate --measures``, on a small network and a dozen drawings."""
+"""``explgraph evaluate``, on a small network and drawings."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,11 @@ import explgraph as eg
 from explgraph.cli.evaluate import measures as entries
 from explgraph.evaluation.protocol import study_peaks
 from explgraph.evaluation.tables import raw_peaks
-from tests.support.commands import ok, refused
+from tests.support.commands import ok, refused, write_csv
 from tests.support.world import N_PHOTOS, SMALL_LAYERS
 
 LAYERS = ",".join(SMALL_LAYERS)
+PARTS = ("head", "tail")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,7 @@ def test_measures__tracking_alone_is_the_default_and_what_the_library_gives(file
     assert set(data) == {
         *("model", "weight_hash", "preprocess", "seeds"),
         *("categories", "means", "means_over_categories"),
+        *("seconds", "photos_per_second"),
     }
     net = eg.load_backbone(files.small_model, device="cpu")
     peaks = eg.extract(net, files.annotated, background=files.background, layers=("relu3",))
@@ -216,3 +220,79 @@ def test_measures__explained_and_fidelity_of_the_other_half(files, options):
 def test_measures__wrong_input(files, arguments, said):
     filled = [a.format(files) for a in arguments]
     assert said in refused("evaluate", *filled, "--model", files.small_model, "--layers", LAYERS)
+
+
+# --- tracking alone -------------------------------------------------------------------------------
+
+
+def test_evaluate_prints_every_row(files):
+    common = (
+        "evaluate", files.annotated, "--model", files.small_model,
+        "--background", files.background, "--layers", LAYERS, "--seeds", "0,4",
+    )  # fmt: skip
+    data = json.loads(ok(*common, "--json").stdout)
+    assert data["seeds"] == [0, 4]
+    assert [c["category"] for c in data["categories"]] == ["annotated"]
+    assert list(data["categories"][0]["seeds"]) == ["0", "4"]
+    rows = [(m["part"], m["row"]) for m in data["means"]]
+    names = ("raw peaks", "raw peaks, mirrored", "no edges", "graph", "supervised ceiling")
+    assert rows == [(part, row) for part in PARTS for row in names]
+    by_seed = [
+        next(p for p in found["parts"] if p["part"] == "head")["tracking"]["graph"]["t100"]
+        for found in data["categories"][0]["seeds"].values()
+    ]
+    head = next(m for m in data["means"] if (m["part"], m["row"]) == ("head", "graph"))
+    assert head["t100"] == pytest.approx(np.mean(by_seed))
+    text = ok(*common, "--parts", "head").stdout
+    assert "annotated, head" in text
+    assert "tail" not in text
+    line = next(line.split() for line in text.splitlines() if line.startswith("  graph"))
+    assert line[2] == f"{head['t100']:.3f}"
+
+
+def test_evaluate_per_class_gives_the_mean_of_categories(files, tmp_path):
+    for name, part in (("fish", "tail"), ("shark", "fin")):
+        shutil.copytree(files.zoo / "fish", tmp_path / name)
+        text = (files.annotated / "annotations.csv").read_text()
+        photos = "|".join(path.name for path in (tmp_path / name).iterdir())
+        rows = [row for row in text.splitlines() if re.match(f"image|{photos}", row)]
+        text = "\n".join(rows).replace("tail", part)
+        (tmp_path / name / "annotations.csv").write_text(text)
+    (tmp_path / "unlabelled").mkdir()
+    common = (
+        "evaluate", tmp_path, "--per-class", "--model", files.small_model, "--layers", "relu3",
+        "--background", files.background, "--seeds", "0",
+    )  # fmt: skip
+    data = json.loads(ok(*common, "--json").stdout)
+    assert [c["category"] for c in data["categories"]] == ["fish", "shark"]
+    over = {(m["part"], m["row"]): m["t100"] for m in data["means_over_categories"]}
+    assert {part for part, _ in over} == {"head", "other parts"}
+    fish = {(m["part"], m["row"]): m["t100"] for m in data["means"] if m["category"] == "fish"}
+    assert over["head", "graph"] == pytest.approx(fish["head", "graph"])  # equal photos
+    assert over["other parts", "graph"] == pytest.approx(fish["tail", "graph"])
+    text = ok(*common, "--categories", "shark,fish").stdout
+    assert "T100, head" in text
+    data = json.loads(ok(*common, "--categories", "fish", "--json").stdout)
+    assert [c["category"] for c in data["categories"]] == ["fish"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{.photos}"], "annotations.csv is not a file"),
+        (["{.photos}/nowhere"], "expected a folder"),
+        (["{.zoo}/fish", "{.zoo}/cat", "--annotations", "{.clicks}"], "one folder"),
+        (["{.zoo}", "--per-class"], "annotations.csv"),
+        (["{.photos}", "--categories", "zebra"], "--per-class"),
+        (["{.photos}", "--annotations", "{.clicks}", "--parts", "heart"], "head"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "one"], "--seeds"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "-1"], "--seeds"),
+        (["{.photos}", "--annotations", "{.clicks}", "--seeds", "1,1"], "different"),
+        (["{.zoo}/cat", "--annotations", "boxes.csv"], "columns"),
+    ],
+)
+def test_evaluate__wrong_input(files, monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "boxes.csv", ("image", "x", "y"), [("00.png", 1, 1)])
+    filled = [a.format(files) for a in arguments]
+    assert said in refused("evaluate", *filled, "--model", files.small_model, "--layers", "relu3")

@@ -1,27 +1,167 @@
-"""``explgraph info --node``, on a planted graph."""
+"""``explgraph export`` and ``explgraph info``, on a planted graph."""
 
 import json
 
+import networkx as nx
 import numpy as np
 import pytest
 
 import explgraph as eg
 from tests.support.commands import ok, refused
-from tests.support.planted import planted_graph
+from tests.support.planted import near_border, planted_graph
 
 NODE = 5  # features.3/1/2: the lowest layer, in whose filter it is the third
 
 
 @pytest.fixture(scope="module")
-def graph():
-    return planted_graph().rename({NODE: "left ear"})
+def planted(tmp_path_factory):
+    """A graph of 72 nodes with a named one, as a file."""
+    path = tmp_path_factory.mktemp("planted") / "graph.safetensors"
+    graph = planted_graph().rename({NODE: "left ear"})
+    graph.save(path)
+    return path, graph
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"),
+    [
+        ("dot", b"digraph"),
+        ("svg", b"<?xml"),
+        ("pdf", b"%PDF"),
+        ("png", b"\x89PNG"),
+        ("graphml", b"<"),
+        ("json", b"{"),
+    ],
+)
+def test_export_writes_every_format(planted, tmp_path, suffix, begins):
+    out = tmp_path / f"deep/er/g.{suffix}"
+    result = ok("export", planted[0], "--nodes-per-layer", 2, "--out", out)
+    assert out.read_bytes().lstrip().startswith(begins)
+    assert str(out) in result.stdout
+
+
+def exported(path, tmp_path, *options):
+    out = tmp_path / "g.json"
+    ok("export", path, "--out", out, *options)
+    return nx.node_link_graph(json.loads(out.read_text()), edges="edges")
+
+
+def test_export_of_the_whole_graph(planted, tmp_path):
+    path, graph = planted
+    found = exported(path, tmp_path)
+    assert set(found) == {graph.node_id(i) for i in range(len(graph))}
+    assert found.number_of_edges() == len(graph.edge_child)
+
+
+def test_export_keeps_the_best_nodes_of_each_layer(planted, tmp_path):
+    path, graph = planted
+    found = exported(path, tmp_path, "--nodes-per-layer", 3)
+    best = graph.best(3, linked=True)
+    assert list(found) == [best.node_id(i) for i in range(len(best))]
+    assert len(found) == 9
+
+
+def test_export_keeps_nodes_of_high_score(planted, tmp_path):
+    path, graph = planted
+    limit = float(np.median(graph.score))
+    found = exported(path, tmp_path, "--min-score", limit)
+    assert set(found) == {graph.node_id(i) for i in range(len(graph)) if graph.score[i] >= limit}
+
+
+def test_export_around_a_node_by_number_id_or_name(planted, tmp_path):
+    path, graph = planted
+    whole = eg.to_networkx(graph)
+    node = graph.node_id(5)
+    family = {node} | nx.ancestors(whole, node) | nx.descendants(whole, node)
+    assert family < set(whole)
+    for name in ("5", node, "left ear"):
+        assert set(exported(path, tmp_path, "--around", name)) == family
+
+
+def test_export_takes_digits_for_a_name_if_a_node_has_it(planted, tmp_path):
+    graph = planted[1].rename({50: "5"})
+    path = tmp_path / "named.safetensors"
+    graph.save(path)
+    assert graph.node_id(50) in exported(path, tmp_path, "--around", "5")
+    assert graph.node_id(5) not in exported(path, tmp_path, "--around", "5", "--min-score", 1e9)
+
+
+def test_export_draws_as_many_parents_as_asked(planted, tmp_path):
+    counts = []
+    for parents in (0, 1, 2):
+        out = tmp_path / "g.dot"
+        ok("export", planted[0], "--parents-per-node", parents, "--out", out)
+        counts.append(out.read_text().count("->"))
+    assert counts == [0, 48, 96]  # 48 nodes are not in the top layer
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "g.doc"], ".dot"),
+        (["--out", "g"], "graphml"),
+        (["--out", "g.svg", "--around", "left eye"], "left ear"),
+        (["--out", "g.json", "--around", "5000"], "5000"),
+        (["--out", "g.svg", "--nodes-per-layer", "0"], "at least 1"),
+        (["--out", "g.json", "--min-score", "1e9"], "no node"),
+    ],
+)
+def test_export__wrong_input(planted, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    assert said in refused("export", planted[0], *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_tells_what_is_in_a_graph(planted):
+    path, graph = planted
+    data = json.loads(ok("info", path, "--best", 4, "--json").stdout)
+    assert data["graph"] == str(path)
+    assert data["header"] == {"model": "planted", "weight_hash": "0" * 64, "seed": 0}
+    assert data["nodes"] == 72
+    assert data["edges"] == len(graph.edge_child)
+    assert [(layer["channels"], layer["nodes"]) for layer in data["layers"]] == [(8, 24)] * 3
+    assert [layer["edges_up"] for layer in data["layers"]] == [120, 120, 0]
+    order = sorted(range(72), key=lambda i: (near_border(graph, i), -graph.gain[i], i))
+    assert order != np.argsort(-graph.gain, kind="stable").tolist()
+    assert [row["node"] for row in data["best_nodes"]] == order[:4]
+    assert data["best_nodes"][0]["id"] == graph.node_id(order[0])
+
+
+def test_info_for_people(planted):
+    text = ok("info", planted[0]).stdout
+    assert "72 nodes, 240 edges" in text
+    assert "features.3" in text
+    assert "planted" in text
+
+
+def test_info_of_a_mined_graph(files):
+    data = json.loads(ok("info", files.small_graph, "--json").stdout)
+    assert data["header"]["model"] == "net.py:net"
+    assert data["header"]["preprocess"]["input_size"] == [64, 64]
+    ok("info", files.small_graph)
+
+
+@pytest.mark.parametrize("command", ["info", "export"])
+def test_graph_commands__wrong_file(command, planted, tmp_path):
+    rest = ["--out", tmp_path / "g.svg"] if command == "export" else []
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(planted[0].read_bytes()[:-100])
+    assert "not a whole" in refused(command, cut, *rest)
+    assert "is not a file" in refused(command, tmp_path / "none.safetensors", *rest)
+
+
+# --- one node -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def files(graph, tmp_path_factory):
+def graph(planted):
+    return planted[1]
+
+
+@pytest.fixture(scope="module")
+def folder(planted):
     """The graph, matches in two photos of which node 5 fires in the first, and others' matches."""
-    folder = tmp_path_factory.mktemp("info")
-    graph.save(folder / "graph.safetensors")
+    graph, folder = planted[1], planted[0].parent
     p = len(graph)
     score = np.ones((2, p))
     score[:, NODE] = (4 * graph.score[NODE], 0.25 * graph.score[NODE])
@@ -42,8 +182,8 @@ def files(graph, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["5", "features.3/1/2", "left ear"])
-def test_a_node_in_sentences(graph, files, name):
-    lines = ok("info", files / "graph.safetensors", "--node", name).stdout.splitlines()
+def test_a_node_in_sentences(graph, folder, name):
+    lines = ok("info", folder / "graph.safetensors", "--node", name).stdout.splitlines()
     assert lines[0].startswith(
         'features.3/1/2 ("left ear"): a node of filter 1 of layer features.3, number '
     )
@@ -51,31 +191,31 @@ def test_a_node_in_sentences(graph, files, name):
     assert "best node" not in "".join(lines)
 
 
-def test_a_node_in_matched_photos(files):
+def test_a_node_in_matched_photos(folder):
     """Of the two photos it fires in the first, where its score is above half of its mean."""
     text = ok(
-        "info", files / "graph.safetensors", "--node", 5, "--matches", files / "found.safetensors"
+        "info", folder / "graph.safetensors", "--node", 5, "--matches", folder / "found.safetensors"
     ).stdout
     assert "It fires in 50% of 2 photos" in text
     assert "It lies in the upper left of the photo: y 0.10 +- 0.00, x 0.20 +- 0.00" in text
 
 
-def test_a_node_for_programs(graph, files):
-    path = files / "graph.safetensors"
+def test_a_node_for_programs(graph, folder):
+    path = folder / "graph.safetensors"
     common = ("info", path, "--node", 5, "--json")
     facts = json.loads(ok(*common).stdout)
     assert (facts["graph"], facts["node"]) == (str(path), 5)
     assert facts["fires"] == pytest.approx(float(graph.support[NODE]))
     assert facts["parents"] == [graph.node_id(parent) for parent in graph.parents(NODE)]
     assert sorted(facts["others"]) == ["features.3/1/0", "features.3/1/1"]
-    matched = json.loads(ok(*common, "--matches", files / "found.safetensors").stdout)
+    matched = json.loads(ok(*common, "--matches", folder / "found.safetensors").stdout)
     assert matched["fires"] == 0.5
     assert matched["best_score"] == pytest.approx(4 * graph.score[NODE])
     counted = {"fires", "mean_score", "best_score", "y", "x", "y_spread", "x_spread", "log_density"}
     assert {key for key in matched if matched[key] != facts.get(key)} <= counted
 
 
-def test_a_figure_that_is_unknown_is_null(graph, files, tmp_path):
+def test_a_figure_that_is_unknown_is_null(graph, folder, tmp_path):
     path = tmp_path / "alone.safetensors"
     alone = graph.select(np.flatnonzero(graph.node_part == 0))
     alone.save(path)
@@ -94,6 +234,6 @@ def test_a_figure_that_is_unknown_is_null(graph, files, tmp_path):
         (["--node", "5", "--matches", "{}/graph.safetensors"], "graph.safetensors"),
     ],
 )
-def test_wrong_input(files, options, said):
-    filled = [option.format(files) for option in options]
-    assert said in refused("info", files / "graph.safetensors", *filled)
+def test_wrong_input(folder, options, said):
+    filled = [option.format(folder) for option in options]
+    assert said in refused("info", folder / "graph.safetensors", *filled)

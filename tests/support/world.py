@@ -51,7 +51,7 @@ def slow():
     print("ready", file=sys.stderr, flush=True)
     time.sleep(60)
 """
-SMALL_LAYERS = ("relu2", "relu3")
+SMALL_LAYERS, SMALL_SEED, SMALL_BATCH = ("relu2", "relu3"), 3, 5
 
 
 @cache
@@ -222,3 +222,17 @@ class Files:
     def small_model(self):
         """``--model`` of a user's network in a file; it is mined in a moment."""
         return f"{self.small_net}:net"
+
+    @made
+    def small_graph(self):
+        """What that network's mining makes of the zoo's fishes."""
+        eg.mine(
+            eg.load_backbone(self.small_model, device="cpu"),
+            self.zoo / "fish",
+            background=self.background,
+            layers=SMALL_LAYERS,
+            seed=SMALL_SEED,
+            batch_size=SMALL_BATCH,
+            progress=False,
+        ).save(self.folder / "small.safetensors")
+        return self.folder / "small.safetensors"
