@@ -273,13 +273,13 @@ def test_zebras__are_mined_with_the_defaults(shared):
     net = eg.load_backbone(
         "squeezenet1_0", weights=shared / "models" / "squeezenet1_0.safetensors", device="cpu"
     )
-    photos = sorted((shared / "animalpart" / "zebra").glob("*.jpg"))[:44]
-    others = sorted((shared / "animalpart" / "background").glob("*.jpg"))[:20]
-    graph = eg.mine(net, photos[:40], background=others, progress=False)
+    photos = sorted((shared / "animalpart" / "zebra").glob("*.jpg"))[:28]
+    others = sorted((shared / "animalpart" / "background").glob("*.jpg"))[:12]
+    graph = eg.mine(net, photos[:24], background=others, progress=False)
     assert len(graph) > 200
     assert len(set(graph.node_layer)) == 4
     assert graph.edges["coactivation"].median() > 1
-    found = eg.match(graph, net, photos[40:], progress=False)
+    found = eg.match(graph, net, photos[24:], progress=False)
     assert found.yx.shape == (4, len(graph), 2)
     assert np.isfinite(found.yx).all()
     assert np.mean(found.score > 0) > 0.3

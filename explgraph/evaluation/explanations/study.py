@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
@@ -181,8 +182,9 @@ class _Category:
         boxes = boxes_on_input(mine, loaded, question)
         if not self._prepared:
             self._prepare(question)
+        (hidden,) = question.baseline(self.protocol.baseline)  # blurred once for all rows
         found = {
-            row: self._measured(question, explain, boxes)
+            row: self._measured(question, explain, boxes, hidden)
             for row, explain in self.explanations.items()
         }
         _log.info("%s: %s", name, question.target.label)
@@ -199,7 +201,9 @@ class _Category:
             self._without_weights = next(stages).net
         self._prepared = True
 
-    def _measured(self, question: Question, explain: Explanation, boxes: list[Box]) -> _Measured:
+    def _measured(
+        self, question: Question, explain: Explanation, boxes: list[Box], hidden: Tensor
+    ) -> _Measured:
         started = time.perf_counter()
         try:
             values = values_of(explain(question))
@@ -207,11 +211,7 @@ class _Category:
             return _Measured([math.nan] * len(MEASURES), str(error))
         seconds = time.perf_counter() - started
         curves = question_curves(
-            question,
-            values,
-            baseline=self.protocol.baseline,
-            steps=self.protocol.steps,
-            grid=self.grid,
+            question, values, baseline=hidden, steps=self.protocol.steps, grid=self.grid
         )
         places = _on_pixels(values, self.grid, self.net.input_size)
         scores = {
