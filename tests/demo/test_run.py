@@ -4,6 +4,7 @@ import io
 import json
 import math
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,12 @@ from explgraph.photos.annotation_files import read_annotations
 from tests.support.world import SMALL_DEMO
 
 SIDE = 128
+
+
+@cache
+def measured():
+    """The drawings that the demo measures on."""
+    return [draw_animal("fish", seed) for seed in SEEDS["measure"][:16]]
 
 
 @pytest.fixture
@@ -49,17 +56,16 @@ def test_run_demo__files_hold_what_it_returns(result):
 def test_run_demo__measures_on_drawings_that_nothing_has_seen(result):
     used = {seed for name in ("train", "test", "mine") for seed in SEEDS[name]}
     assert used.isdisjoint(SEEDS["measure"])
-    for index, seed in enumerate(SEEDS["measure"][:16]):
-        drawn = draw_animal("fish", seed).image
+    for index, drawing in enumerate(measured()):
         with Image.open(result.out / "unseen" / f"{index:03d}.png") as written:
-            np.testing.assert_array_equal(np.asarray(written), drawn)
+            np.testing.assert_array_equal(np.asarray(written), drawing.image)
 
 
 def test_run_demo__parts_are_where_the_masks_say(result):
     annotations = read_annotations(result.out / "parts.csv")
     for row in range(0, len(annotations), 7):
         index = int(annotations.image[row].removesuffix(".png"))
-        drawing = draw_animal("fish", SEEDS["measure"][index])
+        drawing = measured()[index]
         label = drawing.parts.index(annotations.part[row])
         pixels = np.argwhere(drawing.part_mask == label)
         np.testing.assert_allclose(annotations.yx[row], pixels.mean(axis=0), atol=1e-6)
@@ -68,8 +74,7 @@ def test_run_demo__parts_are_where_the_masks_say(result):
 def test_run_demo__masks_are_those_of_the_unseen_drawings(result):
     """0 is the background and i the i-th part: as anybody's masks for ``explgraph evaluate``."""
     parts = json.loads((result.out / "unseen_masks" / "parts.json").read_text())
-    for index, seed in list(enumerate(SEEDS["measure"][:16]))[::5]:
-        drawing = draw_animal("fish", seed)
+    for index, drawing in list(enumerate(measured()))[::5]:
         assert tuple(parts) == drawing.parts
         with Image.open(result.out / "unseen_masks" / f"{index:03d}.png") as mask:
             np.testing.assert_array_equal(np.asarray(mask), drawing.part_mask + 1)
@@ -80,7 +85,7 @@ def test_run_demo__purity_of_raw_peaks_counted_by_hand(result):
     net = eg.load_backbone(MODEL, device="cpu")
     graph = eg.ExplanatoryGraph.load(result.out / "graph.safetensors")
     peaks = eg.extract(net, result.out / "unseen", background=graph, progress=False)
-    drawings = [draw_animal("fish", seed) for seed in SEEDS["measure"][:16]]
+    drawings = measured()
     shares = []
     for layer in peaks.peaks:
         for channel in range(layer.layer.channels):
@@ -103,7 +108,7 @@ def test_run_demo__purity_of_raw_peaks_counted_by_hand(result):
 def test_run_demo__best_node_is_the_lowest_ratio_counted_by_hand(result):
     """The ratio of the head's best node, from the files' own numbers and plain loops."""
     best = result.best["head"][0]
-    drawings = [draw_animal("fish", seed) for seed in SEEDS["measure"][:16]]
+    drawings = measured()
     head = drawings[0].parts.index("head")
     seen = [i for i in range(16) if drawings[i].visible[head]]
     half_b = seen[1::2]  # every drawing is a group of its own, sorted by name
@@ -125,7 +130,7 @@ def test_run_demo__best_node_is_the_lowest_ratio_counted_by_hand(result):
 
 def test_run_demo__names_agree_with_the_masks(result):
     """Every named node lies on its part in at least 80 % of the photos that it is sure of."""
-    drawings = [draw_animal("fish", seed) for seed in SEEDS["measure"][:16]]
+    drawings = measured()
     assert len(result.graph.names) > 50
     for node in list(result.graph.names)[::25]:
         score = result.matches.score[:, node].astype(np.float64)
@@ -167,7 +172,10 @@ def test_report__says_the_figures(result):
     assert "…" not in text  # fits a terminal of 80 columns
 
 
-def test_run_demo__again_gives_the_same_graph_and_leaves_no_old_drawings(result, tmp_path):
+def test_run_demo__again_gives_the_same_graph_and_leaves_no_old_drawings(
+    result, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("explgraph.demo.run.write_pictures", lambda *_: None)  # they take longest
     out = tmp_path / "demo"
     shutil.copytree(result.out, out)
     (out / "mined" / "999.png").write_bytes(b"left over")
