@@ -136,6 +136,7 @@ class Run:
         own = Stage(name, total, unit, self._clock)
         self._charge()
         self._begin(name)
+        before = self._seconds.get(name, 0.0)
         self._stages.append(own)
         self._between = OTHER
         try:
@@ -146,8 +147,9 @@ class Run:
             self._measure(own)
             if unit == "photos":
                 self._counts[name] = self._counts.get(name, 0) + own.done
-            if all(outer.name != name for outer in self._stages):
-                _log.debug("%s", _ended(own, self._clock() - own.began))
+            seconds = self._seconds[name] - before
+            if all(outer.name != name for outer in self._stages) and (own.done or seconds > 0.005):
+                _log.debug("%s", _ended(own, seconds))
 
     def _begin(self, name: str) -> None:
         """Take a stage out of the plan, and those before it: their results are there already."""
@@ -170,7 +172,8 @@ class Run:
         """Return what is being done now; another thread may ask."""
         now, innermost = self._clock(), self._stages[-1:]
         if not innermost:
-            return Status(self._between, now - self._began)
+            name = "working" if self._between == OTHER else self._between
+            return Status(name, now - self._began)
         own = innermost[0]
         return Status(
             own.name, now - own.began, own.note, own.done, own.total, own.unit, self._left(own, now)

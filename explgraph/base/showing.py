@@ -110,12 +110,13 @@ class Bar:
             self._stage = status.name
             for old in self._bars.task_ids:
                 self._bars.remove_task(old)
-            self._bars.add_task("", total=status.total, left="")
+            self._bars.add_task("", total=status.total, count="", left="")
         self._bars.update(
             self._bars.task_ids[0],
             description=f"{status.name} {status.note}".strip(),
             completed=status.done,
             total=status.total,
+            count="" if status.total is None else f"{status.done}/{status.total}",
             left="" if status.left is None else left(status.left),
         )
 
@@ -129,7 +130,6 @@ def _bars() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TaskProgressColumn,
         TextColumn,
@@ -140,7 +140,7 @@ def _bars() -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )

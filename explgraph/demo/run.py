@@ -20,6 +20,7 @@ from PIL import Image
 
 from explgraph.base.arrays import U1
 from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.progress import stage
 from explgraph.demo.animals.drawing import SEEDS, Drawing, draw_animal, draw_background
 from explgraph.evaluation.map_purity import map_purity
 from explgraph.evaluation.protocol import GRAPH, RAW, RAW_MIRRORED
@@ -159,7 +160,8 @@ class _Clock:
         if self._progress:
             Console(stderr=True).print(f"{doing} ...")
         start = perf_counter()
-        yield
+        with stage(name):
+            yield
         self.seconds[name] = perf_counter() - start
 
 

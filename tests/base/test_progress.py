@@ -178,6 +178,19 @@ def test_summary__says_the_same_in_a_line_and_in_json(clock):
     assert run.to_json() == {"seconds": run.seconds, "photos_per_second": 4}
 
 
+def test_stages__say_when_they_end_what_the_summary_says(clock, caplog):
+    with caplog.at_level(logging.DEBUG, "explgraph"):
+        made_run(clock)
+    assert caplog.messages == [
+        "background: 5 photos in 3.00 s (1.7 photos/s)",
+        "writing: 0.50 s",
+        "photos: 8 photos in 2.00 s (4.0 photos/s)",
+        "writing: 0.50 s",
+        "photos: 8 photos in 2.00 s (4.0 photos/s)",
+        "mining: 1.00 s",
+    ]
+
+
 def test_summary__without_photos(clock):
     run = Run("loading", clock=clock)
     clock.wait(2)
