@@ -87,9 +87,8 @@ def test_verbose__tells_each_stage_as_it_ends(files, tmp_path):
     (line,) = said(quiet)
     assert line.startswith("24 photos in ")
     first, *others, last = said(verbose)
-    seconds, pace = re.fullmatch(
-        r"photos: 24 photos in ([\d.]+) s \((.+) photos/s\)", first
-    ).groups()
+    photos = re.fullmatch(r"photos: 24 photos in ([\d.]+) s \((.+) photos/s\)", first)
+    seconds, pace = map(float, photos.groups())
     assert all(re.fullmatch(r"(compiling|matching|writing): [\d.]+ s", line) for line in others)
     _, _, rate, stages = figures(last)
     assert seconds == pytest.approx(stages["photos"], abs=0.06)
