@@ -65,7 +65,8 @@ def find_peaks(maps: F4, layer: LayerSpec, mean: F4, scale: F4, n_peaks: int = 8
 def compile_ahead() -> None:
     """Compile what finds peaks, unless it is compiled already."""
     layer = LayerSpec("", 1, (3, 3), (1, 1), (0, 0), (1, 1))
-    find_peaks(np.zeros((1, 1, 3, 3), np.float32), layer, np.zeros(1), np.ones(1))
+    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+    find_peaks(np.zeros((1, 1, 3, 3), np.float32), layer, zero, one)
 
 
 def responses(maps: F4, mean: F4, scale: F4) -> F4:

@@ -22,7 +22,7 @@ from mining import mine_peaks
 from tests.bench import fresh
 from tests.bench.repeats import repeated
 from tests.bench.rounds import Figure, growth_exponent, take_turns
-from tests.bench.workload import BATCH, Workload
+from tests.bench.workload import Workload
 from tests.support.spooling import spool_by_hand
 
 Figures = dict[str, Any]
@@ -36,8 +36,8 @@ class Sizes(NamedTuple):
     ----------
     photos
         N of the ratios.
-    rounds, starts, compiles
-        How often they are repeated, Python is started, and everything is compiled.
+    rounds, commands, starts, compiles
+        How often they are repeated, commands are run, Python is started, all is compiled.
     growth
         Photos that mining is timed with.
     mined, extracted
@@ -46,6 +46,7 @@ class Sizes(NamedTuple):
 
     photos: int
     rounds: int
+    commands: int
     starts: int
     compiles: int
     growth: Sequence[int]
@@ -53,8 +54,8 @@ class Sizes(NamedTuple):
     extracted: Pair
 
 
-FULL = Sizes(200, 5, 7, 3, (50, 200, 1000), (200, 2000), (300, 3000))
-QUICK = Sizes(12, 2, 2, 1, (6, 12, 24), (24, 240), (24, 240))
+FULL = Sizes(200, 5, 3, 7, 3, (50, 200, 1000, 2000), (200, 2000), (300, 3000))
+QUICK = Sizes(12, 2, 0, 2, 1, (6, 12, 24), (24, 240), (24, 240))
 
 
 def start_up(starts: int, compiles: int) -> Figures:
@@ -77,7 +78,8 @@ def over_forward(work: Workload, graph: ExplanatoryGraph, rounds: int) -> Figure
     source = open_images(photos)
 
     def feed() -> None:
-        for _ in iterate_batches(source, net.preprocess, batch_size=BATCH, progress=False):
+        size = net.batch_size()
+        for _ in iterate_batches(source, net.preprocess, batch_size=size, progress=False):
             pass
 
     took = take_turns(

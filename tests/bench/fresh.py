@@ -161,9 +161,14 @@ def peak_bytes() -> int:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        values = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(values["VmHWM"].split()[0]) * 1024
+        return peak_of(status.read_text())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on macOS
+
+
+def peak_of(status: str) -> int:
+    """Return the most bytes held at once, of what Linux says of a process."""
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    return int(values["VmHWM"].split()[0]) * 1024
 
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {

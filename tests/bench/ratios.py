@@ -1,9 +1,11 @@
-"""The ratios of speed and memory that explgraph promises, as a table and as JSON.
+"""What explgraph promises of seconds, ratios and memory, as tables and as JSON.
 
     python -m tests.bench.ratios --out out/bench.json
 
-Every figure is a median of several rounds of one run, after one that compiles. The targets are
-those of squeezenet1_0 on 200 photos, which `tests.bench.workload` takes where they are at hand.
+First what a person waits for, beside an earlier commit; then ratios to the network's fastest bare
+forward pass; then memory and growth; then where the time goes. Every figure is a median of several
+rounds of one run, after one that compiles. The targets are those of squeezenet1_0, which
+`tests.bench.workload` takes where it is at hand, on two quiet cores.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +40,10 @@ from tests.bench.figures import (
     start_up,
     thread_speedup,
 )
+from tests.bench.profile import profile
 from tests.bench.rounds import Figure
-from tests.bench.workload import demo_workload, reference_workload
+from tests.bench.waits import waits
+from tests.bench.workload import BATCHES, LAYOUTS, demo_workload, reference_workload
 
 FLAT = 0.1
 """Memory is flat when it grows by no more than this share of what the peaks would take."""
@@ -57,15 +62,33 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "mining_over_forward": Target(0.25, of_network=True),
+    "photos_to_graph_s": Target(9, of_network=True),
+    "match_cli_s": Target(3.5),
+    "demo_s": Target(14),
+    "photos_to_graph_bytes": Target(900e6, of_network=True),
+    "mining_over_forward": Target(0.9, of_network=True),
     "extraction_over_two_forwards": Target(1.15, of_network=True),
-    "match_over_forward": Target(1.3, of_network=True),
-    "match_over_forward_no_mirror": Target(1.3, of_network=True),
-    "thread_speedup": Target(2.8, at_least=True, of_network=True),
+    "match_over_forward": Target(1.4, of_network=True),
+    "thread_speedup": Target(1.7, at_least=True, of_network=True),
     "import_seconds": Target(0.3),
     "jit_seconds": Target(15),
 }
+TIMES_FASTER = {
+    "photos_to_graph_s": Target(3.5, at_least=True, of_network=True),
+    "match_cli_s": Target(3.5, at_least=True),
+    "demo_s": Target(1.8, at_least=True),
+    "first_demo_s": Target(1, at_least=True),
+}
+"""Than the commit that `tests.bench.waits` knows."""
+
 WHAT = {
+    "photos_to_graph_s": "photos to graph, s",
+    "photos_per_second": "  photos a second",
+    "photos_to_graph_bytes": "  most memory held, bytes",
+    "first_result_s": "match of one photo, s",
+    "match_cli_s": "match of the demo's drawings, s",
+    "demo_s": "demo, s",
+    "first_demo_s": "  its first run, nothing compiled, s",
     "mining_over_forward": "mining / bare forward",
     "extraction_over_two_forwards": "extraction / two bare forwards",
     "feeding_over_forward": "  of it resizing, / bare forward",
@@ -84,8 +107,10 @@ WHAT = {
 
 def measure(sizes: Sizes, *, demo: bool) -> Figures:
     """Measure everything; see `figures`."""
+    _say("commands")
+    found = waits(sizes.commands, quick=demo)
     _say("start-up")
-    found = start_up(sizes.starts, sizes.compiles)
+    found |= start_up(sizes.starts, sizes.compiles)
     _say("photos")
     work = (demo_workload if demo else reference_workload)(sizes.photos)
     graph = mine_peaks(work.peaks)
@@ -103,6 +128,8 @@ def measure(sizes: Sizes, *, demo: bool) -> Figures:
         "is_reference": work.is_reference,
         "photos": len(work.peaks),
         "layers": [layer.name for layer in work.peaks.layers],
+        "forward_ms": {f"{way}": 1000 * seconds for way, seconds in work.ways.items()},
+        "mining_profile": profile(partial(mine_peaks, work.peaks)),
         "nodes": len(graph),
         "rounds": sizes.rounds,
     }
@@ -116,8 +143,9 @@ def targets(found: Figures) -> dict[str, Target]:
     """Return the targets for what was measured: of memory, what has to be kept of a photo."""
     own = found["is_reference"]
     result = {name: target for name, target in TARGETS.items() if own or not target.of_network}
-    if found["thread_speedup_threads"] < 4:
+    if found["thread_speedup_threads"] < 2:
         result.pop("thread_speedup", None)
+    result = {name: target for name, target in result.items() if found.get(name) is not None}
     for kind in ("bytes_per_photo", "extraction_bytes_per_photo"):
         floor = sum(found[f"{kind}_floor"].values())
         result[kind], result[f"{kind}_spool"] = Target(floor), Target(FLAT * floor)
@@ -136,6 +164,11 @@ def report(found: Figures) -> Figures:
                 "met": target.met_by(found[name]),
             }
             for name, target in targets(found).items()
+        },
+        "times_faster_met": {
+            name: target.met_by(found["times_faster"][name])
+            for name, target in TIMES_FASTER.items()
+            if "times_faster" in found and (found["is_reference"] or not target.of_network)
         },
         "threads": {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()},
         "machine": machine(),
@@ -181,19 +214,46 @@ def table(found: Figures) -> Table:
     result = Table(
         title=f"{found['data']}: {found['photos']} photos, {found['machine']['cores']} cores, "
         f"{threads['numba']} threads (torch {threads['torch']})",
-        caption="Medians and ranges of rounds. Targets are for squeezenet1_0 on 4 quiet cores.",
+        caption="Medians and ranges of rounds. Targets are for squeezenet1_0 on 2 quiet cores.",
     )
-    for column in ("", "figure", "range", "target", ""):
+    for column in ("", "figure", "range", "target", "", "before", "times faster"):
         result.add_column(column, justify="left" if column == "" else "right")
+    before, faster = found.get("before", {}), found.get("times_faster", {})
     for name, what in WHAT.items():
+        if name not in found:
+            continue
         between = " to ".join(map(_short, found["ranges"].get(name, ())))
         limit, verdict = "", ""
         if name in found["targets"]:
             target = found["targets"][name]
             limit = f"{'>=' if target['at_least'] else '<='} {_short(target['limit'])}"
             verdict = "met" if target["met"] else "missed"
-        result.add_row(what, _short(found[name]), between, limit, verdict)
+        earlier = "" if name not in before else _short(before[name])
+        times = "" if name not in faster else _times(faster[name], found, name)
+        result.add_row(what, _short(found[name]), between, limit, verdict, earlier, times)
     return result
+
+
+def _times(value: float, found: Figures, name: str) -> str:
+    met = found["times_faster_met"].get(name)
+    if met is None:
+        return _short(value)
+    verdict = "met" if met else "missed"
+    return f"{_short(value)} (>= {_short(TIMES_FASTER[name].limit)} {verdict})"
+
+
+def profiles(found: Figures) -> str:
+    """Return the tables of where the time goes, as docs/performance.md has them."""
+    lines = ["| the network alone, ms a photo | " + " | ".join(map(str, BATCHES)) + " |"]
+    lines += ["|---|" + "---|" * len(BATCHES)]
+    for layout in LAYOUTS:
+        row = [found["forward_ms"].get(f"{(layout, batch)}") for batch in BATCHES]
+        lines += [f"| {layout} | " + " | ".join(map(_short, row)) + " |"]
+    lines += ["", "| mining, one thread | share |", "|---|---|"]
+    lines += [
+        f"| `{name}` | {100 * share:.0f} % |" for name, share in found["mining_profile"].items()
+    ]
+    return "\n".join(lines)
 
 
 def _short(value: float | None) -> str:
@@ -213,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_bytes(chosen.out, (json.dumps(found, indent=1) + "\n").encode())
     console = Console(width=120)
     console.print(table(found))
+    console.print(profiles(found), highlight=False, markup=False)
     console.print(f"written to {chosen.out}")
 
 

@@ -29,16 +29,15 @@ class Figure(float):
 def take_turns(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, F8]:
     """Time tasks one after the other, round after round.
 
-    A round before the first warms up: it compiles, and is not counted.
+    A round before the first warms up: it compiles, and is not counted. Of no rounds, that one is.
 
     Returns
     -------
-    By task, (rounds,) seconds. Those of one round lie side by side in time: divide by round.
+    By task, (rounds,) seconds; (1,) of no rounds. Those of one round lie side by side in time:
+    divide by round.
     """
-    for task in tasks.values():
-        task()
-    seconds = {name: np.zeros(rounds) for name in tasks}
-    for turn in range(rounds):
+    seconds = {name: np.zeros(max(rounds, 1)) for name in tasks}
+    for turn in range(-1, rounds):  # the one before the first is overwritten
         for name, task in tasks.items():
             start = perf_counter()
             task()
