@@ -55,13 +55,13 @@ def waits(rounds: int, *, quick: bool) -> dict[str, Any]:
         trees = {"now": ROOT} if before is None else {"now": ROOT, "before": before}
         folder, took, held = Path(name), dict[str, dict[str, F8]](), dict[str, int]()
         demo, cache = folder / "demo", {} if quick else {"EXPLGRAPH_CACHE": f"{folder / 'cache'}"}
-        time = partial(_in_turn, trees, folder=folder, variables=cache, held=held)
+        timed = partial(_in_turn, trees, folder=folder, variables=cache, held=held)
         if quick:
             run_demo(demo, sizes=_SMALL, progress=False)
         else:
-            took["first_demo_s"] = time(("demo", "--out", f"{demo}"), rounds=0)
+            took["first_demo_s"] = timed(("demo", "--out", f"{demo}"), rounds=0)
         for kind, command in commands(demo, folder, quick=quick).items():
-            took[kind] = time(command, rounds=rounds)
+            took[kind] = timed(command, rounds=rounds)
             if kind == "photos_to_graph_s":
                 mined = {name: held.get(name) for name in trees}
         photos = sum(len([*path.iterdir()]) for path in _mined(demo, quick=quick))
