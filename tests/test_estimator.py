@@ -24,7 +24,7 @@ import explgraph as eg
 from explgraph import estimator as cache_module
 from explgraph.base.errors import ExplGraphError
 from explgraph.estimator import PartLocalizer, match_cache
-from explgraph.photos.annotations import Annotations
+from tests.support.found import plain_marks
 
 N_FIT = 16
 DIAGONAL = 2**0.5
@@ -142,13 +142,8 @@ def test_pickle__answers_as_before(world, fitted):
 
 def test_predict__equals_the_path_by_hand(world, fitted):
     """Through annotations in pixels, and one call of `match`."""
-    clicks = Annotations(
-        image=("000000", "000001", "000002"),
-        part=("head",) * 3,
-        yx=world.points["head"][:3] * 128 - 0.5,
-        size=np.full((3, 2), np.nan),
-        group=("",) * 3,
-    )
+    names, yx = ("000000", "000001", "000002"), world.points["head"][:3] * 128 - 0.5
+    clicks = plain_marks(names, "head", yx)
     found = eg.match(world.graph, world.net, world.photos, views=True, progress=False)
     parts = eg.fit_parts(world.graph, found.take(np.arange(N_FIT)), clicks, "head")
     expected = eg.locate(parts, found.take(np.arange(N_FIT, 24))).yx

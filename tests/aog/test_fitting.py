@@ -13,7 +13,7 @@ from aog.evidence import evidence, visible_from
 from aog.sight import sight
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.graph import graph_hash
-from explgraph.photos.annotations import Annotations
+from tests.support.found import plain_marks
 from tests.support.planted_parts import CHANNELS, LOW, SIDE, TOP, clicks_on, planted_world
 
 CONFIG = PartConfig(n_patterns=1000, reach=0.125, width=0.0625, merge=0.0)
@@ -275,13 +275,8 @@ def test_frames__a_click_in_a_photo_of_which_the_network_sees_a_part():
 
 def annotations(*rows):
     """From rows of photo, part, x and y."""
-    return Annotations(
-        image=tuple(f"{row[0]:02d}.jpg" for row in rows),
-        part=tuple(row[1] for row in rows),
-        yx=np.array([[row[3], row[2]] for row in rows], dtype=float).reshape(-1, 2),
-        size=np.full((len(rows), 2), np.nan),
-        group=tuple(str(row[0]) for row in rows),
-    )
+    names, parts = [f"{row[0]:02d}.jpg" for row in rows], [row[1] for row in rows]
+    return plain_marks(names, parts, [(row[3], row[2]) for row in rows])
 
 
 def test_annotations__are_pixels_of_the_photos_as_they_were_matched(world):

@@ -8,6 +8,7 @@ import pytest
 
 import explgraph as eg
 from tests.support.commands import ok, refused
+from tests.support.found import plain_matches
 from tests.support.planted import near_border, planted_graph
 
 NODE = 5  # features.3/1/2: the lowest layer, in whose filter it is the third
@@ -167,17 +168,9 @@ def folder(planted):
     score[:, NODE] = (4 * graph.score[NODE], 0.25 * graph.score[NODE])
     yx = np.full((2, p, 2), 0.5)
     yx[:, NODE] = (0.1, 0.2)
-    matches = eg.Matches(
-        images=("a.png", "b.png"),
-        yx=yx,
-        score=score,
-        log_density=np.zeros((2, p)),
-        peak=np.zeros((2, p)),
-        mirrored=np.zeros(2),
-        node_layer=graph.node_layer,
-    )
-    matches.save(folder / "found.safetensors")
-    matches.take(nodes=np.arange(9)).save(folder / "other.safetensors")
+    found = plain_matches(("a.png", "b.png"), yx, score, graph.node_layer)
+    found.save(folder / "found.safetensors")
+    found.take(nodes=np.arange(9)).save(folder / "other.safetensors")
     return folder
 
 

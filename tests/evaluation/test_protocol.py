@@ -11,8 +11,8 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
 from explgraph.evaluation.protocol import category_means, seed_means, study_peaks
 from explgraph.peaks.structures import Peaks, PeakSet
-from explgraph.photos.annotations import Annotations
 from mining import MiningConfig, match_peaks
+from tests.support.found import plain_marks
 
 N, SIDE = 32, 64.0
 ROWS = ["raw peaks", "raw peaks, mirrored", "no edges", "graph", "supervised ceiling"]
@@ -48,13 +48,8 @@ def annotations_of(peaks, shift):
     """The head moves with the object, left of its middle; the rock does not move along."""
     head = np.array([32.0, 18.0]) + shift - 0.5
     rock = np.random.default_rng(9).uniform(5, 60, (N, 2))
-    return Annotations(
-        image=peaks.images * 2,
-        part=("head",) * N + ("rock",) * N,
-        yx=np.concatenate([head, rock]),
-        size=np.full((2 * N, 2), np.nan),
-        group=peaks.images * 2,
-    )
+    parts = ("head",) * N + ("rock",) * N
+    return plain_marks(peaks.images * 2, parts, np.concatenate([head, rock]))
 
 
 @pytest.fixture(scope="module")

@@ -13,23 +13,16 @@ from explgraph.evaluation.purity import (
     object_shares,
     part_purity,
 )
-from explgraph.graphs.matches import Matches
 from explgraph.photos.masks import PartMasks
+from tests.support.found import plain_matches
 
 HEAD, TAIL = 0, 1
 
 
 def matches_of(yx, score, mirrored=None):
-    n, p = np.shape(score)
-    return Matches(
-        images=tuple(f"{i}.png" for i in range(n)),
-        yx=np.asarray(yx, np.float32),
-        score=np.asarray(score, np.float32),
-        log_density=np.zeros((n, p), np.float32),
-        peak=np.zeros((n, p)),
-        mirrored=np.zeros(n) if mirrored is None else np.asarray(mirrored),
-        node_layer=np.zeros(p),
-    )
+    n = len(score)
+    facing = np.zeros(n) if mirrored is None else np.asarray(mirrored)
+    return plain_matches((f"{i}.png" for i in range(n)), yx, score, mirrored=facing)
 
 
 def masks_of(labels, n_parts):

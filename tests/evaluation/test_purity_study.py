@@ -11,9 +11,9 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
 from explgraph.evaluation.purity import Purity, study_purity
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.masks import PartMasks
+from tests.support.found import plain_matches
 from tests.support.planted import nothing_but_nodes
 
 SIDE, N = 16, 4
@@ -66,16 +66,7 @@ def graph_of(gain):
 
 def matches_of(yx):
     """Nodes that score the same in every photo, at (N, P) places."""
-    p = len(yx[0])
-    return Matches(
-        images=NAMES,
-        yx=np.array(yx, np.float32),
-        score=np.ones((N, p)),
-        log_density=np.zeros((N, p)),
-        peak=np.zeros((N, p)),
-        mirrored=np.zeros(N),
-        node_layer=np.zeros(p),
-    )
+    return plain_matches(NAMES, yx, np.ones((N, len(yx[0]))))
 
 
 HEAD, TAIL, ABOVE = (0.5, 0.2), (0.5, 0.8), (0.1, 0.2)

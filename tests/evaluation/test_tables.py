@@ -16,9 +16,9 @@ from explgraph.evaluation.ceiling import ridge_features, supervised_ceiling
 from explgraph.evaluation.tables import evaluate, raw_peaks
 from explgraph.evaluation.tracking import location_instability, mirror_agreement, tracking
 from explgraph.evaluation.truth import part_truth
-from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.annotations import Annotations
+from tests.support.found import plain_marks, plain_matches
 
 HEIGHT, WIDTH = 96, 128
 
@@ -53,13 +53,7 @@ def make_peaks(rng, n=24, channels=(5, 3), k=3, mirrored=True):
 
 
 def make_annotations(images, yx, part, size=(HEIGHT, WIDTH)):
-    return Annotations(
-        image=tuple(images),
-        part=(part,) * len(images),
-        yx=np.asarray(yx) * size - 0.5,
-        size=np.full((len(images), 2), np.nan),
-        group=tuple(images),
-    )
+    return plain_marks(images, part, np.asarray(yx) * size - 0.5)
 
 
 def joined(a, b):
@@ -378,15 +372,7 @@ def test_evaluate__bad_input(scene):
 
 def test_evaluation__json_is_strict(rng):
     images = tuple(f"{i}.jpg" for i in range(6))
-    still = Matches(
-        images,
-        yx=np.full((6, 2, 2), 0.5),
-        score=np.ones((6, 2)),
-        log_density=np.zeros((6, 2)),
-        peak=np.zeros((6, 2)),
-        mirrored=np.ones(6),
-        node_layer=np.zeros(2),
-    )
+    still = plain_matches(images, 0.5, np.ones((6, 2)), mirrored=np.ones(6))
     annotations = make_annotations(images, np.full((6, 2), 0.5), "head")
     found = evaluate({"graph": still}, annotations, photo_size=(HEIGHT, WIDTH))
     values = json.loads(json.dumps(found.to_json(), allow_nan=False))

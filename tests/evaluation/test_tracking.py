@@ -20,33 +20,25 @@ from explgraph.evaluation.tracking import (
     unique_nodes,
 )
 from explgraph.evaluation.truth import PartTruth, part_truth
-from explgraph.graphs.matches import Matches
 from explgraph.photos.annotation_files import read_annotations
-from explgraph.photos.annotations import Annotations
+from tests.support.found import plain_marks, plain_matches
 
 
 def make_matches(yx, score=None, mirrored=None, layer=None, images=None):
     n, p = yx.shape[:2]
-    return Matches(
-        images=tuple(images or (f"{i:03d}.jpg" for i in range(n))),
-        yx=yx,
-        score=np.ones((n, p)) if score is None else score,
-        log_density=np.zeros((n, p)),
-        peak=np.zeros((n, p)),
+    return plain_matches(
+        images or (f"{i:03d}.jpg" for i in range(n)),
+        yx,
+        np.ones((n, p)) if score is None else score,
+        0 if layer is None else layer,
         mirrored=np.zeros(n) if mirrored is None else mirrored,
-        node_layer=np.zeros(p) if layer is None else layer,
     )
 
 
 def make_annotations(rows):
     """rows: (image, part, x_px, y_px, group)."""
-    return Annotations(
-        image=tuple(r[0] for r in rows),
-        part=tuple(r[1] for r in rows),
-        yx=np.array([[r[3], r[2]] for r in rows], dtype=float),
-        size=np.full((len(rows), 2), np.nan),
-        group=tuple(r[4] for r in rows),
-    )
+    images, parts, x, y, group = zip(*rows, strict=True)
+    return plain_marks(images, parts, np.stack([y, x], axis=1), group)
 
 
 def make_truth(yx, faces_right=None, half=None, part="head"):

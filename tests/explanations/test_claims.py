@@ -9,11 +9,11 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
 from explgraph.explanations.claims import claimed_maxima, layer_cells
-from explgraph.graphs.matches import Matches
 from explgraph.peaks.finding import find_peaks
 from explgraph.peaks.structures import PeakSet
 from mining import match_peaks
 from tests.peaks.test_watershed import by_hand
+from tests.support.found import plain_matches
 from tests.support.hills import graph_without_edges
 
 N, CHANNELS, PARTS, GRID, STRIDE = 12, 5, 4, 14, 16.0
@@ -110,18 +110,10 @@ def one_spot(score, n_photos=20):
         gain=np.ones(1),
     )
     shape = (n_photos, 1)
-    matches = Matches(
-        images=tuple(map(str, range(n_photos))),
-        yx=np.full((*shape, 2), 0.5),
-        score=np.reshape(score, shape),
-        log_density=np.zeros(shape),
-        peak=np.zeros(shape),
-        mirrored=np.zeros(n_photos),
-        node_layer=np.zeros(1),
-    )
+    found = plain_matches(map(str, range(n_photos)), 0.5, np.reshape(score, shape))
     maps = np.zeros((*shape, 3, 3), dtype=np.float32)
     maps[:, 0, 1, 2] = 2
-    return graph, matches, maps
+    return graph, found, maps
 
 
 def claims_of_spots(graph, matches, maps):

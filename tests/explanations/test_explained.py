@@ -18,13 +18,13 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.pictures import VIRIDIS
 from explgraph.explanations.explained import explained_maps
 from explgraph.explanations.pictures.explained import draw_explained
-from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, open_images
 from explgraph.pipeline import match
 from mining import MiningConfig
+from tests.support.found import plain_matches
 from tests.support.hills import graph_without_edges
 
 HEIGHT, WIDTH = 16, 24
@@ -79,14 +79,12 @@ def photo_of(*spots, size=(HEIGHT, WIDTH)):
 
 def small_matches(graph, images, *, mirrored=0, frames=STRETCHED, size=(HEIGHT, WIDTH)):
     n, shape = len(images), (len(images), len(graph))
-    return Matches(
-        images=tuple(images),
-        yx=np.zeros((*shape, 2)),
-        score=np.ones(shape),
-        log_density=np.zeros(shape),
-        peak=np.zeros(shape),
+    return plain_matches(
+        images,
+        0,
+        np.ones(shape),
+        graph.node_layer,
         mirrored=np.broadcast_to(mirrored, n),
-        node_layer=graph.node_layer,
         photo_size=np.broadcast_to(size, (n, 2)),
         frames=np.broadcast_to(frames, (n, 2, 2)),
     )

@@ -12,7 +12,7 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs import comparison
 from explgraph.graphs.comparison import compare
-from explgraph.graphs.matches import Matches
+from tests.support.found import plain_matches
 from tests.support.planted import planted_graph
 
 DIAGONAL = math.sqrt(2)
@@ -33,15 +33,10 @@ def make_matches(graph, yx, score=None, mirrored=None):
     yx = np.asarray(yx, dtype=float)
     yx = np.broadcast_to(yx, (N, *yx.shape)) if yx.ndim == 2 else yx
     shape = yx.shape[:2]
-    return Matches(
-        images=tuple(f"{i}.jpg" for i in range(shape[0])),
-        yx=yx,
-        score=np.ones(shape) if score is None else np.asarray(score),
-        log_density=np.zeros(shape),
-        peak=np.zeros(shape),
-        mirrored=np.zeros(shape[0]) if mirrored is None else mirrored,
-        node_layer=graph.node_layer,
-    )
+    score = np.ones(shape) if score is None else score
+    mirrored = np.zeros(shape[0]) if mirrored is None else mirrored
+    names = (f"{i}.jpg" for i in range(shape[0]))
+    return plain_matches(names, yx, score, graph.node_layer, mirrored=mirrored)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.graphs.matches import Matches
 from explgraph.graphs.node import Node
+from tests.support.found import plain_matches
 from tests.support.parts_by_hand import answers, hand_made_parts
 from tests.support.planted import SIDE, planted_graph
 from tests.support.planted_peaks import peak_set, random_peaks
@@ -53,15 +53,8 @@ def svg_of(image):
 def matches_of(graph, images=("a.jpg", "b.jpg")):
     score = np.zeros((len(images), len(graph)))
     score[0, graph.node_layer == 0] = 2
-    return Matches(
-        images=images,
-        yx=np.full((*score.shape, 2), 0.5),
-        score=score,
-        log_density=np.zeros(score.shape),
-        peak=np.where(score > 0, 0, -1),
-        mirrored=np.arange(len(images)) % 2,
-        node_layer=graph.node_layer,
-    )
+    facing, peak = np.arange(len(images)) % 2, np.where(score > 0, 0, -1)
+    return plain_matches(images, 0.5, score, graph.node_layer, peak=peak, mirrored=facing)
 
 
 def test_graph__shows_its_counts_and_a_picture():

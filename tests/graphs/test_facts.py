@@ -12,6 +12,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.graphs.facts import describe_node, node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
+from tests.support.found import plain_matches
 from tests.support.planted import planted_graph
 
 SIDE = 100
@@ -113,16 +114,8 @@ def test_node_facts__others_are_those_of_the_same_filter_and_layer_nearest_first
     """Against a plain search through all nodes, over many filters."""
     graph = planted_graph(n_layers=2, channels=5, parts=4)
     p = len(graph)
-    matches = Matches(
-        images=("a",),
-        yx=rng.uniform(size=(1, p, 2)),
-        score=np.ones((1, p)),
-        log_density=np.zeros((1, p)),
-        peak=np.zeros((1, p)),
-        mirrored=np.zeros(1),
-        node_layer=graph.node_layer,
-    )
-    facts = node_facts(graph, matches)
+    found = plain_matches("a", rng.uniform(size=(1, p, 2)), np.ones((1, p)), graph.node_layer)
+    facts = node_facts(graph, found)
     for node in range(p):
         same = [
             (math.dist(graph.mu[other], graph.mu[node]), graph.node_id(other))
@@ -193,30 +186,14 @@ def test_describe_node__that_is_found_nowhere(graph, matches):
     ],
 )
 def test_describe_node__place_in_words(graph, yx, said):
-    matches = Matches(
-        images=("a",),
-        yx=np.full((1, 4, 2), yx),
-        score=np.ones((1, 4)),
-        log_density=np.zeros((1, 4)),
-        peak=np.zeros((1, 4)),
-        mirrored=np.zeros(1),
-        node_layer=graph.node_layer,
-    )
-    assert said in describe_node(graph, matches, 0)
+    found = plain_matches("a", yx, np.ones((1, 4)), graph.node_layer)
+    assert said in describe_node(graph, found, 0)
 
 
 def test_describe_node__names_only_a_few(rng):
     graph = planted_graph(n_layers=2, channels=2, parts=9, parents=8)
-    matches = Matches(
-        images=("a",),
-        yx=np.full((1, len(graph), 2), 0.5),
-        score=np.ones((1, len(graph))),
-        log_density=np.zeros((1, len(graph))),
-        peak=np.zeros((1, len(graph))),
-        mirrored=np.zeros(1),
-        node_layer=graph.node_layer,
-    )
-    text = describe_node(graph, matches, 0)
+    found = plain_matches("a", 0.5, np.ones((1, len(graph))), graph.node_layer)
+    text = describe_node(graph, found, 0)
     assert "with 8 nodes above: " in text
     assert " and 3 more." in text
     assert text.count("features.") == 1 + 1 + 5 + 5  # id, layer, parents, others

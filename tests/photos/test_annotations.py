@@ -9,6 +9,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.annotation_files import read_annotations, write_annotations
 from explgraph.photos.annotations import Annotations, pixel_yx
+from tests.support.found import plain_marks
 
 ANIMALPART = (
     "image,source_image,imagenet_id,obj_x0,obj_y0,obj_x1,obj_y1,part,instance,visible,"
@@ -218,13 +219,7 @@ def test_csv__what_explgraph_locate_calls_not_visible_is_no_annotation(tmp_path)
 
 
 def test_unit__integers_are_centres_of_pixels_and_back():
-    marks = Annotations(
-        image=("a", "b#1", "a"),
-        part=("head",) * 3,
-        yx=np.array([[-0.5, 0], [99.5, 49.5], [3.25, 7]]),
-        size=np.full((3, 2), np.nan),
-        group=("a", "b", "a"),
-    )
+    marks = plain_marks(("a", "b#1", "a"), "head", [[-0.5, 0], [99.5, 49.5], [3.25, 7]])
     unit = marks.unit({"a": (10, 20), "b": (100, 200)})
     np.testing.assert_allclose(unit, [[0, 0.025], [1, 0.25], [0.375, 0.375]])
     back = pixel_yx(unit, [(10, 20), (100, 200), (10, 20)])

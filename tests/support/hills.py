@@ -17,9 +17,9 @@ from torch import nn
 
 from explgraph.base.arrays import NONE
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
+from tests.support.found import plain_matches
 from tests.support.planted import nothing_but_nodes
 
 SIDE = 6
@@ -105,15 +105,9 @@ def hills_matches(n_photos, score=None, mirrored=None):
     """Every node on its peak, unless it scores 0; what counts is the peak, not the place."""
     shape = (n_photos, 3)
     score = UNIT * (np.ones(shape) if score is None else np.array(score))
-    return Matches(
-        images=tuple(f"{i:06d}" for i in range(n_photos)),
-        yx=np.full((*shape, 2), 0.5),
-        score=score,
-        log_density=np.zeros(shape),
-        peak=np.where(score > 0, PEAKS, NONE),
-        mirrored=np.zeros(n_photos) if mirrored is None else np.array(mirrored),
-        node_layer=np.zeros(3),
-    )
+    facing = np.zeros(n_photos) if mirrored is None else np.array(mirrored)
+    names, peak = (f"{i:06d}" for i in range(n_photos)), np.where(score > 0, PEAKS, NONE)
+    return plain_matches(names, 0.5, score, peak=peak, mirrored=facing)
 
 
 def hills_photos(n_photos, mirrored=None):

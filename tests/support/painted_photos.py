@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 from PIL import Image
 
-from explgraph.graphs.matches import Matches
+from tests.support.found import plain_matches
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
@@ -48,15 +48,9 @@ def painted(graph, best, mirrored=()):
             photos[photo, rows, x : x + HALF] = DARK
     score = np.where(best >= 0, 0.1, 0.0)[None].repeat(n, axis=0)
     score[best[best >= 0], np.flatnonzero(best >= 0)] = 2.0
-    return photos, Matches(
-        images=tuple(f"{i:06d}" for i in range(n)),
-        yx=np.tile(place / (HEIGHT, WIDTH), (n, 1, 1)),
-        score=score,
-        log_density=np.zeros((n, len(best))),
-        peak=np.zeros((n, len(best))),
-        mirrored=np.isin(np.arange(n), mirrored),
-        node_layer=graph.node_layer,
-    )
+    names, facing = (f"{i:06d}" for i in range(n)), np.isin(np.arange(n), mirrored)
+    yx = place / (HEIGHT, WIDTH)
+    return photos, plain_matches(names, yx, score, graph.node_layer, mirrored=facing)
 
 
 def pictures(path):

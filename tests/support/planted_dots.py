@@ -7,6 +7,7 @@ from PIL import Image
 
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
+from tests.support.found import plain_matches
 
 MAGENTA = (255, 0, 255)
 
@@ -32,12 +33,5 @@ def is_magenta(pixels: np.ndarray) -> np.ndarray:
 def planted_matches(graph: ExplanatoryGraph, names: tuple[str, ...], yx: np.ndarray) -> Matches:
     """Every node is at the photo's dot (N, 2), and scores higher in later photos."""
     shape = (len(names), len(graph))
-    return Matches(
-        images=names,
-        yx=np.broadcast_to(yx[:, None], (*shape, 2)),
-        score=np.broadcast_to(np.arange(1.0, len(names) + 1)[:, None], shape),
-        log_density=np.zeros(shape),
-        peak=np.zeros(shape),
-        mirrored=np.zeros(len(names)),
-        node_layer=graph.node_layer,
-    )
+    score = np.broadcast_to(np.arange(1.0, len(names) + 1)[:, None], shape)
+    return plain_matches(names, yx[:, None], score, graph.node_layer)

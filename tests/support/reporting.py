@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from explgraph.graphs.matches import Matches
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource
+from tests.support.found import plain_matches
 from tests.support.planted import planted_graph
 
 MAGENTA = (255, 0, 255)
@@ -33,14 +33,13 @@ def reported_matches(graph, names=NAMES):
     fall = np.linspace(1.0, 0.8, len(names))[:, None]
     score = graph.score[None] * fall * rng.uniform(0.8, 1.2, shape)
     score[:, SILENT % len(graph)] = 0
-    return Matches(
-        images=names,
-        yx=rng.uniform(0.2, 0.6, (*shape, 2)),
-        score=score,
-        log_density=np.zeros(shape),
+    return plain_matches(
+        names,
+        rng.uniform(0.2, 0.6, (*shape, 2)),
+        score,
+        graph.node_layer,
         peak=np.where(score > 0, 0, -1),
         mirrored=np.arange(len(names)) % 2,
-        node_layer=graph.node_layer,
         header={"model": "planted"},
     )
 

@@ -16,6 +16,7 @@ from explgraph.photos.annotations import pixel_yx
 from explgraph.photos.images import ImageItem, ImageSource
 from explgraph.photos.masks import PartMasks, write_masks
 from mining import mine_peaks
+from tests.support.found import plain_marks
 
 LAYERS = ("stage3.relu2", "stage4.relu2")
 LAYER = LAYERS[-1]
@@ -104,12 +105,12 @@ class World:
             for i, yx in enumerate(self.points[part])
             if not np.isnan(yx[0])
         ]
-        return eg.Annotations(
-            image=tuple(self.names[i] for i, *_ in rows),
-            part=tuple(part for _, part, _ in rows),
-            yx=pixel_yx(np.stack([yx for *_, yx in rows]), (SIDE, SIDE)),
-            size=np.full((len(rows), 2), np.nan),
-            group=tuple(f"photo {i // 2}" for i, *_ in rows),
+        photo, parts, unit = zip(*rows, strict=True)
+        return plain_marks(
+            [self.names[i] for i in photo],
+            parts,
+            pixel_yx(np.stack(unit), (SIDE, SIDE)),
+            group=[f"photo {i // 2}" for i in photo],
         )
 
     @cached_property

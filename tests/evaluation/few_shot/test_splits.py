@@ -10,20 +10,15 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.evaluation.few_shot.splits import held_out, read_splits
 from explgraph.photos.annotation_files import read_annotations
-from explgraph.photos.annotations import Annotations
+from tests.support.found import plain_marks
 
 PUBLIC = {"bird": {"head": {"1": {"0": ["a"], "7": ["b"]}, "2": {"0": ["a", "b"]}}}}
 
 
 def annotations(rows):
     """Return annotations from rows of image, part, group."""
-    return Annotations(
-        image=tuple(row[0] for row in rows),
-        part=tuple(row[1] for row in rows),
-        yx=np.zeros((len(rows), 2)),
-        size=np.full((len(rows), 2), np.nan),
-        group=tuple(row[2] for row in rows),
-    )
+    images, parts, group = zip(*rows, strict=True)
+    return plain_marks(images, parts, np.zeros((len(rows), 2)), group)
 
 
 # 40 photos in 20 groups; the head is marked twice in p00 to p04, the tail only in p30 to p39.

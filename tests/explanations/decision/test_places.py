@@ -20,9 +20,9 @@ from explgraph.explanations.decision.places import (
 )
 from explgraph.explanations.decision.removal import SeenPhoto, matches_of, nearest_cells
 from explgraph.explanations.questions import ask
-from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
+from tests.support.found import plain_matches
 from tests.support.hills import (
     GREEN,
     HILL_A,
@@ -142,15 +142,7 @@ def two_layers():
         gain=np.ones(2),
         header={"model": "two", "weight_hash": net.weight_hash},
     )
-    found = Matches(
-        images=("000000",),
-        yx=np.full((1, 2, 2), 0.5),
-        score=np.full((1, 2), 0.01),
-        log_density=np.zeros((1, 2)),
-        peak=np.zeros((1, 2)),
-        mirrored=np.zeros(1),
-        node_layer=np.array([0, 1]),
-    )
+    found = plain_matches(("000000",), 0.5, np.full((1, 2), 0.01), (0, 1))
     return net, graph, found
 
 

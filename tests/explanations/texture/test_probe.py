@@ -17,10 +17,10 @@ from explgraph.explanations.texture import probe as texture_probe
 from explgraph.explanations.texture.changes import UNCHANGED, photo_changes, silhouettes
 from explgraph.explanations.texture.probe import probe_texture
 from explgraph.explanations.texture.results import Survival, TextureProbe
-from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone, load_backbone
 from explgraph.photos.images import open_images
 from explgraph.photos.masks import PartMasks
+from tests.support.found import plain_matches
 from tests.support.planted import planted_graph
 
 WAYS = ["unchanged", "grey", "silhouettes", "edges", "shuffled", "low-passed", "high-passed"]
@@ -173,16 +173,8 @@ NEAR, FAR = np.array([0.5, 0.36]), np.array([0.5, 0.38])
 
 def planted(names, yx, score, mirrored):
     graph = planted_graph(1, 1, 2)
-    n = len(names)
-    return Matches(
-        images=tuple(names),
-        yx=np.asarray(yx, dtype=float).reshape(n, 2, 2),
-        score=np.asarray(score, dtype=float),
-        log_density=np.zeros((n, 2)),
-        peak=np.zeros((n, 2)),
-        mirrored=np.asarray(mirrored),
-        node_layer=graph.node_layer,
-    )
+    yx = np.asarray(yx, dtype=float).reshape(len(names), 2, 2)
+    return plain_matches(names, yx, score, graph.node_layer, mirrored=np.asarray(mirrored))
 
 
 @pytest.fixture
