@@ -128,6 +128,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._paused = False
         self._put(probe, self._new(image_view(probe.shape), ()))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # PyTorch would load its compiler, which takes a second, only to keep it out of here.
+        return False
+
     # Modules
 
     def enter(self, name: str) -> Callable[[nn.Module, object], None]:

@@ -332,6 +332,22 @@ def test_import_explgraph__stays_fast():
     assert fresh_python(code) == []
 
 
+def test_mining_and_matching__load_what_they_use_alone():
+    """Each would make a person wait: PyTorch's compiler alone for a second."""
+    code = """
+import sys
+import numpy as np
+import explgraph as eg
+photos = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+net = eg.load_backbone("explgraph.demo:network", device="cpu")
+graph = eg.mine(net, photos, progress=False)
+eg.match(graph, net, photos, progress=False)
+heavy = ("torch._dynamo", "torchvision", "pandas", "sklearn", "bokeh", "networkx", "triton")
+print(*[name for name in heavy if name in sys.modules])
+"""
+    assert fresh_python(code) == []
+
+
 def test_import_data_types__needs_no_network_and_no_compiler():
     heavy = [name for name in HEAVY if name not in ("mining",)]
     code = (
