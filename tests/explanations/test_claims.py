@@ -38,8 +38,6 @@ def case():
         statistics=((mean,), (scale,)),
         nodes=(np.zeros(len(NODES)), NODES // PARTS, NODES % PARTS),
         mu=rng.uniform(0, SIDE, (len(NODES), 2)),
-        score=np.ones(len(NODES)),
-        gain=np.ones(len(NODES)),
         header={"config": {"pull": 1.0}},
     )
     graph = dataclasses.replace(graph, weight=np.full(len(NODES), 1 / PARTS))
@@ -103,11 +101,8 @@ def one_spot(score, n_photos=20):
     graph = graph_without_edges(
         (LayerSpec("spot", 1, (3, 3), (8, 8), (4, 4), (9, 9)),),
         (24, 24),
-        statistics=((np.zeros(1),), (np.ones(1),)),
         nodes=(np.zeros(1), np.zeros(1), np.zeros(1)),
         mu=np.full((1, 2), 12.0),
-        score=np.ones(1),
-        gain=np.ones(1),
     )
     shape = (n_photos, 1)
     found = plain_matches(map(str, range(n_photos)), 0.5, np.reshape(score, shape))

@@ -59,8 +59,6 @@ def small_graph(net, places=(HOT,)):
         statistics=((np.zeros(2),), (np.full(2, 0.5),)),
         nodes=(np.zeros(count), np.zeros(count), np.arange(count)),
         mu=np.array(places) + 0.5,
-        score=np.ones(count),
-        gain=np.ones(count),
         header={
             "weight_hash": net.weight_hash,
             "config": MiningConfig(spread_start=SPREAD / HEIGHT).to_json(),
@@ -350,8 +348,6 @@ def test_real_network__maps_add_up_to_its_responses(shared):
         ),
         nodes=(*np.array(nodes).T, np.zeros(len(nodes))),
         mu=rng.uniform(0, 224, (len(nodes), 2)),
-        score=np.ones(len(nodes)),
-        gain=np.ones(len(nodes)),
         header={"weight_hash": net.weight_hash},
     )
     photo = sorted((shared / "animalpart" / "zebra").glob("*.jpg"))[0]

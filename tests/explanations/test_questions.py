@@ -168,11 +168,8 @@ def graph_of(net, mu=(0.5, 0.5)):
     return graph_without_edges(
         (layer,),
         (SIDE, SIDE),
-        statistics=((np.zeros(2),), (np.ones(2),)),
         nodes=(np.zeros(1), np.zeros(1), np.zeros(1)),
         mu=np.array([mu]) * SIDE,
-        score=np.ones(1),
-        gain=np.ones(1),
         header={"weight_hash": net.weight_hash},
     )
 

@@ -39,11 +39,8 @@ def one_layer(mu, channel, layer=TOP, noise=0.1, spread=SPREAD):
     graph = graph_without_edges(
         (layer,),
         (SIDE, SIDE),
-        statistics=((np.zeros(layer.channels),), (np.ones(layer.channels),)),
         nodes=(np.zeros(count), channel, np.arange(count)),
         mu=np.array(mu),
-        score=np.ones(count),
-        gain=np.ones(count),
         header={"config": MiningConfig(spread_start=spread / SIDE).to_json()},
     )
     weight = 1 / np.bincount(channel, minlength=layer.channels)[channel]

@@ -160,8 +160,6 @@ def graph():
         statistics=(peaks.channel_mean, peaks.channel_scale),
         nodes=(np.arange(count) // 6, np.arange(count) // 2 % 3, np.arange(count) % 2),
         mu=planted.means.reshape(count, 2),
-        score=np.ones(count),
-        gain=np.ones(count),
         header={**peaks.header, "config": CONFIG.to_json()},
     )
 

@@ -84,10 +84,10 @@ def hills_graph(net, mean=(0.0, 0.0), scale=(1.0, 1.0)):
     )
 
 
-def graph_without_edges(layers, input_size, statistics, nodes, **columns):
-    """A graph of what it must have; ``nodes`` are layer, filter and part."""
-    count = len(nodes[0])
-    mean, scale = statistics
+def graph_without_edges(layers, input_size, nodes, statistics=None, **columns):
+    """A graph of what it must have; ``nodes`` are layer, filter and part; scores, gains are 1."""
+    ones = np.ones(len(nodes[0]))
+    mean, scale = statistics or (tuple(np.full(s.channels, v) for s in layers) for v in (0.0, 1.0))
     return ExplanatoryGraph(
         layers=layers,
         input_size=input_size,
@@ -95,9 +95,8 @@ def graph_without_edges(layers, input_size, statistics, nodes, **columns):
         channel_scale=scale,
         noise=tuple(np.full(layer.channels, 0.1) for layer in layers),
         **dict(zip(("node_layer", "node_channel", "node_part"), nodes, strict=True)),
-        **dict.fromkeys(("spread", "weight", "support"), np.ones(count)),
-        **nothing_but_nodes(count),
-        **columns,
+        **nothing_but_nodes(len(ones)),
+        **dict.fromkeys(("spread", "weight", "support", "score", "gain"), ones) | columns,
     )
 
 

@@ -47,11 +47,8 @@ def planted_graph(mu, header=None):
     return graph_without_edges(
         (LOW, TOP),
         (SIDE, SIDE),
-        statistics=tuple(tuple(np.full(s.channels, v) for s in (LOW, TOP)) for v in (0.0, 1.0)),
         nodes=(np.arange(count) >= low, number // 2, number % 2),
         mu=mu,
-        score=np.ones(count),
-        gain=np.ones(count),
         header={"model": "planted", "weight_hash": "0" * 64} | (header or {}),
     )
 

@@ -135,11 +135,9 @@ def two_layers():
     graph = graph_without_edges(
         net.select(["1", "3"]),
         (SIDE, SIDE),
-        statistics=((np.zeros(2),) * 2, (np.ones(2),) * 2),
         nodes=(np.array([0, 1]), np.array([RED, GREEN]), np.zeros(2)),
         mu=np.full((2, 2), SIDE / 2),
         score=np.full(2, 0.01),
-        gain=np.ones(2),
         header={"model": "two", "weight_hash": net.weight_hash},
     )
     found = plain_matches(("000000",), 0.5, np.full((1, 2), 0.01), (0, 1))
