@@ -24,7 +24,7 @@ import explgraph as eg
 from explgraph import estimator as cache_module
 from explgraph.base.errors import ExplGraphError
 from explgraph.estimator import PartLocalizer, match_cache
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 
 N_FIT = 16
 DIAGONAL = 2**0.5

@@ -13,7 +13,7 @@ from aog.evidence import evidence, visible_from
 from aog.sight import sight
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.graph import graph_hash
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 from tests.support.planted_parts import CHANNELS, LOW, SIDE, TOP, clicks_on, planted_world
 
 CONFIG = PartConfig(n_patterns=1000, reach=0.125, width=0.0625, merge=0.0)

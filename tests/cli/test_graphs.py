@@ -8,7 +8,7 @@ import pytest
 
 import explgraph as eg
 from tests.support.commands import ok, refused
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 from tests.support.planted import near_border, planted_graph
 
 NODE = 5  # features.3/1/2: the lowest layer, in whose filter it is the third

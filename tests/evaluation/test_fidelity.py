@@ -20,12 +20,12 @@ from tests.support.hills import (
     A,
     B,
     S,
-    graph_without_edges,
     hills_graph,
     hills_matches,
     hills_net,
     hills_photos,
 )
+from tests.support.plain import plain_graph
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def strongest_peaks(peaks):
     """A graph with one node for each filter, at its strongest peak, and matches."""
     matches = raw_peaks(peaks)
     channel = np.concatenate([np.arange(layer.channels) for layer in peaks.layers])
-    graph = graph_without_edges(
+    graph = plain_graph(
         peaks.layers,
         peaks.input_size,
         statistics=(peaks.channel_mean, peaks.channel_scale),

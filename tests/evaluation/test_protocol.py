@@ -12,7 +12,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.evaluation.protocol import category_means, seed_means, study_peaks
 from explgraph.peaks.structures import Peaks, PeakSet
 from mining import MiningConfig, match_peaks
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 
 N, SIDE = 32, 64.0
 ROWS = ["raw peaks", "raw peaks, mirrored", "no edges", "graph", "supervised ceiling"]

@@ -14,7 +14,7 @@ from explgraph.evaluation.purity import (
     part_purity,
 )
 from explgraph.photos.masks import PartMasks
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 
 HEAD, TAIL = 0, 1
 

@@ -10,11 +10,9 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
 from explgraph.evaluation.purity import Purity, study_purity
-from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.masks import PartMasks
-from tests.support.found import plain_matches
-from tests.support.planted import nothing_but_nodes
+from tests.support.plain import plain_graph, plain_matches
 
 SIDE, N = 16, 4
 LAYER = LayerSpec("top", 1, (4, 4), (4, 4), (2, 2), (8, 8))
@@ -47,21 +45,8 @@ def peaks():
 
 def graph_of(gain):
     p = len(gain)
-    columns = ("spread", "weight", "score", "support")
-    return ExplanatoryGraph(
-        layers=(LAYER,),
-        input_size=(SIDE, SIDE),
-        channel_mean=(np.zeros(1),),
-        channel_scale=(np.ones(1),),
-        noise=(np.zeros(1),),
-        node_layer=np.zeros(p),
-        node_channel=np.zeros(p),
-        node_part=np.arange(p),
-        mu=np.full((p, 2), 8.0),
-        **dict.fromkeys(columns, np.ones(p)),
-        gain=np.array(gain),
-        **nothing_but_nodes(p),
-    )
+    nodes = np.zeros(p), np.zeros(p), np.arange(p)
+    return plain_graph((LAYER,), (SIDE, SIDE), nodes, mu=np.full((p, 2), 8.0), gain=np.array(gain))
 
 
 def matches_of(yx):

@@ -18,7 +18,7 @@ from explgraph.evaluation.tracking import location_instability, mirror_agreement
 from explgraph.evaluation.truth import part_truth
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.annotations import Annotations
-from tests.support.found import plain_marks, plain_matches
+from tests.support.plain import plain_marks, plain_matches
 
 HEIGHT, WIDTH = 96, 128
 

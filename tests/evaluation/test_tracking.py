@@ -21,7 +21,7 @@ from explgraph.evaluation.tracking import (
 )
 from explgraph.evaluation.truth import PartTruth, part_truth
 from explgraph.photos.annotation_files import read_annotations
-from tests.support.found import plain_marks, plain_matches
+from tests.support.plain import plain_marks, plain_matches
 
 
 def make_matches(yx, score=None, mirrored=None, layer=None, images=None):

@@ -13,8 +13,7 @@ from explgraph.peaks.finding import find_peaks
 from explgraph.peaks.structures import PeakSet
 from mining import match_peaks
 from tests.peaks.test_watershed import by_hand
-from tests.support.found import plain_matches
-from tests.support.hills import graph_without_edges
+from tests.support.plain import plain_graph, plain_matches
 
 N, CHANNELS, PARTS, GRID, STRIDE = 12, 5, 4, 14, 16.0
 SIDE = int(GRID * STRIDE)
@@ -32,7 +31,7 @@ def case():
     rng = np.random.default_rng(0)
     maps = rng.normal(0, 1, (N, CHANNELS, GRID, GRID)).astype(np.float32)
     mean, scale = (rng.uniform(*ends, CHANNELS).astype(np.float32) for ends in ((-1, 1), (0.5, 2)))
-    graph = graph_without_edges(
+    graph = plain_graph(
         (LAYER,),
         (SIDE, SIDE),
         statistics=((mean,), (scale,)),
@@ -98,7 +97,7 @@ def test_claims__of_some_photos_and_nodes_are_part_of_all(case):
 
 def one_spot(score, n_photos=20):
     """A graph of one node, matches on the strongest peak of each photo, and one spot of 2."""
-    graph = graph_without_edges(
+    graph = plain_graph(
         (LayerSpec("spot", 1, (3, 3), (8, 8), (4, 4), (9, 9)),),
         (24, 24),
         nodes=(np.zeros(1), np.zeros(1), np.zeros(1)),

@@ -24,8 +24,7 @@ from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, open_images
 from explgraph.pipeline import match
 from mining import MiningConfig
-from tests.support.found import plain_matches
-from tests.support.hills import graph_without_edges
+from tests.support.plain import plain_graph, plain_matches
 
 HEIGHT, WIDTH = 16, 24
 ROWS, COLUMNS = 7, 11
@@ -53,7 +52,7 @@ def small_net(fit="stretch", scale=1.0):
 def small_graph(net, places=(HOT,)):
     """Nodes of the red filter whose centres are those of network pixels."""
     count = len(places)
-    graph = graph_without_edges(
+    graph = plain_graph(
         net.select(["1"]),
         (HEIGHT, WIDTH),
         statistics=((np.zeros(2),), (np.full(2, 0.5),)),
@@ -339,7 +338,7 @@ def test_real_network__maps_add_up_to_its_responses(shared):
     layers = net.select(["features.9", "features.12"])
     rng = np.random.default_rng(1)
     nodes = [(i, int(c)) for i in range(2) for c in np.sort(rng.choice(layers[i].channels, 40))]
-    graph = graph_without_edges(
+    graph = plain_graph(
         layers,
         net.input_size,
         statistics=tuple(

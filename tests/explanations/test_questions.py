@@ -25,7 +25,7 @@ from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
 from explgraph.photos.images import open_images
 from tests.support.asking import SIDE, Plain, backbone, noise_photo
-from tests.support.hills import graph_without_edges
+from tests.support.plain import plain_graph
 
 NAMES = ("ant", "bee", "cat", "Dog", "ant")
 STRIDE = 4
@@ -165,7 +165,7 @@ def test_find_target__takes_a_filter_at_a_cell():
 def graph_of(net, mu=(0.5, 0.5)):
     """One node of the filter for light."""
     (layer,) = net.select(["conv"])
-    return graph_without_edges(
+    return plain_graph(
         (layer,),
         (SIDE, SIDE),
         nodes=(np.zeros(1), np.zeros(1), np.zeros(1)),

@@ -12,7 +12,7 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs import comparison
 from explgraph.graphs.comparison import compare
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 from tests.support.planted import planted_graph
 
 DIAGONAL = math.sqrt(2)

@@ -10,8 +10,8 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.node import Node
-from tests.support.found import plain_matches
 from tests.support.parts_by_hand import answers, hand_made_parts
+from tests.support.plain import plain_matches
 from tests.support.planted import SIDE, planted_graph
 from tests.support.planted_peaks import peak_set, random_peaks
 

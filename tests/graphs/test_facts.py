@@ -12,7 +12,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.graphs.facts import describe_node, node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 from tests.support.planted import planted_graph
 
 SIDE = 100

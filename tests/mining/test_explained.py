@@ -9,7 +9,6 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, mine_peaks
 from mining.explained import (
@@ -22,7 +21,7 @@ from mining.explained import (
 )
 from mining.matching import match_peaks, walk_layers
 from tests.support import oracle
-from tests.support.planted import nothing_but_nodes
+from tests.support.plain import plain_graph
 from tests.support.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
 
 AREA = float(SIDE * SIDE)
@@ -41,22 +40,15 @@ def hand_graph(mu, channel=None, channels=1, score=1.0, noise=0.1):
     count = len(mu)
     channel = np.zeros(count, dtype=np.int32) if channel is None else np.array(channel, np.int32)
     weight = 1 / np.bincount(channel, minlength=channels)[channel]
-    return ExplanatoryGraph(
-        layers=(layer_spec(0, 16, channels),),
-        input_size=(SIDE, SIDE),
-        channel_mean=(np.zeros(channels),),
-        channel_scale=(np.ones(channels),),
+    return plain_graph(
+        (layer_spec(0, 16, channels),),
+        (SIDE, SIDE),
+        (np.zeros(count), channel, np.arange(count)),
         noise=(np.full(channels, noise),),
-        node_layer=np.zeros(count),
-        node_channel=channel,
-        node_part=np.arange(count),
         mu=mu,
         spread=np.full(count, SPREAD),
         weight=weight,
         score=np.full(count, score),
-        support=np.ones(count),
-        gain=np.ones(count),
-        **nothing_but_nodes(count),
         header={"config": MiningConfig(spread_start=SPREAD / SIDE).to_json()},
     )
 

@@ -15,7 +15,7 @@ from mining import MiningConfig, explained_share
 from mining.explained_maps import explain_cells
 from mining.matching import walk_layers
 from tests.support import oracle
-from tests.support.hills import graph_without_edges
+from tests.support.plain import plain_graph
 from tests.support.planted import planted_graph
 
 SIDE = 64
@@ -36,7 +36,7 @@ def spots(photos, layer=TOP):
 def one_layer(mu, channel, layer=TOP, noise=0.1, spread=SPREAD):
     """A graph of nodes at places of one layer, without edges and poses; S is 8 px."""
     count, channel = len(mu), np.array(channel)
-    graph = graph_without_edges(
+    graph = plain_graph(
         (layer,),
         (SIDE, SIDE),
         nodes=(np.zeros(count), channel, np.arange(count)),

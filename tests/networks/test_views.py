@@ -14,7 +14,8 @@ from mining import MiningConfig, match_peaks
 from tests.support import oracle
 from tests.support.damage import cut, rewrite
 from tests.support.hills import SIDE as HILLS
-from tests.support.hills import graph_without_edges, hills_graph, hills_net, hills_photos
+from tests.support.hills import hills_graph, hills_net, hills_photos
+from tests.support.plain import plain_graph
 from tests.support.planted_peaks import SIDE, layer_spec, planted_peaks
 
 VIEW_ARRAYS = ("frames", "yx", "score", "gain", "maps")
@@ -154,7 +155,7 @@ def graph():
     """Of the planted means, without edges: two layers of three filters with two nodes each."""
     planted = planted_peaks(n_images=16, strides=(8, 16), channels=3, seed=2)
     peaks, count = planted.peaks, 12
-    return graph_without_edges(
+    return plain_graph(
         peaks.layers,
         peaks.input_size,
         statistics=(peaks.channel_mean, peaks.channel_scale),

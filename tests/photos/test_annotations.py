@@ -9,7 +9,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.annotation_files import read_annotations, write_annotations
 from explgraph.photos.annotations import Annotations, pixel_yx
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 
 ANIMALPART = (
     "image,source_image,imagenet_id,obj_x0,obj_y0,obj_x1,obj_y1,part,instance,visible,"

@@ -16,11 +16,9 @@ import torch
 from torch import nn
 
 from explgraph.base.arrays import NONE
-from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
-from tests.support.found import plain_matches
-from tests.support.planted import nothing_but_nodes
+from tests.support.plain import plain_graph, plain_matches
 
 SIDE = 6
 RED, GREEN = 0, 1
@@ -72,7 +70,7 @@ def hills_graph(net, mean=(0.0, 0.0), scale=(1.0, 1.0)):
     """Nodes A and B of the red filter and S of the green one; by rank B, S, A."""
     gain = np.empty(3)
     gain[list(FIRST_TO_LAST)] = (3, 2, 1)
-    return graph_without_edges(
+    return plain_graph(
         net.select(["1"]),
         (SIDE, SIDE),
         statistics=((np.array(mean),), (np.array(scale),)),
@@ -81,22 +79,6 @@ def hills_graph(net, mean=(0.0, 0.0), scale=(1.0, 1.0)):
         score=np.full(3, UNIT),
         gain=gain,
         header={"model": "hills", "weight_hash": net.weight_hash},
-    )
-
-
-def graph_without_edges(layers, input_size, nodes, statistics=None, **columns):
-    """A graph of what it must have; ``nodes`` are layer, filter and part; scores, gains are 1."""
-    ones = np.ones(len(nodes[0]))
-    mean, scale = statistics or (tuple(np.full(s.channels, v) for s in layers) for v in (0.0, 1.0))
-    return ExplanatoryGraph(
-        layers=layers,
-        input_size=input_size,
-        channel_mean=mean,
-        channel_scale=scale,
-        noise=tuple(np.full(layer.channels, 0.1) for layer in layers),
-        **dict(zip(("node_layer", "node_channel", "node_part"), nodes, strict=True)),
-        **nothing_but_nodes(len(ones)),
-        **dict.fromkeys(("spread", "weight", "support", "score", "gain"), ones) | columns,
     )
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 from PIL import Image
 
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"

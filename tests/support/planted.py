@@ -83,15 +83,3 @@ def near_border(graph: ExplanatoryGraph, node: int) -> bool:
     """Tell whether a node's mean lies within a tenth of the side of the input's border."""
     (height, width), (y, x) = graph.input_size, graph.mu[node].tolist()
     return not (0.1 * height <= y <= 0.9 * height and 0.1 * width <= x <= 0.9 * width)
-
-
-def nothing_but_nodes(count: int) -> dict[str, np.ndarray]:
-    """Return what a graph of so many nodes has without poses and edges."""
-    none = np.zeros(0)
-    return {
-        "pose_weight": np.zeros((0, 0)),
-        "pose_offset": none,
-        "node_pose": np.zeros((count, 2, 0)),
-        **dict.fromkeys(("edge_child", "edge_parent", "edge_spread", "edge_coactivation"), none),
-        "edge_displacement": np.zeros((0, 2)),
-    }

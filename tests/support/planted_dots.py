@@ -7,7 +7,7 @@ from PIL import Image
 
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 
 MAGENTA = (255, 0, 255)
 

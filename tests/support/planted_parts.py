@@ -14,7 +14,7 @@ from explgraph.base.arrays import NONE
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
 from explgraph.graphs.matches import Matches, Views
-from tests.support.hills import graph_without_edges
+from tests.support.plain import plain_graph
 
 SIDE = 112
 GRID = 28
@@ -44,7 +44,7 @@ def planted_graph(mu, header=None):
     count = len(mu)
     low = count // 2
     number = np.r_[np.arange(low), np.arange(count - low)]
-    return graph_without_edges(
+    return plain_graph(
         (LOW, TOP),
         (SIDE, SIDE),
         nodes=(np.arange(count) >= low, number // 2, number % 2),

@@ -7,7 +7,7 @@ from PIL import Image
 
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 from tests.support.planted import planted_graph
 
 MAGENTA = (255, 0, 255)

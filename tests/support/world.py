@@ -16,7 +16,7 @@ from explgraph.photos.annotations import pixel_yx
 from explgraph.photos.images import ImageItem, ImageSource
 from explgraph.photos.masks import PartMasks, write_masks
 from mining import mine_peaks
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 
 LAYERS = ("stage3.relu2", "stage4.relu2")
 LAYER = LAYERS[-1]

@@ -10,7 +10,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.evaluation.few_shot.splits import held_out, read_splits
 from explgraph.photos.annotation_files import read_annotations
-from tests.support.found import plain_marks
+from tests.support.plain import plain_marks
 
 PUBLIC = {"bird": {"head": {"1": {"0": ["a"], "7": ["b"]}, "2": {"0": ["a", "b"]}}}}
 

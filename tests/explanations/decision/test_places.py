@@ -22,7 +22,6 @@ from explgraph.explanations.decision.removal import SeenPhoto, matches_of, neare
 from explgraph.explanations.questions import ask
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.preprocess import Preprocess
-from tests.support.found import plain_matches
 from tests.support.hills import (
     GREEN,
     HILL_A,
@@ -30,13 +29,13 @@ from tests.support.hills import (
     RED,
     SIDE,
     SPOT,
-    graph_without_edges,
     hills_graph,
     hills_matches,
     hills_net,
     hills_photo,
     hills_photos,
 )
+from tests.support.plain import plain_graph, plain_matches
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def two_layers():
     )
     look = Preprocess((SIDE, SIDE), mean=(0, 0, 0), std=(1, 1, 1))
     net = Backbone(module, look, name="two", device="cpu")
-    graph = graph_without_edges(
+    graph = plain_graph(
         net.select(["1", "3"]),
         (SIDE, SIDE),
         nodes=(np.array([0, 1]), np.array([RED, GREEN]), np.zeros(2)),

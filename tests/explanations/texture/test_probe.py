@@ -20,7 +20,7 @@ from explgraph.explanations.texture.results import Survival, TextureProbe
 from explgraph.networks.backbone import Backbone, load_backbone
 from explgraph.photos.images import open_images
 from explgraph.photos.masks import PartMasks
-from tests.support.found import plain_matches
+from tests.support.plain import plain_matches
 from tests.support.planted import planted_graph
 
 WAYS = ["unchanged", "grey", "silhouettes", "edges", "shuffled", "low-passed", "high-passed"]
