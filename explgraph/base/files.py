@@ -124,21 +124,28 @@ _log = logging.getLogger("explgraph")
 
 MOST_LOST = 5.0
 """Seconds of work after which what there is of a long stage is kept, whole or not."""
+_PATIENCE = 30  # times what writing takes
 
 
 class Overdue:
-    """Tells, when asked, whether `MOST_LOST` have gone by since it last said so."""
+    """Whether it is time to keep what there is: `MOST_LOST` after it was kept last.
+
+    Or later, so that writing takes a thirtieth of the time at most.
+    """
 
     def __init__(self) -> None:
-        self._since = perf_counter()
+        self._due = perf_counter() + MOST_LOST
 
-    def __call__(self) -> bool:
-        """Tell it."""
+    def __bool__(self) -> bool:
+        return perf_counter() >= self._due
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep it, within."""
+        start = perf_counter()
+        yield
         now = perf_counter()
-        if now - self._since < MOST_LOST:
-            return False
-        self._since = now
-        return True
+        self._due = now + max(MOST_LOST, _PATIENCE * (now - start))
 
 
 class Stages:

@@ -93,11 +93,12 @@ class _Sums:
             self.each = [found[f"sums.{i}"].copy() for i in range(len(layers))]
 
     def add(self, batch: Batch, maps: Sequence[Tensor]) -> None:
-        if self._kept is not None and self._overdue():
+        if self._kept is not None and self._overdue:
             # All but this batch: whoever goes on then has a photo that can be read.
             sums = {f"sums.{i}": each for i, each in enumerate(self.each)}
             first = np.array([self.first + batch.indices[0]])
-            self._kept.save(KEPT, {"first": first, "cells": self.cells, **sums})
+            with self._overdue.kept():
+                self._kept.save(KEPT, {"first": first, "cells": self.cells, **sums})
         for i, layer in enumerate(maps):
             values = layer.double()
             self.each[i][0] += values.sum(dim=(0, 2, 3)).cpu().numpy()

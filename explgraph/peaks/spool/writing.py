@@ -225,8 +225,10 @@ class _Job:
                         yield self._write(number, buffer, first, begins)
                         number, first, before = number + 1, begins, 0
                         buffer.indices.clear()
-                    elif buffer.indices and overdue():
-                        yield self._write(number, buffer, first, begins)
+                    elif buffer.indices and overdue:
+                        with overdue.kept():
+                            made = self._write(number, buffer, first, begins)
+                        yield made
                     before, following = len(buffer.indices), begins
                     buffer.append(batch, offset)
             except (Exception, KeyboardInterrupt):

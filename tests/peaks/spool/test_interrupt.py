@@ -83,6 +83,11 @@ def end_with(monkeypatch, error, answers):
     monkeypatch.setattr(eg.Backbone, "capture", capture)
 
 
+def keep_all_the_time(monkeypatch):
+    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    monkeypatch.setattr(files, "_PATIENCE", 0)
+
+
 def is_cut(run, error):
     """Run, and tell whether the error came before the end."""
     try:
@@ -106,7 +111,7 @@ def test_peaks__are_kept_but_for_a_batch(keep, tmp_path, monkeypatch, error, ans
     """Ended in the middle of a batch: a batch before it, at most, is seen again."""
     every = photos_seen(monkeypatch, lambda: keep(tmp_path / "whole"))
     if error is KilledError:
-        monkeypatch.setattr(files, "MOST_LOST", 0.0)
+        keep_all_the_time(monkeypatch)
     with monkeypatch.context() as patch:
         end_with(patch, error, answers)
         cut = is_cut(lambda: keep(tmp_path / "cut"), error)
@@ -143,7 +148,7 @@ def test_peaks__a_shard_before_its_time_that_is_damaged(keep, tmp_path, monkeypa
 
 @pytest.mark.parametrize("answers", range(1, BATCHES))
 def test_statistics__go_on_from_their_sums(measure, tmp_path, monkeypatch, answers):
-    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    keep_all_the_time(monkeypatch)
     every = photos_seen(monkeypatch, lambda: measure(tmp_path / "whole"))
     with monkeypatch.context() as patch:
         end_with(patch, KilledError, answers)
@@ -157,7 +162,7 @@ def test_statistics__go_on_from_their_sums(measure, tmp_path, monkeypatch, answe
 
 
 def test_statistics__sums_of_other_photos_do_not_count(net, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    keep_all_the_time(monkeypatch)
     rng, layers = np.random.default_rng(0), net.select(LAYERS)
     photos = rng.integers(0, 256, (N, 24, 24, 3), dtype=np.uint8)
     with monkeypatch.context() as patch:
@@ -171,19 +176,23 @@ def test_statistics__sums_of_other_photos_do_not_count(net, tmp_path, monkeypatc
     assert all(np.array_equal(*pair) for pair in zip(found.scale, expected.scale, strict=True))
 
 
-def test_overdue__now_and_then(monkeypatch):
-    now = [0.0]
+@pytest.mark.parametrize(("writing", "times"), [(0.1, [5, 10.5, 16]), (0.5, [5, 20.5])])
+def test_overdue__now_and_then_or_later_where_writing_takes_long(monkeypatch, writing, times):
+    now, told = [0.0], []
     monkeypatch.setattr(files, "perf_counter", lambda: now[0])
-    overdue, told = Overdue(), []
-    for second in range(20):
-        now[0] = float(second)
-        told += [second] * overdue()
+    overdue = Overdue()
+    while now[0] < 21:
+        if overdue:
+            told.append(now[0])
+            with overdue.kept():
+                now[0] += writing
+        now[0] = int(2 * now[0] + 1) / 2
     assert MOST_LOST == 5
-    assert told == [5, 10, 15]
+    assert told == times
 
 
 def test_shard__written_before_its_time_is_one_file(keep, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MOST_LOST", 0.0)
+    keep_all_the_time(monkeypatch)
     spooled = keep(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_bytes())
     assert len({shard["file"] for shard in manifest["shards"]}) == len(manifest["shards"])
