@@ -32,6 +32,7 @@ from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import ImageSource, open_images
 from mining import MiningConfig, compile_ahead, match_peaks, mine_peaks
 from mining.devices import usable_device
+from mining.engine import Device
 
 Layers = Literal["auto"] | Sequence[str]
 _Measure = Callable[[Backbone, object, Sequence[LayerSpec], ReadOptions], ChannelStatistics]
@@ -168,8 +169,7 @@ def mine(
     >>> graph = eg.mine(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
     >>> graph.save("zebra.safetensors")  # doctest: +SKIP
     """
-    config = config or MiningConfig()
-    device = usable_device("auto" if net.device.type == "cuda" else "cpu")
+    config, device = config or MiningConfig(), device_of(net)
     require(
         spool is not None or not resume,
         "resume goes on with a spool: give its folder as `spool` (--spool)",
@@ -236,6 +236,8 @@ def match(
 ) -> Matches:
     """Find every node of a graph in photos.
 
+    Matching runs where the network does, as in `mine`; what follows is said of the CPU.
+
     From peaks on, what is found in a photo does not depend on the other photos. The network may
     round a photo differently with others in its batch, which moves places by less than 1e-4 unless
     two peaks are nearly equal; with ``deterministic=True`` it sees one photo at a time.
@@ -279,7 +281,12 @@ def match(
     with watched(options.get("progress", True)):
         with _compiling():
             peaks = extract(net, images, background=graph, **options)
-        return match_peaks(graph, peaks, views=views)
+        return match_peaks(graph, peaks, views=views, device=device_of(net))
+
+
+def device_of(net: Backbone) -> Device:
+    """Return where mining and matching run: where the network does."""
+    return usable_device("auto" if net.device.type == "cuda" else "cpu")
 
 
 def _compiling() -> AbstractContextManager[object]:

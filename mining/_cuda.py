@@ -22,6 +22,7 @@ from numba import cuda, float32, float64
 
 from ._kernels import filter_of, maximise
 from ._math import agreement, bump, height, held_out, part_of
+from .filters import absorb
 
 LANES = 32
 TEAMS = 4
@@ -231,16 +232,27 @@ def _add_moments(own, noise, room, c, first, partial, sums):
     cuda.syncthreads()
 
 
+@cuda.jit
+def merge(nodes, square, found):
+    """Merge each filter's nodes, as `filters.merge_nodes`: one thread for each filter.
+
+    ``nodes`` are start, mu and rank; ``found``, which are filled, kept and total.
+    """
+    (start, mu, rank), (kept, total), c = nodes, found, cuda.blockIdx.x
+    if cuda.threadIdx.x == 0:
+        absorb(start[c], start[c + 1], mu, rank, square, kept, total)
+
+
 # What EM has found.
 
 
 @cuda.jit
 def infer(peaks, nodes, prior, room, area, result):
-    """Find each node in each photo, as `_kernels.infer`; its ``gain`` is the room's.
+    """Find each node in each photo, as `_kernels.infer`.
 
-    ``result`` are the arrays that are filled: peak, score, predicted, found.
+    ``result`` are the arrays that are filled: peak, score, predicted, found, and the room's gain.
     """
-    peak, score, predicted, found = result
+    peak, score, predicted, found, _ = result
     start, _, _, noise = nodes
     c = cuda.blockIdx.x
     own = filter_of(peaks, nodes, prior, c)
@@ -302,17 +314,19 @@ def held_out_gain(peaks, nodes, prior, room, area, totals):
 
 
 @cuda.jit
-def predict(parent, displacement, variance, shift, kappa):
-    """Fill shift (P, 2, N) and kappa (P, N) from parents (P, M), as `parents.predict`.
+def predict(start, parent, displacement, variance, shift, kappa):
+    """Fill shift (P, 2, N) and kappa (P, N) where there are parents, as `parents.predict`.
 
     One block for each node.
     """
     v = cuda.blockIdx.x
-    share = float32(1.0 / parent.shape[1])
+    if start[v] == start[v + 1]:
+        return
+    share = float32(1.0 / (start[v + 1] - start[v]))
     for image in range(cuda.threadIdx.x, displacement.shape[2], THREADS):
         y, x, square = _ZERO, _ZERO, _ZERO
-        for e in range(parent.shape[1]):
-            dy, dx = displacement[parent[v, e], 0, image], displacement[parent[v, e], 1, image]
+        for e in range(start[v], start[v + 1]):
+            dy, dx = displacement[parent[e], 0, image], displacement[parent[e], 1, image]
             y += share * dy
             x += share * dx
             square += share * (dy * dy + dx * dx)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8
+from explgraph.base.arrays import F4, F8, Array, Put, namespace_of, on_host
 from explgraph.base.errors import check_shape
 from explgraph.base.threads import one_blas_thread
 from explgraph.peaks.structures import Peaks, PeakSource
@@ -20,7 +20,7 @@ _SWEEPS = 100
 _BLOCK = 256
 
 
-def facing_signs(peaks: PeakSource) -> NDArray[np.int8]:
+def facing_signs(peaks: PeakSource, put: Put = on_host) -> NDArray[np.int8]:
     """Choose an orientation for every photo: all face the same way, and that way is left.
 
     `mirror_signs` makes the photos agree and leaves open which way they face. Here the upper half
@@ -32,6 +32,8 @@ def facing_signs(peaks: PeakSource) -> NDArray[np.int8]:
     ----------
     peaks
         Of N photos.
+    put
+        Brings sketches and the top layer's peaks to the device that computes.
 
     Returns
     -------
@@ -44,15 +46,17 @@ def facing_signs(peaks: PeakSource) -> NDArray[np.int8]:
     for group in peaks.groups():
         if group.mirrored is None or group.sketch is None:
             return np.ones(len(peaks), dtype=np.int8)
-        given, other = (_upper_lean(p[-1], peaks.input_size) for p in (group.peaks, group.mirrored))
-        turns.append(given - other)
+        given, other = (
+            _upper_lean(p[-1], peaks.input_size, put) for p in (group.peaks, group.mirrored)
+        )
+        turns.append(on_host(given - other))
         sketches.append(group.sketch)
-    signs = mirror_signs(sketches)
+    signs = mirror_signs(sketches, put)
     faces_right = np.sum(signs * np.concatenate(turns)) > 0
     return -signs if faces_right else signs
 
 
-def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
+def _upper_lean(peaks: Peaks, input_size: tuple[int, int], put: Put) -> Array:
     """Return (N,) how far right of the middle the response in each photo's upper half lies.
 
     Responses are squared, for the strong ones are reliable, and each photo's add up to 1, so that
@@ -60,14 +64,15 @@ def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
     by it; by a fixed function of the sketch, such as its sum of cubes, they often do not.
     """
     height, width = input_size
-    energy = peaks.weight.astype(np.float64) ** 2
-    is_upper = peaks.yx[..., 0] < height / 2
-    moment = np.sum(energy * is_upper * (peaks.yx[..., 1] - width / 2), axis=(1, 2))
-    lean: F8 = moment / np.maximum(energy.sum(axis=(1, 2)), np.finfo(np.float64).tiny)
-    return lean
+    weight, yx = put(peaks.weight), put(peaks.yx)
+    xp = namespace_of(weight)
+    energy = xp.asarray(weight, dtype=xp.float64) ** 2
+    is_upper = yx[..., 0] < height / 2
+    moment = xp.sum(energy * is_upper * (yx[..., 1] - width / 2), axis=(1, 2))
+    return moment / xp.clip(xp.sum(energy, axis=(1, 2)), xp.finfo(xp.float64).tiny, None)
 
 
-def mirror_signs(sketches: Sequence[F4]) -> NDArray[np.int8]:
+def mirror_signs(sketches: Sequence[F4], put: Put = on_host) -> NDArray[np.int8]:
     """Choose orientations that make photos agree: z that maximises z' K z with K = sketch sketch'.
 
     The signs of the leading eigenvector of K, by power iteration, then sweeps z <- sign(K z), one
@@ -79,6 +84,8 @@ def mirror_signs(sketches: Sequence[F4]) -> NDArray[np.int8]:
     sketches
         (n, D) of each group of photos, N in all: a random projection of what changes sign when a
         photo is mirrored.
+    put
+        As in `facing_signs`.
 
     Returns
     -------
@@ -92,8 +99,8 @@ def mirror_signs(sketches: Sequence[F4]) -> NDArray[np.int8]:
     sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
     with one_blas_thread():
         chosen = _rows(sketches, sample)
-        gram = _gram(chosen)
-        agreed = _sweep(gram, np.where(_leading(gram) < 0, -1, 1).astype(np.int8))
+        gram = _gram(put(chosen))
+        agreed = on_host(_sweep(gram, _leading(gram))).astype(np.int8)
         if len(sample) < n:
             common = agreed @ chosen
             facing = np.concatenate([sketch @ common for sketch in sketches])
@@ -116,41 +123,51 @@ def _rows(sketches: Sequence[F4], photos: NDArray[np.int64]) -> F4:
     )
 
 
-def _gram(rows: F4) -> F8:
+def _gram(rows: Array) -> Array:
     """Return all inner products in float64, of some rows at a time: the others stay float32."""
+    xp = namespace_of(rows)
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(rows), _BLOCK)]
-    gram = np.empty((len(rows), len(rows)))
+    gram = xp.empty((len(rows), len(rows)), dtype=xp.float64, device=rows.device)
     for a in blocks:
-        own = rows[a].astype(np.float64)
+        own = xp.asarray(rows[a], dtype=xp.float64)
         for b in blocks:
-            gram[a, b] = own @ rows[b].astype(np.float64).T
+            gram[a, b] = own @ xp.asarray(rows[b], dtype=xp.float64).T
     return gram
 
 
-def _leading(gram: F8) -> F8:
+def _leading(gram: Array) -> Array:
     """Return the leading eigenvector, scaled to largest entry 1 (K has no negative eigenvalue)."""
     # An even start could be orthogonal to the answer; a fixed uneven one is not, in practice.
-    vector: F8 = 1.0 + np.sin(12.9898 * np.arange(1, len(gram) + 1))
+    xp = namespace_of(gram)
+    numbers = xp.arange(1, len(gram) + 1, dtype=xp.float64, device=gram.device)
+    vector = 1.0 + xp.sin(12.9898 * numbers)
     for _ in range(_POWER_STEPS):
-        image: F8 = gram @ vector
-        size = np.abs(image).max()
+        image = gram @ vector
+        size = xp.max(xp.abs(image))
         if size == 0.0:
             break
         image /= size
-        if np.abs(image - vector).max() < 1e-12:
+        if xp.max(xp.abs(image - vector)) < 1e-12:
             return image
         vector = image
     return vector
 
 
-def _sweep(gram: F8, signs: NDArray[np.int8]) -> NDArray[np.int8]:
-    current = signs.astype(np.float64)
-    others = gram - np.diag(np.diagonal(gram))
+def _sweep(gram: Array, leading: Array) -> Array:
+    """Return the signs (N,) of a vector, turned one after the other until all agree with the rest.
+
+    What the others say of each photo is kept up to date: few are turned.
+    """
+    xp = namespace_of(gram)
+    others = xp.where(xp.eye(len(gram), dtype=xp.bool, device=gram.device), 0.0, gram)
+    current = xp.where(leading < 0, -xp.ones_like(leading), 1.0)
     for _ in range(_SWEEPS):
-        before = current.copy()
-        for i, row in enumerate(others):
-            if (row @ current) * current[i] < 0.0:
-                current[i] = -current[i]
-        if np.array_equal(before, current):
+        others_say, i, is_settled = others @ current, 0, True
+        while len(wrong := xp.nonzero(others_say[i:] * current[i:] < 0)[0]):
+            i += int(wrong[0])
+            current[i] = -current[i]
+            others_say += 2 * current[i] * others[i]
+            i, is_settled = i + 1, False
+        if is_settled:
             break
-    return current.astype(np.int8)
+    return current

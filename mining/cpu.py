@@ -1,22 +1,23 @@
-"""Mining on the CPU: compiled loops, in threads."""
+"""Mining and matching on the CPU: compiled loops, in threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from explgraph.base.arrays import F8, I4, I8, U1
+from explgraph.base.arrays import F4, F8, I4, I8, U1
 from explgraph.base.threads import map_ranges
-from explgraph.peaks.structures import PeakSource
+from explgraph.peaks.structures import PeakBlock, Peaks, PeakSource
 
-from .em import Fit, Mixture, PeakColumns, fit, held_out_gain, infer
-from .engine import Kernels
+from .em import Fit, Inference, Mixture, PeakColumns, fit, held_out_gain, infer
+from .engine import Kernels, oriented_groups
+from .filters import merge_nodes
 from .guides import Block, Placed
-from .parents import Companions, choose_parents
-from .pose import Regressions, regress
+from .parents import Companions, Prior, choose_parents, predict
+from .pose import PoseMap, Regressions, regress
 
 T = TypeVar("T")
 
@@ -38,12 +39,65 @@ class CpuEngine:
         height, width = self.source.input_size
 
         def some(first: int, last: int) -> T:
-            block = self.source.block(layer, first, last)
-            peaks = PeakColumns.gather(block, first, last, self.mirrored)
+            peaks = self.columns(layer, first, last)
             return task(first, last, CpuKernels(peaks, float(height * width)))
 
         size = max(1, min(_FILTERS, _PHOTOS // len(self.source)))
         return map_ranges(some, len(mixture.noise), size)
+
+    def columns(self, layer: int, first: int, last: int) -> PeakColumns:
+        """Return filters' peaks."""
+        block = self.source.block(layer, first, last)
+        return PeakColumns.gather(block, first, last, self.mirrored)
+
+    def groups(self) -> Iterator[CpuPhotos]:
+        """Yield all photos."""
+        for peaks in oriented_groups(self.source, self.mirrored):
+            yield CpuPhotos(peaks, self.source.input_size)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CpuPhotos:
+    """See `mining.engine.Photos`."""
+
+    peaks: tuple[Peaks, ...]
+    input_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.peaks[0])
+
+    def columns(self, layer: int) -> PeakColumns:
+        """Return a layer's peaks, some filters brought in each thread."""
+        peaks = self.peaks[layer]
+        block = PeakBlock(peaks.weight, peaks.yx, peaks.weight, peaks.yx, 0)
+        as_given = np.zeros(len(self), dtype=np.uint8)
+
+        def some(first: int, last: int) -> PeakColumns:
+            return PeakColumns.gather(block, first, last, as_given)
+
+        columns = map_ranges(some, peaks.layer.channels, _FILTERS)
+        return PeakColumns(*(np.concatenate(arrays) for arrays in zip(*columns, strict=True)))
+
+    def pose(self, pose_map: PoseMap) -> F4:
+        """Return (N, Q) poses."""
+        return pose_map(self.peaks[-1], self.input_size)
+
+    def predict(self, start: I8, parent: I4, displacement: F4, variance: float) -> Prior:
+        """Say where nodes are expected."""
+        return predict(start, parent, displacement, variance)
+
+    def infer(self, peaks: PeakColumns, mixture: Mixture, prior: Prior) -> Inference:
+        """Find a layer's nodes, some filters in each thread."""
+        height, width = self.input_size
+
+        def some(first: int, last: int) -> Inference:
+            rows = mixture.rows(first, last)
+            columns = PeakColumns(*(array[first:last] for array in peaks))
+            own = Prior(*(array[rows] for array in prior))
+            return infer(columns, mixture.filters(first, last), own, float(height * width))
+
+        found = map_ranges(some, len(mixture.noise), _FILTERS)
+        return Inference(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,6 +112,10 @@ class CpuKernels:
         mixture, guide = block
         arguments = self.peaks, mixture, guide.prior, self.area
         return fit(*arguments, max_iter=max_iter, tol=tol, closing=closing)
+
+    def merge(self, mixture: Mixture, radius: float) -> tuple[Mixture, I8]:
+        """Merge nodes."""
+        return merge_nodes(mixture, radius)
 
     def held_out_gain(self, block: Block, sums: F8) -> F8:
         """Return (P,) gains."""
@@ -85,5 +143,4 @@ class CpuKernels:
         """Find all nodes."""
         mixture, guide = block
         found = infer(self.peaks, mixture, guide.prior, self.area)
-        displacement = found.places(pull) - mixture.mu.astype(np.float32)[..., None]
-        return Placed(displacement, found.score)
+        return Placed.of(found, mixture.mu, pull)

@@ -1,4 +1,4 @@
-"""Mining on a GPU: Numba's kernels, and PyTorch's memory and matrix products.
+"""Mining and matching on a GPU: Numba's kernels, and PyTorch's memory and matrix products.
 
 Peaks of a layer's filters stay on the GPU while there is room. Nothing of the size of nodes times
 photos travels, but where the surest nodes are, for the layer below.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -24,15 +24,16 @@ from numba.core import config
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.base.arrays import F4, F8, I4, I8, U1
-from explgraph.peaks.structures import PeakSource
+from explgraph.base.arrays import F4, F8, I4, I8, U1, Array, on_host
+from explgraph.peaks.structures import GROUP, Peaks, PeakSource
 
 from . import _cuda
-from .em import Fit, Mixture
-from .engine import Kernels
+from .em import Fit, Inference, Mixture, PeakColumns
+from .engine import Kernels, oriented_groups
+from .filters import merge_nodes
 from .guides import Block, Guide, Placed
-from .parents import Companions
-from .pose import MOST_WEIGHT, Regressions, Ridge
+from .parents import Companions, Prior, choose_parents, plain_prior
+from .pose import PoseMap, Regressions, pose_shift, regress
 
 T = TypeVar("T")
 
@@ -41,13 +42,14 @@ _Kernel = Any  # of Numba, which tells no types
 _NODE_BYTES = 128  # that a node takes in each photo while it is worked on
 _FILTER_BYTES = 256  # that a filter's peaks take in each photo while they are brought
 _WORK, _PEAKS = 0.25, 0.5  # of the free memory, for these and for peaks that stay
-_TINY = float(np.finfo(np.float64).tiny)
 _SIMULATED_BYTES = 1 << 28
 _IS_SIMULATED = bool(vars(config).get("ENABLE_CUDASIM"))  # then its memory is the host's
 
 
 def missing() -> str:
     """Return what this engine lacks here, with what to do about it; "" if nothing."""
+    if find_spec("array_api_compat") is None:
+        return "array-api-compat: pip install 'explgraph[cuda]'"
     if _IS_SIMULATED:
         return ""
     if not torch.cuda.is_available():
@@ -55,34 +57,6 @@ def missing() -> str:
     if find_spec("numba_cuda") is None:
         return "Numba's CUDA target: pip install 'explgraph[cuda]'"
     return ""
-
-
-class _Peaks(NamedTuple):
-    """`em.PeakColumns`, and all that follows, on the GPU."""
-
-    weight: Tensor
-    yx: Tensor
-
-    @property
-    def n_images(self) -> int:
-        """N."""
-        return self.weight.shape[2]
-
-
-class _Prior(NamedTuple):
-    shift: Tensor
-    half_precision: Tensor
-    kappa: Tensor
-
-
-class _Placed(NamedTuple):
-    displacement: Tensor
-    score: Tensor
-
-
-class _Companions(NamedTuple):
-    weight: Tensor
-    moments: Tensor
 
 
 class CudaEngine:
@@ -93,19 +67,23 @@ class CudaEngine:
 
     def __init__(self, source: PeakSource, mirrored: U1) -> None:
         free = _free_bytes()
-        self._source = source
-        self._mirrored = _upload(mirrored).bool()
+        self._source, self._mirrored, self._flip = source, mirrored, upload(mirrored).bool()
         self._work, self._left = _WORK * free, _PEAKS * free
-        self._kept: dict[tuple[int, int, int], _Peaks] = {}
+        self._layers: dict[int, tuple[PeakColumns, U1] | None] = {}  # 1: a filter is there
         self._above: tuple[Placed, Tensor] | None = None
-        self._upper: tuple[Companions, _Companions] | None = None
+        self._upper: tuple[Companions, Companions] | None = None
+
+    @property
+    def source(self) -> PeakSource:
+        """The photos' peaks, both ways."""
+        return self._source
 
     def by_filters(
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
     ) -> list[T]:
         """Run the task, one after the other, on as many filters at a time as memory is for."""
         return [
-            task(first, last, _CudaKernels(self, self._peaks(layer, first, last)))
+            task(first, last, _CudaKernels(self, self.columns(layer, first, last)))
             for first, last in self._ranges(mixture)
         ]
 
@@ -122,54 +100,77 @@ class CudaEngine:
         size = 1 << (max(1, int(self._work) // one).bit_length() - 1)
         return [(first, min(first + size, channels)) for first in range(0, channels, size)]
 
-    def _peaks(self, layer: int, first: int, last: int) -> _Peaks:
-        """Return filters' peaks, photos facing one way."""
-        key = layer, first, last
-        if key in self._kept:
-            return self._kept[key]
+    def columns(self, layer: int, first: int, last: int) -> PeakColumns:
+        """Return filters' peaks; those of a layer stay, if there is room for all of its filters."""
+        if layer in self._layers and (kept := self._layers[layer]) and kept[1][first:last].all():
+            return PeakColumns(*(array[first:last] for array in kept[0]))
+        own = self._bring(layer, first, last)
+        if layer not in self._layers:
+            self._layers[layer] = self._room(own, self._source.layers[layer].channels)
+        if kept := self._layers[layer]:
+            for whole, part in zip(kept[0], own, strict=True):
+                whole[first:last] = part
+            kept[1][first:last] = 1
+        return own
+
+    def _bring(self, layer: int, first: int, last: int) -> PeakColumns:
+        """Bring filters' peaks to the GPU, photos facing one way."""
         block = self._source.block(layer, first, last)
         own = slice(first - block.first, last - block.first)
-        weight = self._facing(block.weight, block.mirrored_weight, own).permute(1, 2, 0)
-        yx = self._facing(block.yx, block.mirrored_yx, own).permute(1, 3, 2, 0)
-        peaks = _Peaks(weight.contiguous(), yx.contiguous())
-        size = sum(tensor.nbytes for tensor in peaks)
-        if size <= self._left:
-            self._left -= size
-            self._kept[key] = peaks
-        return peaks
+        weight = self._facing(block.weight, block.mirrored_weight, own)
+        return _columns(weight, self._facing(block.yx, block.mirrored_yx, own))
+
+    def _room(self, some: PeakColumns, channels: int) -> tuple[PeakColumns, U1] | None:
+        """Return room for all of a layer's filters, of which some are here; None: there is none."""
+        size = sum(array.nbytes for array in some) // len(some.weight) * channels
+        if size > self._left:
+            return None
+        self._left -= size
+        whole = (array.new_zeros((channels, *array.shape[1:])) for array in some)
+        return PeakColumns(*whole), np.zeros(channels, dtype=np.uint8)
 
     def _facing(self, given: F4, mirrored: F4, filters: slice) -> Tensor:
         """Take each photo's values (N, C, ...) of some filters, as given or mirrored."""
-        values = _upload(given[:, filters])
+        values: Tensor = upload(given[:, filters])
         if mirrored is given:
             return values
-        flip = self._mirrored.view(-1, *[1] * (values.ndim - 1))
-        return torch.where(flip, _upload(mirrored[:, filters]), values)
+        flip = self._flip.view(-1, *[1] * (values.ndim - 1))
+        return torch.where(flip, upload(mirrored[:, filters]), values)
 
-    def prior(self, guide: Guide) -> _Prior:
+    def groups(self) -> Iterator[CudaPhotos]:
+        """Yield all photos; their peaks are brought again where they did not stay."""
+        size = self._source.input_size
+        kept = [self._layers.get(layer) for layer in range(len(self._source.layers))]
+        whole = [layer[0] for layer in kept if layer and layer[1].all()]
+        if len(whole) < len(kept):
+            for peaks in oriented_groups(self._source, self._mirrored):
+                yield CudaPhotos.of(peaks, size)
+            return
+        for first in range(0, len(self._source), GROUP):
+            photos = slice(first, first + GROUP)
+            cut = ((array[..., photos].contiguous() for array in layer) for layer in whole)
+            yield CudaPhotos(tuple(PeakColumns(*layer) for layer in cut), size)
+
+    def prior(self, guide: Guide) -> Prior:
         """Do as `guides.Guide.prior`."""
-        n_nodes, n = len(guide.parent), len(self._source)
-        shift, kappa = _zeros((n_nodes, 2, n)), _zeros((n_nodes, n)) + 1
-        half_precision = _zeros((n_nodes,)) + 0.5 / guide.variance
+        n_nodes, n_parents = guide.parent.shape
         if guide.above is None:
-            for node, pose in zip(guide.node_pose.transpose(2, 0, 1), guide.pose.T, strict=True):
-                shift += _upload(node)[..., None] * _upload(pose)
-        elif n_nodes:
-            above = self._displacement(guide.above)
-            arguments = _upload(guide.parent), above, guide.variance, shift, kappa
-            _launch(_cuda.predict, n_nodes, *arguments)
-        return _Prior(shift, half_precision, kappa)
+            shift = pose_shift(upload(guide.pose), upload(guide.node_pose))
+            return plain_prior(shift, guide.variance)
+        start = np.arange(n_nodes + 1, dtype=np.int64) * n_parents
+        above = self._displacement(guide.above)
+        return _predict(start, guide.parent.ravel(), above, guide.variance)
 
-    def companions(self, upper: Companions) -> _Companions:
+    def companions(self, upper: Companions) -> Companions:
         """Return those on the GPU; they are asked for again and again."""
         if self._upper is None or self._upper[0] is not upper:
-            self._upper = upper, _Companions(*(_upload(array) for array in upper))
+            self._upper = upper, Companions(*(upload(array) for array in upper))
         return self._upper[1]
 
     def _displacement(self, above: Placed) -> Tensor:
         """Return where the nodes above are, likewise."""
         if self._above is None or self._above[0] is not above:
-            self._above = above, _upload(above.displacement)
+            self._above = above, upload(above.displacement)
         return self._above[1]
 
 
@@ -178,7 +179,7 @@ class _CudaKernels:
     """See `mining.engine.Kernels`."""
 
     engine: CudaEngine
-    peaks: _Peaks
+    peaks: PeakColumns
 
     def fit(self, block: Block, *, max_iter: int, tol: float, closing: bool) -> Fit:
         nodes = _upload_nodes(block.mixture)
@@ -188,67 +189,117 @@ class _CudaKernels:
             for shape in ((len(block.mixture), 5), (channels, 2), (channels, max_iter + 1))
         )
         self._run(_cuda.fit, block, nodes, max_iter, tol, int(closing), found)
-        mixture = Mixture(*(_download(array) for array in nodes))
-        return Fit(mixture, *(_download(array) for array in found))
+        mixture = Mixture(*(on_host(array) for array in nodes))
+        return Fit(mixture, *(on_host(array) for array in found))
+
+    def merge(self, mixture: Mixture, radius: float) -> tuple[Mixture, I8]:
+        return merge_nodes(mixture, radius, _absorb)
 
     def held_out_gain(self, block: Block, sums: F8) -> F8:
-        totals = _upload(sums), _zeros((len(block.mixture),), torch.float64)
+        totals = upload(sums), _zeros((len(block.mixture),), torch.float64)
         self._run(_cuda.held_out_gain, block, _upload_nodes(block.mixture), totals)
-        return _download(totals[1] / self.peaks.n_images)
+        return on_host(totals[1] / self.peaks.n_images)
 
     def score(self, block: Block) -> F8:
-        return _download(self._all(block, pull=1).score.mean(dim=1, dtype=torch.float64))
+        return on_host(self._all(block, pull=1).score.mean(dim=1, dtype=torch.float64))
 
     def place(self, block: Block, pull: float, nodes: I8) -> Placed:
-        chosen = _upload(nodes)
-        return Placed(*(_download(array[chosen]) for array in self._all(block, pull)))
+        chosen = upload(nodes)
+        return Placed(*(on_host(array[chosen]) for array in self._all(block, pull)))
 
     def regress(self, block: Block, code: F8, penalty: float) -> Regressions:
-        displacement, score = self._all(block, pull=1)
-        ridge = Ridge.of(code, penalty)
-        design = _upload(ridge.design)
-        share = score.mean(dim=1, dtype=torch.float64)
-        weight = (score / share.clamp(min=_TINY)[:, None]).clamp(max=MOST_WEIGHT)
-        terms = design.shape[1]
-        normal = _zeros((len(share), terms, terms), torch.float64)
-        down, right = np.tril_indices(terms)
-        normal[:, down, right] = weight @ _upload(ridge.outer) + _upload(ridge.penalty)
-        target = torch.stack([(weight * displacement[:, i]) @ design for i in (0, 1)], dim=2)
-        fitted = torch.cholesky_solve(target, torch.linalg.cholesky(normal))
-        return Regressions(*(_download(array) for array in (fitted[:, :-1], fitted[:, -1], share)))
+        found = regress(upload(code), *self._all(block, pull=1), penalty)
+        return Regressions(*(on_host(array) for array in found))
 
     def choose_parents(self, block: Block, upper: Companions, pull: float, n_parents: int) -> I4:
-        m = min(n_parents, len(upper.weight))
-        if m == len(upper.weight):
-            return np.tile(np.arange(m, dtype=np.int32), (len(block.mixture), 1))
-        displacement, score = self._all(block, pull)
-        y, x = displacement[:, 0], displacement[:, 1]
-        own = torch.cat([score * (y * y + x * x), score, -2 * score * y, -2 * score * x], dim=1)
-        companions = self.engine.companions(upper)
+        above = self.engine.companions(upper)
         with _full_precision():
-            square = own @ companions.moments.T
-            weight = score @ companions.weight.T
-        cost = torch.where(weight > 0, square / weight, torch.inf)  # inf: no photo shows both
-        chosen = cost.sort(dim=1, stable=True).indices[:, :m]  # of equals the first
-        return _download(chosen.sort(dim=1).values.int())
+            return choose_parents(*self._all(block, pull), above, n_parents)
 
     def _run(self, kernel: _Kernel, block: Block, nodes: tuple[Tensor, ...], *rest: object) -> None:
         """Launch a kernel with one block of threads for each filter."""
-        channels, _, n = self.peaks.weight.shape
-        sums = (_zeros((channels, n)) for _ in range(3))
-        room = _cuda.Room(torch.empty_like(self.peaks.weight), *sums)
-        prior = self.engine.prior(block.guide)
-        _launch(kernel, channels, self.peaks, nodes, prior, room, self.engine.area, *rest)
+        room, prior = _room(self.peaks), self.engine.prior(block.guide)
+        arguments = self.peaks, nodes, prior, room, self.engine.area, *rest
+        _launch(kernel, len(self.peaks.weight), *arguments)
 
-    def _all(self, block: Block, pull: float) -> _Placed:
+    def _all(self, block: Block, pull: float) -> Placed:
         """Find all nodes; they stay on the GPU."""
-        shape = len(block.mixture), self.peaks.n_images
-        score = _zeros(shape)
-        predicted, found = (_zeros((shape[0], 2, shape[1])) for _ in range(2))
-        result = _zeros(shape, torch.int8), score, predicted, found
-        self._run(_cuda.infer, block, _upload_nodes(block.mixture), result)
-        mu = _upload(block.mixture.mu.astype(np.float32))[..., None]
-        return _Placed(predicted + pull * (found - predicted) - mu, score)
+        prior = self.engine.prior(block.guide)
+        found = _infer(self.peaks, block.mixture, prior, self.engine.area)
+        return Placed.of(found, block.mixture.mu, pull)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CudaPhotos:
+    """See `mining.engine.Photos`; ``layers`` are their peaks, on the GPU."""
+
+    layers: tuple[PeakColumns, ...]
+    input_size: tuple[int, int]
+
+    @classmethod
+    def of(cls, peaks: tuple[Peaks, ...], input_size: tuple[int, int]) -> Self:
+        """Bring photos' peaks to the GPU."""
+        return cls(tuple(_columns(upload(p.weight), upload(p.yx)) for p in peaks), input_size)
+
+    def __len__(self) -> int:
+        return self.layers[0].n_images
+
+    def columns(self, layer: int) -> PeakColumns:
+        """Return a layer's peaks."""
+        return self.layers[layer]
+
+    def pose(self, pose_map: PoseMap) -> Tensor:
+        """Return (N, Q) poses."""
+        pose: Tensor = pose_map.of(*self.layers[-1].by_photo(slice(None)), self.input_size)
+        return pose
+
+    def predict(self, start: I8, parent: I4, displacement: Tensor, variance: float) -> Prior:
+        """Say where nodes are expected."""
+        return _predict(start, parent, displacement, variance)
+
+    def infer(self, peaks: PeakColumns, mixture: Mixture, prior: Prior) -> Inference:
+        """Find a layer's nodes."""
+        height, width = self.input_size
+        return _infer(peaks, mixture, prior, float(height * width))
+
+
+def _columns(weight: Tensor, yx: Tensor) -> PeakColumns:
+    """Lay out peaks (N, C, K) and (N, C, K, 2) photo beside photo."""
+    columns = weight.permute(1, 2, 0), yx.permute(1, 3, 2, 0)
+    return PeakColumns(*(array.contiguous() for array in columns))
+
+
+def _room(peaks: PeakColumns) -> _cuda.Room:
+    channels, _, n = peaks.weight.shape
+    return _cuda.Room(torch.empty_like(peaks.weight), *(_zeros((channels, n)) for _ in range(3)))
+
+
+def _infer(peaks: PeakColumns, mixture: Mixture, prior: Prior, area: float) -> Inference:
+    """Do as `em.infer`."""
+    shape, room = (len(mixture), peaks.n_images), _room(peaks)
+    predicted, found = (_zeros((shape[0], 2, shape[1])) for _ in range(2))
+    result = Inference(_zeros(shape, torch.int8), _zeros(shape), predicted, found, room.gain)
+    arguments = peaks, _upload_nodes(mixture), prior, room, area, result
+    _launch(_cuda.infer, len(mixture.noise), *arguments)
+    return result
+
+
+def _predict(start: I8, parent: I4, displacement: Tensor, variance: float) -> Prior:
+    """Do as `parents.predict`."""
+    n_nodes, n = len(start) - 1, displacement.shape[2]
+    prior = plain_prior(_zeros((n_nodes, 2, n)), variance)
+    if n_nodes:
+        arguments = upload(start), upload(parent), displacement, float(variance)
+        _launch(_cuda.predict, n_nodes, *arguments, prior.shift, prior.kappa)
+    return prior
+
+
+def _absorb(start: I8, mu: F8, rank: I8, square: float, kept: NDArray[Any], total: F8) -> None:
+    """Do as `filters.absorb` with every filter."""
+    stays, weight = _zeros(kept.shape, torch.bool), upload(total)
+    nodes = tuple(upload(array) for array in (start, mu, rank))
+    _launch(_cuda.merge, len(start) - 1, nodes, square, (stays, weight))
+    kept[:], total[:] = on_host(stays), on_host(weight)
 
 
 def _device() -> torch.device:
@@ -262,22 +313,16 @@ def _free_bytes() -> int:
     return int(torch.cuda.mem_get_info()[0])
 
 
-def _upload(array: NDArray[Any]) -> Tensor:
+def upload(array: NDArray[Any]) -> Array:
     """Copy an array to the GPU."""
     return torch.tensor(array, device=_device())
 
 
-def _download(tensor: Tensor) -> NDArray[Any]:
-    """Copy a tensor to the host."""
-    array: NDArray[Any] = tensor.cpu().numpy()
-    return array
-
-
 def _upload_nodes(mixture: Mixture) -> tuple[Tensor, ...]:
-    return tuple(_upload(array) for array in mixture.nodes)
+    return tuple(upload(array) for array in mixture.nodes)
 
 
-def _zeros(shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> Tensor:
+def _zeros(shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> Array:
     return torch.zeros(shape, dtype=kind, device=_device())
 
 

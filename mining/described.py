@@ -8,19 +8,22 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I4
+from explgraph.base.arrays import F4, F8, I4, Array, beside, namespace_of, on_host
 from explgraph.base.jit import jit
 from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import fires
 from explgraph.peaks.structures import Peaks
 
+from .engine import Photos
 from .matching import find_places
 
 _EDGES = 4096  # that one thread goes through
 
 
-def described(graph: ExplanatoryGraph, groups: Iterable[tuple[Peaks, ...]]) -> ExplanatoryGraph:
+def described(
+    graph: ExplanatoryGraph, groups: Iterable[tuple[Peaks, ...] | Photos]
+) -> ExplanatoryGraph:
     """Fill in how often nodes fire, how edges lie, and how often both of their ends fire.
 
     The displacement of an edge is the mean of p_child - p_parent over the photos, weighted by the
@@ -32,7 +35,7 @@ def described(graph: ExplanatoryGraph, groups: Iterable[tuple[Peaks, ...]]) -> E
     graph
         P nodes with their scores, E edges.
     groups
-        The mining photos' peaks, in the graph's orientation, group by group.
+        The mining photos' peaks, in the graph's orientation, group by group, on any device.
     """
     child, parent = graph.edge_child, graph.edge_parent
     base = graph.mu[child] - graph.mu[parent]  # sums about it are sums of small numbers
@@ -40,9 +43,9 @@ def described(graph: ExplanatoryGraph, groups: Iterable[tuple[Peaks, ...]]) -> E
     fired, n = np.zeros(len(graph)), 0
     for peaks in groups:
         yx, score = find_places(graph, peaks)
-        active = fires(score, graph.score)
+        active = fires(score, beside(graph.score, score))
         n += active.shape[1]
-        fired += active.sum(axis=1)
+        fired += on_host(active.sum(1))
         _over_edges(_relate, child, parent, base, relation, yx, score)
         _over_edges(_meet, child, parent, base, both, active)
     chance = fired[child] * fired[parent] / n
@@ -75,15 +78,21 @@ def _over_edges(
     parent: I4,
     base: F4,
     out: F8,
-    *nodes: NDArray[np.generic],
+    *nodes: Array,
 ) -> None:
-    """Run a loop over edges in threads, some edges each."""
+    """Run a loop over edges in threads, some edges each; or add what its twin gives on a device."""
 
     def some(first: int, last: int) -> None:
         edges = slice(first, last)
         function(child[edges], parent[edges], base[edges], out[edges], *nodes)
 
-    map_ranges(some, len(child), _EDGES)
+    if isinstance(nodes[0], np.ndarray):
+        map_ranges(some, len(child), _EDGES)
+        return
+    for first in range(0, len(child), _EDGES):
+        edges = slice(first, first + _EDGES)
+        ends = (beside(ends[edges], nodes[0]) for ends in (child, parent, base))
+        out[edges] += on_host(_TWINS[function](*ends, *nodes))
 
 
 @jit
@@ -113,3 +122,24 @@ def _meet(child: I4, parent: I4, base: F4, sums: F8, active: NDArray[np.bool_]) 
         for i in range(active.shape[1]):
             if active[child[e], i] and active[parent[e], i]:
                 sums[e, 0] += 1.0
+
+
+def _relation_sums(child: Array, parent: Array, base: Array, yx: Array, score: Array) -> Array:
+    """Return (E, 2, 4) what `_relate` adds."""
+    xp = namespace_of(yx)
+    offset = xp.asarray(yx[child] - yx[parent] - base[..., None], dtype=xp.float64)
+    weight = xp.asarray(score[child], dtype=xp.float64) * score[parent]
+    dy, dx = offset[:, 0], offset[:, 1]
+    terms = xp.stack([xp.ones_like(dy), dy, dx, dy * dy + dx * dx], axis=1)
+    return xp.stack([xp.sum(weight[:, None] * terms, axis=2), xp.sum(terms, axis=2)], axis=1)
+
+
+def _meetings(child: Array, parent: Array, base: Array, active: Array) -> Array:
+    """Return (E, 1) what `_meet` adds."""
+    return (active[child] & active[parent]).sum(1)[:, None]
+
+
+_TWINS: dict[Callable[..., None], Callable[..., Array]] = {
+    _relate: _relation_sums,
+    _meet: _meetings,
+}

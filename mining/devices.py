@@ -1,14 +1,15 @@
-"""Where mining computes: the CPU, or a GPU through CUDA."""
+"""Where mining and matching compute: the CPU, or a GPU through CUDA."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-from explgraph.base.arrays import U1
+from explgraph.base.arrays import U1, Put, on_host
 from explgraph.base.errors import require, unknown_name
-from explgraph.peaks.structures import PeakSource
+from explgraph.peaks.structures import Peaks, PeakSource
 
-from .engine import Device, Engine
+from .cpu import CpuEngine, CpuPhotos
+from .engine import Device, Engine, Photos
 
 
 def usable_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -45,12 +46,36 @@ def engine_for(device: Device, source: PeakSource, mirrored: U1) -> Engine:
         As `usable_device`.
     """
     if usable_device(device) == "cpu":
-        from .cpu import CpuEngine
-
         return CpuEngine(source, mirrored)
     from .cuda import CudaEngine
 
     return CudaEngine(source, mirrored)
+
+
+def photos_on(device: Device, peaks: tuple[Peaks, ...], input_size: tuple[int, int]) -> Photos:
+    """Return N photos, to look for nodes in them on a device.
+
+    Parameters
+    ----------
+    device
+        As for `usable_device`.
+    peaks, input_size
+        Of L layers, each photo one way; (H_in, W_in), pixels.
+    """
+    if usable_device(device) == "cpu" or len(peaks[0]) == 0:
+        return CpuPhotos(peaks, input_size)
+    from .cuda import CudaPhotos
+
+    return CudaPhotos.of(peaks, input_size)
+
+
+def put_on(device: Device) -> Put:
+    """Return what brings arrays to a device."""
+    if usable_device(device) == "cpu":
+        return on_host
+    from .cuda import upload
+
+    return upload
 
 
 def cuda_missing() -> str:

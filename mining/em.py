@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
+from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1, Array, namespace_of
 from explgraph.peaks.structures import PeakBlock, Peaks
 
 from . import _kernels
@@ -19,10 +19,13 @@ _FIRST_NOISE = 0.1
 
 
 class PeakColumns(NamedTuple):
-    """Peaks of C filters, one photo beside the other: ``weight (C, K, N)``, ``yx (C, 2, K, N)``."""
+    """Peaks of C filters, one photo beside the other: ``weight (C, K, N)``, ``yx (C, 2, K, N)``.
 
-    weight: F4
-    yx: F4
+    They are where the device wants them.
+    """
+
+    weight: Array
+    yx: Array
 
     @classmethod
     def gather(cls, block: PeakBlock, first: int, last: int, mirrored: U1) -> Self:
@@ -46,6 +49,12 @@ class PeakColumns(NamedTuple):
     def n_images(self) -> int:
         """N."""
         return int(self.weight.shape[2])
+
+    def by_photo(self, photos: Array | slice) -> tuple[Array, Array]:
+        """Return some photos' places (N, C, K, 2) and weights (N, C, K), as in `Peaks`."""
+        xp = namespace_of(self.weight)
+        yx = xp.permute_dims(self.yx[..., photos], (3, 0, 2, 1))
+        return yx, xp.permute_dims(self.weight[..., photos], (2, 0, 1))
 
 
 class Nodes(NamedTuple):
@@ -186,13 +195,14 @@ class Inference(NamedTuple):
 
         ``pull`` of the way from where they are predicted to their peak; as predicted without one.
         """
-        return self.predicted + np.float32(pull) * (self.found - self.predicted)
+        return self.predicted + pull * (self.found - self.predicted)
 
     def log_density(self, prior: Prior) -> F4:
         """Return (P, N) log N(p; mu + nu, S^2 I) at the peak, or where the node is predicted."""
-        square = np.square(self.found - self.predicted).sum(axis=1)
+        xp = namespace_of(self.found)
+        square = xp.sum(xp.square(self.found - self.predicted), axis=1)
         half_precision = prior.half_precision[:, None]
-        log_density: F4 = np.log(half_precision / np.float32(np.pi)) - square * half_precision
+        log_density: F4 = xp.log(half_precision / np.pi) - square * half_precision
         return log_density
 
 

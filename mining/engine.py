@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, TypeVar
 
-from explgraph.base.arrays import F8, I4, I8
+from explgraph.base.arrays import F8, I4, I8, U1, Array
+from explgraph.peaks.structures import Peaks, PeakSource
 
-from .em import Fit, Mixture
+from .em import Fit, Inference, Mixture, PeakColumns
 from .guides import Block, Placed
-from .parents import Companions
-from .pose import Regressions
+from .parents import Companions, Prior
+from .pose import PoseMap, Regressions
 
 T = TypeVar("T")
 
@@ -25,6 +26,9 @@ class Kernels(Protocol):
 
     def fit(self, block: Block, *, max_iter: int, tol: float, closing: bool) -> Fit:
         """Run EM; see `em.fit`."""
+
+    def merge(self, mixture: Mixture, radius: float) -> tuple[Mixture, I8]:
+        """Merge nodes that lie together; see `filters.merge_nodes`."""
 
     def held_out_gain(self, block: Block, sums: F8) -> F8:
         """Return (P,) what the nodes gain over noise; see `em.held_out_gain`."""
@@ -42,8 +46,39 @@ class Kernels(Protocol):
         """Return (P, M) rows of ``upper``; see `parents.choose_parents`."""
 
 
+class Photos(Protocol):
+    """N photos' peaks of all layers, each photo one way, and where to look for nodes in them.
+
+    Arrays of photos are where the device wants them; those of nodes alone are on the host.
+    """
+
+    def __len__(self) -> int: ...
+
+    def columns(self, layer: int) -> PeakColumns:
+        """Return a layer's peaks."""
+
+    def pose(self, pose_map: PoseMap) -> Array:
+        """Return (N, Q) the photos' poses."""
+
+    def predict(self, start: I8, parent: I4, displacement: Array, variance: float) -> Prior:
+        """Say where nodes are expected; see `parents.predict`."""
+
+    def infer(self, peaks: PeakColumns, mixture: Mixture, prior: Prior) -> Inference:
+        """Find a layer's nodes; see `em.infer`."""
+
+
 class Engine(Protocol):
     """A device at work on the peaks of some photos, all facing one way."""
+
+    @property
+    def source(self) -> PeakSource:
+        """The photos' peaks, both ways."""
+
+    def columns(self, layer: int, first: int, last: int) -> PeakColumns:
+        """Return the peaks of filters ``first`` to ``last`` - 1 of a layer, on the device."""
+
+    def groups(self) -> Iterator[Photos]:
+        """Yield all photos, a group at a time."""
 
     def by_filters(
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
@@ -53,3 +88,11 @@ class Engine(Protocol):
         Returns the results in the filters' order. The layer's ``mixture`` says how much there is to
         do.
         """
+
+
+def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ...]]:
+    """Yield each group of photos' peaks, the way that ``mirrored (N,)`` says."""
+    first = 0
+    for group in peaks.groups():
+        yield group.oriented(mirrored[first : first + len(group)])
+        first += len(group)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explgraph.base.arrays import F8, I8
+from explgraph.base.arrays import F8, I8, Array
 from explgraph.base.jit import jit
 
 from .config import MiningConfig
@@ -55,7 +55,7 @@ class Filters:
     def merge(self) -> None:
         """Make nodes of a filter that have come to lie together one."""
         mixture, guide = self.block
-        merged, keep = merge_nodes(mixture, self.config.merge * min(self.input_size))
+        merged, keep = self.kernels.merge(mixture, self.config.merge * min(self.input_size))
         self.block = Block(merged, guide.take(keep))
 
     def link(self, above: Placed, companions: Companions, variance: float) -> None:
@@ -99,37 +99,52 @@ def by_gain(mixture: Mixture, gain: F8) -> I8:
 
 
 @jit
-def _absorb(start: I8, mu: F8, weight: F8, rank: I8, square: float) -> tuple[NDArray[np.bool_], F8]:
-    """Go through each filter's nodes in the order of ``rank``; see `merge_nodes`."""
-    kept = np.zeros(len(mu), dtype=np.bool_)
-    total = weight.copy()
+def absorb(first: int, last: int, mu: F8, rank: I8, square: float, kept: Array, total: F8) -> None:
+    """Go through one filter's nodes, ``rank[first:last]``, in that order; see `merge_nodes`."""
+    for i in range(first, last):
+        v = rank[i]
+        nearest, best = -1, square
+        for u in range(first, last):
+            distance = (mu[v, 0] - mu[u, 0]) ** 2 + (mu[v, 1] - mu[u, 1]) ** 2
+            if kept[u] and distance < best:
+                nearest, best = u, distance
+        if nearest >= 0:
+            total[nearest] += total[v]
+        else:
+            kept[v] = True
+
+
+@jit
+def _absorb(start: I8, mu: F8, rank: I8, square: float, kept: Array, total: F8) -> None:
     for c in range(len(start) - 1):
-        for i in range(start[c], start[c + 1]):
-            v = rank[i]
-            nearest, best = -1, square
-            for u in range(start[c], start[c + 1]):
-                distance = (mu[v, 0] - mu[u, 0]) ** 2 + (mu[v, 1] - mu[u, 1]) ** 2
-                if kept[u] and distance < best:
-                    nearest, best = u, distance
-            if nearest >= 0:
-                total[nearest] += weight[v]
-            else:
-                kept[v] = True
-    return kept, total
+        absorb(start[c], start[c + 1], mu, rank, square, kept, total)
 
 
-def merge_nodes(mixture: Mixture, radius: float) -> tuple[Mixture, NDArray[np.int64]]:
+def merge_nodes(
+    mixture: Mixture, radius: float, absorb_all: Callable[..., None] = _absorb
+) -> tuple[Mixture, I8]:
     """Merge nodes of a filter whose mean positions are nearer than ``radius`` network pixels.
 
     The heavier node stays where it is and takes the weight of those merged into it; of equal ones
     the first. A node is merged into the nearest that stays.
+
+    Parameters
+    ----------
+    mixture
+        Of some filters.
+    radius
+        Network pixels.
+    absorb_all
+        Runs `absorb` on every filter, given (C + 1,) where each one's nodes begin and all that
+        `absorb` takes after that; fills (P,) which nodes stay, and (P,) their weights.
 
     Returns
     -------
     The mixture of the nodes that stay, and their rising indices.
     """
     rank = np.lexsort((np.arange(len(mixture)), -mixture.weight, mixture.channel))
-    kept, weight = _absorb(mixture.start, mixture.mu, mixture.weight, rank, float(radius) ** 2)
+    kept, weight = np.zeros(len(mixture), dtype=np.bool_), mixture.weight.copy()
+    absorb_all(mixture.start, mixture.mu, rank, float(radius) ** 2, kept, weight)
     nodes = np.flatnonzero(kept)
     merged = Mixture(mixture.start, mixture.mu, weight, mixture.noise)
     return merged.select(nodes), nodes

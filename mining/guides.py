@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, I4, I8
+from explgraph.base.arrays import F4, F8, I4, I8, Array, beside
 
-from .em import Mixture
+from .em import Inference, Mixture
 from .parents import Prior, flat_prior, plain_prior, predict
 from .pose import pose_shift
 
@@ -24,8 +24,17 @@ class Placed(NamedTuple):
     The displacement is p_V - mu_V, network pixels.
     """
 
-    displacement: F4
-    score: F4
+    displacement: Array
+    score: Array
+
+    @classmethod
+    def of(cls, found: Inference, mu: F8, pull: float) -> Placed:
+        """Return where nodes were found that are ``mu (P, 2)`` in the mean, wherever ``found`` is.
+
+        ``pull`` is that of `Inference.places`.
+        """
+        mean = beside(mu.astype(np.float32), found.found)
+        return cls(found.places(pull) - mean[..., None], found.score)
 
     def take(self, nodes: I8) -> Placed:
         """Select nodes by index."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from explgraph.base.arrays import F4, F8, I4, I8, U1
+from explgraph.base.arrays import F4, F8, I4, I8
 from explgraph.base.layer import LayerSpec
 from explgraph.peaks.structures import PeakSource
 
@@ -95,21 +95,17 @@ class LayerMiner:
 
     Attributes
     ----------
-    source, index
-        Peaks of N photos, and which of their layers this is.
-    mirrored
-        (N,) 1 for photos that are seen mirrored.
     engine
-        What computes, for these photos.
+        What computes, for N photos.
+    index
+        Which of their layers this is.
     objective
         Of each EM block so far, as in `MinedLayer`.
     """
 
-    source: PeakSource
-    index: int
-    mirrored: U1
-    config: MiningConfig
     engine: Engine
+    index: int
+    config: MiningConfig
     objective: list[F8] = field(default_factory=list)
 
     @property
@@ -117,10 +113,14 @@ class LayerMiner:
         """The layer."""
         return self.source.layers[self.index]
 
+    @property
+    def source(self) -> PeakSource:
+        """The photos' peaks."""
+        return self.engine.source
+
     def columns(self, first: int, last: int) -> PeakColumns:
         """Return the peaks of filters ``first`` to ``last`` - 1, all photos facing one way."""
-        block = self.source.block(self.index, first, last)
-        return PeakColumns.gather(block, first, last, self.mirrored)
+        return self.engine.columns(self.index, first, last)
 
     def block(self, mixture: Mixture, node_pose: F4, pose: F4, spread: float) -> Block:
         """Return nodes that the photos' ``pose (N, Q)`` predicts."""

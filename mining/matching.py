@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1
+from explgraph.base.arrays import F4, F8, I1, I4, I8, NONE, U1, Array, beside, namespace_of, on_host
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.layer import look_layer
 from explgraph.base.progress import stage
-from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
 from explgraph.graphs.matches import Matches, Views
-from explgraph.peaks.structures import PeakBlock, Peaks, PeakSet
+from explgraph.peaks.structures import Peaks, PeakSet
 
 from .config import MiningConfig
-from .em import Inference, Mixture, PeakColumns, infer
+from .cpu import CpuPhotos
+from .devices import photos_on
+from .em import Inference, Mixture, PeakColumns
+from .engine import Device, Photos
 from .layers import side_variance
-from .parents import Prior, plain_prior, predict
+from .parents import Prior, plain_prior
 from .pose import PoseMap, pose_shift
-
-_FILTERS = 16  # that one thread works on
 
 
 class Found(NamedTuple):
@@ -52,7 +53,7 @@ class LayerMatch(NamedTuple):
 
     ``layer`` its index; ``rows (P_l,)`` its nodes in the graph; ``columns`` its peaks;
     ``mixture`` and ``prior`` of its nodes; ``inference`` their peaks and scores; ``yx (P_l, 2, N)``
-    where they are, network pixels.
+    where they are, network pixels. Arrays of photos are where the photos' peaks are.
     """
 
     layer: int
@@ -64,7 +65,9 @@ class LayerMatch(NamedTuple):
     yx: F4
 
 
-def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False) -> Matches:
+def match_peaks(
+    graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False, device: Device = "cpu"
+) -> Matches:
     """Find every node of a graph in photos whose peaks are given.
 
     What is found in a photo does not depend on the other photos, to the last bit.
@@ -81,6 +84,8 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
     views
         Keep what was found both ways, for `aog.fit_parts` and `aog.locate`; ``peaks`` must have
         its ``maps``.
+    device
+        As in `mine_peaks`. A GPU finds the same up to rounding.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
     Raises
     ------
     ExplGraphError
-        If the layers differ, or maps are missing.
+        If the layers differ, maps are missing, or the device cannot be used.
     """
     require(
         peaks.layers == graph.layers and peaks.input_size == graph.input_size,
@@ -98,11 +103,11 @@ def match_peaks(graph: ExplanatoryGraph, peaks: PeakSet, *, views: bool = False)
     )
     with stage("matching"):
         groups = list(peaks.groups()) or [peaks]
-        chosen = find_nodes(graph, [group.peaks for group in groups])
+        chosen = find_nodes(graph, [group.peaks for group in groups], device)
         seen = [chosen]
         mirrored = np.zeros(len(peaks), dtype=np.uint8)
         if peaks.mirrored is not None:
-            other = find_nodes(graph, [group.mirrored or group.peaks for group in groups])
+            other = find_nodes(graph, [group.mirrored or group.peaks for group in groups], device)
             seen.append(other)
             mirrored = (other.gain > chosen.gain).astype(np.uint8)
             chosen = _choose(chosen, other, mirrored)
@@ -140,50 +145,57 @@ def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
     )
 
 
-def find_nodes(graph: ExplanatoryGraph, groups: Sequence[tuple[Peaks, ...]]) -> Found:
+def find_nodes(
+    graph: ExplanatoryGraph, groups: Sequence[tuple[Peaks, ...]], device: Device = "cpu"
+) -> Found:
     """Infer all nodes, layer by layer from the top down, in groups of photos of one orientation."""
-    return Found.joined([_find_nodes(graph, peaks) for peaks in groups])
+    size = graph.input_size
+    return Found.joined([_find_nodes(graph, photos_on(device, own, size)) for own in groups])
 
 
-def find_places(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> tuple[F4, F4]:
+def find_places(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...] | Photos) -> tuple[Array, Array]:
     """Return (P, 2, N) where nodes are, network pixels, and (P, N) their scores."""
     found = sorted(walk_layers(graph, peaks), key=lambda layer: layer.layer)
+    xp = namespace_of(found[0].yx)
     return (
-        np.concatenate([layer.yx for layer in found]),
-        np.concatenate([layer.inference.score for layer in found]),
+        xp.concat([layer.yx for layer in found]),
+        xp.concat([layer.inference.score for layer in found]),
     )
 
 
-def _find_nodes(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Found:
-    n = len(peaks[0])
+def _find_nodes(graph: ExplanatoryGraph, photos: Photos) -> Found:
+    n = len(photos)
     shape = (len(graph), n)
     yx, peak_yx = (np.zeros((len(graph), 2, n), dtype=np.float32) for _ in range(2))
     score, log_density = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     peak = np.full(shape, NONE, dtype=np.int8)
     gain, response = np.zeros(n), np.zeros(n)
-    for found in walk_layers(graph, peaks):
-        inference = found.inference
-        yx[found.rows], peak_yx[found.rows] = found.yx, inference.found
-        score[found.rows], peak[found.rows] = inference.score, inference.peak
-        log_density[found.rows] = inference.log_density(found.prior)
+    for found in walk_layers(graph, photos):
+        inference, rows = found.inference, found.rows
+        yx[rows], peak_yx[rows] = on_host(found.yx), on_host(inference.found)
+        score[rows], peak[rows] = on_host(inference.score), on_host(inference.peak)
+        log_density[rows] = on_host(inference.log_density(found.prior))
         gain += _sum_by_photo(inference.gain)
         response += _sum_by_photo(found.columns.weight)
     gain /= np.maximum(response, np.finfo(np.float64).tiny)
     return Found(yx, peak_yx, score, log_density, peak, gain)
 
 
-def _sum_by_photo(values: F4) -> F8:
+def _sum_by_photo(values: Array) -> F8:
     """Return (N,) the sums of (..., N), one after the other.
 
     NumPy adds up a single photo in another order than one among others.
     """
+    if not isinstance(values, np.ndarray):
+        flat = values.reshape(-1, values.shape[-1]).double()
+        return on_host(flat.sum(0))
     total = np.zeros(values.shape[-1])
     for each in values.reshape(-1, values.shape[-1]) if total.size else ():
         total += each
     return total
 
 
-def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[LayerMatch]:
+def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...] | Photos) -> Iterator[LayerMatch]:
     """Infer the nodes of one layer after the other, from the top down.
 
     Parameters
@@ -191,44 +203,29 @@ def walk_layers(graph: ExplanatoryGraph, peaks: tuple[Peaks, ...]) -> Iterator[L
     graph
         P nodes, L layers.
     peaks
-        L layers of the same photos, all in one orientation (each photo's own, if need be).
+        L layers of the same photos, all in one orientation (each photo's own, if need be); or these
+        on some device.
 
     Yields
     ------
     Each layer, once the nodes above have said where its own are to be looked for.
     """
-    displacement = np.zeros((len(graph), 2, len(peaks[0])), dtype=np.float32)
+    photos = CpuPhotos(peaks, graph.input_size) if isinstance(peaks, tuple) else peaks
     config = MiningConfig.from_json(graph.header.get("config", {}))
-    pose = PoseMap(graph.pose_weight, graph.pose_offset)(peaks[-1], graph.input_size)
+    pose = photos.pose(PoseMap(graph.pose_weight, graph.pose_offset))
+    xp, shape = namespace_of(pose), (len(graph), 2, len(photos))
+    displacement = xp.zeros(shape, dtype=xp.float32, device=pose.device)
     for index in reversed(range(len(graph.layers))):
         rows = np.flatnonzero(graph.node_layer == index)
         mixture = _mixture(graph, index, rows)
-        prior = _prior(graph, config, rows, pose, displacement)
-        columns, found = _infer(graph, peaks[index], mixture, prior)
+        prior = _prior(
+            graph, config, rows, pose, partial(photos.predict, displacement=displacement)
+        )
+        columns = photos.columns(index)
+        found = photos.infer(columns, mixture, prior)
         yx = found.places(config.pull)
-        displacement[rows] = yx - graph.mu[rows, :, None]
+        displacement[rows] = yx - beside(graph.mu[rows, :, None], yx)
         yield LayerMatch(index, rows, columns, mixture, prior, found, yx)
-
-
-def _infer(
-    graph: ExplanatoryGraph, peaks: Peaks, mixture: Mixture, prior: Prior
-) -> tuple[PeakColumns, Inference]:
-    """Find a layer's nodes, some filters in each thread."""
-    area = float(graph.input_size[0] * graph.input_size[1])
-    block = PeakBlock(peaks.weight, peaks.yx, peaks.weight, peaks.yx, 0)
-    as_given = np.zeros(len(peaks), dtype=np.uint8)
-
-    def some(first: int, last: int) -> tuple[PeakColumns, Inference]:
-        columns = PeakColumns.gather(block, first, last, as_given)
-        rows = slice(int(mixture.start[first]), int(mixture.start[last]))
-        own = Prior(*(array[rows] for array in prior))
-        return columns, infer(columns, mixture.filters(first, last), own, area)
-
-    columns, found = zip(*map_ranges(some, peaks.layer.channels, _FILTERS), strict=True)
-    return (
-        PeakColumns(*(np.concatenate(arrays) for arrays in zip(*columns, strict=True))),
-        Inference(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))),
-    )
 
 
 def _mixture(graph: ExplanatoryGraph, index: int, rows: I8) -> Mixture:
@@ -242,23 +239,26 @@ def _mixture(graph: ExplanatoryGraph, index: int, rows: I8) -> Mixture:
 
 
 def _prior(
-    graph: ExplanatoryGraph, config: MiningConfig, rows: I8, pose: F4, displacement: F4
+    graph: ExplanatoryGraph,
+    config: MiningConfig,
+    rows: I8,
+    pose: Array,
+    predict: Callable[..., Prior],
 ) -> Prior:
     """Return the prior of a layer's nodes: from their parents, or else from the photos' pose.
 
-    ``pose (N, Q)``; ``displacement (P, 2, N)`` of all nodes, of which those above are found.
+    ``pose (N, Q)``; ``predict`` says it from the displacements of the nodes above, which are found.
     """
     first = int(rows[0]) if len(rows) else 0
     start = np.searchsorted(graph.edge_child, np.arange(first, first + len(rows) + 1))
     parent: I4 = graph.edge_parent[start[0] : start[-1]].copy()  # writable, as in mining
     spread = config.spread_top if pose.shape[1] > 0 else config.spread_start
-    alone = plain_prior(
-        pose_shift(pose, graph.node_pose[rows].copy()), side_variance(spread, graph.input_size)
-    )
+    node_pose = beside(graph.node_pose[rows].copy(), pose)
+    alone = plain_prior(pose_shift(pose, node_pose), side_variance(spread, graph.input_size))
     if len(parent) == 0:
         return alone
     variance = side_variance(config.spread, graph.input_size)
-    prior = predict(start - start[0], parent, displacement, variance)
+    prior = predict(start - start[0], parent, variance=variance)
     orphan = np.diff(start) == 0  # a subgraph may have lost a node's parents
     prior.shift[orphan] = alone.shift[orphan]
     prior.half_precision[orphan] = alone.half_precision[orphan]

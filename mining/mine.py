@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,20 +12,20 @@ import numba
 import numpy as np
 
 from explgraph.base import __version__
-from explgraph.base.arrays import F4, I4, I8, U1
+from explgraph.base.arrays import F4, I4, I8, U1, Put, on_host
 from explgraph.base.errors import require
 from explgraph.base.files import Stages
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import Stage, stage
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.peaks.structures import Peaks, PeakSource
+from explgraph.peaks.structures import PeakSource
 
 from .align import facing_signs
 from .config import MiningConfig
 from .described import described
-from .devices import engine_for
+from .devices import engine_for, put_on, usable_device
 from .em import Mixture
-from .engine import Device
+from .engine import Device, Engine
 from .guides import Arrays, Block
 from .layers import Above, LayerMiner, MinedLayer
 from .pose import PoseBasis, PoseMap, Poses, fit_poses, pose_basis
@@ -94,29 +94,21 @@ def mined_graph(
 ) -> ExplanatoryGraph:
     """Do as `mine_peaks` with what is known to be right, and without a message."""
     with stage("mining") as whole:
-        whole.note = "orientation"
-        mirrored = orientation(peaks)
-        mined = mine_layers(peaks, mirrored, config, seed, stages, device)
+        whole.note, where = "orientation", usable_device(device)
+        engine = engine_for(where, peaks, orientation(peaks, put_on(where)))
+        mined = mine_layers(engine, config, seed, stages)
         require(
             any(len(layer.mixture) > 0 for layer in mined.layers),
             "no node explains the peaks better than noise does: give more photos of one category",
         )
         whole.note = "edges"
         graph = _assemble(peaks, mined, config, seed)
-        return described(graph, oriented_groups(peaks, mirrored))
+        return described(graph, engine.groups())
 
 
-def orientation(peaks: PeakSource) -> U1:
+def orientation(peaks: PeakSource, put: Put = on_host) -> U1:
     """Return (N,) 1 for the photos to mirror so that all face the same way, 0 for the others."""
-    return (facing_signs(peaks) < 0).astype(np.uint8)
-
-
-def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ...]]:
-    """Yield each group of photos' peaks, the way that ``mirrored (N,)`` says."""
-    first = 0
-    for group in peaks.groups():
-        yield group.oriented(mirrored[first : first + len(group)])
-        first += len(group)
+    return (facing_signs(peaks, put) < 0).astype(np.uint8)
 
 
 class Mined(NamedTuple):
@@ -127,16 +119,11 @@ class Mined(NamedTuple):
 
 
 def mine_layers(
-    peaks: PeakSource,
-    mirrored: U1,
-    config: MiningConfig,
-    seed: int,
-    stages: Stages | None = None,
-    device: Device = "cpu",
+    engine: Engine, config: MiningConfig, seed: int, stages: Stages | None = None
 ) -> Mined:
     """Mine L layers of photos that face one way: nodes, then poses, then parents, top down."""
-    engine = engine_for(device, peaks, mirrored)
-    miners = [LayerMiner(peaks, i, mirrored, config, engine) for i in range(len(peaks.layers))]
+    peaks = engine.source
+    miners = [LayerMiner(engine, i, config) for i in range(len(peaks.layers))]
     rounds = config.pose_rounds if config.pose_rank > 0 else 0
     total = 2 * len(miners) + rounds * (1 + len(miners))
     with stage("mining", total, unit="steps") as steps:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I4, I8
+from explgraph.base.arrays import F4, F8, I4, I8, Array, namespace_of, on_host
 from explgraph.base.jit import jit
 
 from ._math import agreement
@@ -30,11 +30,11 @@ class Prior(NamedTuple):
     kappa: F4
 
 
-def plain_prior(shift: F4, variance: float) -> Prior:
+def plain_prior(shift: Array, variance: float) -> Prior:
     """Return the prior of nodes without parents: shifts (P, 2, N), one variance (square pixels)."""
-    n_nodes, _, n = shift.shape
-    half_precision = np.full(n_nodes, 0.5 / variance, dtype=np.float32)
-    return Prior(shift, half_precision, np.ones((n_nodes, n), dtype=np.float32))
+    xp, (n_nodes, _, n) = namespace_of(shift), shift.shape
+    kind = {"dtype": xp.float32, "device": shift.device}
+    return Prior(shift, xp.full((n_nodes,), 0.5 / variance, **kind), xp.ones((n_nodes, n), **kind))
 
 
 def flat_prior(n_nodes: int, n_images: int, variance: float) -> Prior:
@@ -101,14 +101,14 @@ class Companions(NamedTuple):
     moments: F4
 
     @classmethod
-    def of(cls, displacement: F4, score: F4) -> Companions:
+    def of(cls, displacement: Array, score: Array) -> Companions:
         """Prepare displacements (U, 2, N) and scores (U, N)."""
         y, x = displacement[:, 0], displacement[:, 1]
         moments = (score, score * (y * y + x * x), score * y, score * x)
-        return cls(score, np.concatenate(moments, axis=1))
+        return cls(score, namespace_of(score).concat(moments, axis=1))
 
 
-def choose_parents(displacement: F4, score: F4, upper: Companions, n_parents: int) -> I4:
+def choose_parents(displacement: Array, score: Array, upper: Companions, n_parents: int) -> I4:
     """Choose the upper nodes whose displacements agree best with each node's over the images.
 
     The disagreement of V and U is the mean over photos of |d_V - d_U|^2, weighted by the product of
@@ -131,11 +131,17 @@ def choose_parents(displacement: F4, score: F4, upper: Companions, n_parents: in
     m = min(n_parents, n_upper)
     if m == n_upper:
         return np.tile(np.arange(m, dtype=np.int32), (len(score), 1))
-    y, x = displacement[:, 0], displacement[:, 1]
+    xp, y, x = namespace_of(score), displacement[:, 0], displacement[:, 1]
     own = (score * (y * y + x * x), score, -2 * score * y, -2 * score * x)
-    square = np.concatenate(own, axis=1) @ upper.moments.T
+    square = xp.concat(own, axis=1) @ upper.moments.T
     weight = score @ upper.weight.T
-    never = np.full_like(square, np.inf)  # no photo shows both
-    cost = np.divide(square, weight, out=never, where=weight > 0)
-    chosen: I4 = np.sort(np.argpartition(cost, m - 1, axis=1)[:, :m], axis=1).astype(np.int32)
-    return chosen
+    met = weight > 0
+    cost = xp.where(met, square / xp.where(met, weight, 1.0), xp.inf)  # inf: no photo shows both
+    return np.sort(on_host(_cheapest(cost, m)), axis=1).astype(np.int32)
+
+
+def _cheapest(cost: Array, m: int) -> Array:
+    """Return (P, m) columns of lowest cost, in any order."""
+    if isinstance(cost, np.ndarray):
+        return np.argpartition(cost, m - 1, axis=1)[:, :m]
+    return namespace_of(cost).argsort(cost, axis=1, stable=True)[:, :m]  # of equals the first

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8
+from explgraph.base.arrays import F4, F8, Array, beside, namespace_of, on_host
 from explgraph.base.errors import check_shape
 from explgraph.base.jit import jit
 from explgraph.base.layer import LayerSpec
@@ -72,19 +72,25 @@ class PoseMap:
         ExplGraphError
             If the map is not one from peaks of this layer.
         """
-        product = np.zeros((len(peaks), len(self.offset)))
+        pose: F4 = self.of(peaks.yx, peaks.weight, input_size)
+        return pose
+
+    def of(self, yx: Array, weight: Array, input_size: tuple[int, int]) -> Array:
+        """Do so from the arrays of `Peaks`, where they are."""
+        xp, (n, channels, _) = namespace_of(weight), weight.shape
+        room = {"dtype": xp.float64, "device": weight.device}
+        product, square = xp.zeros((n, len(self.offset)), **room), xp.zeros(n, **room)
         if len(self.offset) == 0:
-            return product.astype(np.float32)
-        check_shape("PoseMap.weight", self.weight, (peaks.layer.channels * GRID**2, None))
-        square = np.zeros(len(peaks))
-        first = 0
-        for pooled in _pooled(peaks, input_size):
-            last = first + pooled.shape[1]
-            weight = self.weight[first:last].astype(np.float64)
-            _project_all(pooled, weight, product, square)
-            first = last
-        pose = product / np.sqrt(np.maximum(square, _TINY))[:, None] - self.offset
-        return np.where(square[:, None] > 0, pose, 0).astype(np.float32)
+            return xp.asarray(product, dtype=xp.float32)
+        check_shape("PoseMap.weight", self.weight, (channels * GRID**2, None))
+        for first in range(0, channels, _CHANNELS):
+            own = slice(first, min(first + _CHANNELS, channels))
+            pooled = pool_peaks(yx[:, own], weight[:, own], input_size)
+            rows = self.weight[own.start * GRID**2 : own.stop * GRID**2]
+            _project_all(pooled, beside(rows.astype(np.float64), pooled), product, square)
+        length = xp.sqrt(xp.clip(square, _TINY, None))[:, None]
+        pose = product / length - beside(self.offset, product)
+        return xp.asarray(xp.where(square[:, None] > 0, pose, 0.0), dtype=xp.float32)
 
 
 class PoseBasis(NamedTuple):
@@ -99,6 +105,10 @@ class PoseBasis(NamedTuple):
     scale: F8
     weight: F8
     offset: F8
+
+    def on_host(self) -> PoseBasis:
+        """Return the same in arrays of NumPy."""
+        return PoseBasis(*(on_host(array) for array in self))
 
     @property
     def code(self) -> F8:
@@ -171,7 +181,8 @@ def pose_basis(
     Parameters
     ----------
     columns
-        Gives the peaks of the top layer's filters first..last - 1 in the photos, facing one way.
+        Gives the peaks of the top layer's filters first..last - 1 in the photos, facing one way,
+        on the device that computes.
     layer
         The top layer.
     n
@@ -192,70 +203,58 @@ def pose_basis(
         for first in range(0, layer.channels, _CHANNELS):
             yield columns(first, min(first + _CHANNELS, layer.channels))
 
-    def pool(own: PeakColumns, photos: NDArray[np.int64]) -> F8:
-        yx, weight = own.yx[..., photos], own.weight[..., photos]
-        return pool_peaks(yx.transpose(3, 0, 2, 1), weight.transpose(2, 0, 1), input_size)
+    def pool(own: PeakColumns, photos: NDArray[np.int64] | slice) -> Array:
+        return pool_peaks(*own.by_photo(photos), input_size)
 
     with one_blas_thread():
         basis = _basis(lambda: (pool(own, sample) for own in blocks()), len(sample), config)
         if basis is None or len(sample) == n:
-            return basis
-        product, square, row = np.zeros((n, len(basis.scale))), np.zeros(n), 0
+            return basis and basis.on_host()
+        xp, row = namespace_of(basis.weight), 0
+        room = {"dtype": xp.float64, "device": basis.weight.device}
+        product, square = xp.zeros((n, len(basis.scale)), **room), xp.zeros(n, **room)
         for own in blocks():
             weight = basis.weight[row : row + len(own.weight) * GRID**2]
             for first in range(0, n, GROUP):
-                photos = np.arange(first, min(first + GROUP, n))
+                photos = slice(first, min(first + GROUP, n))
                 pooled = pool(own, photos)
                 product[photos] += pooled @ weight
-                square[photos] += np.square(pooled).sum(axis=1)
+                square[photos] += xp.sum(xp.square(pooled), axis=1)
             row += len(weight)
-    values = product / np.sqrt(np.maximum(square, _TINY))[:, None] - basis.offset
-    return basis._replace(values=np.where(square[:, None] > 0, values, 0))
+    values = product / xp.sqrt(xp.clip(square, _TINY, None))[:, None] - basis.offset
+    return basis._replace(values=xp.where(square[:, None] > 0, values, 0.0)).on_host()
 
 
-def _basis(pooled: Callable[[], Iterator[F8]], n: int, config: MiningConfig) -> PoseBasis | None:
+def _basis(pooled: Callable[[], Iterator[Array]], n: int, config: MiningConfig) -> PoseBasis | None:
     """Return the basis of n photos, pooled as often as asked, some filters at a time."""
-    products = sum((block @ block.T for block in pooled()), start=np.zeros((n, n)))
-    length = np.sqrt(np.diagonal(products))
-    seen = np.flatnonzero(length > 0)
-    similarity = products[np.ix_(seen, seen)] / np.outer(length[seen], length[seen])
+    products = _sum(block @ block.T for block in pooled())
+    xp = namespace_of(products)
+    length = xp.sqrt(xp.linalg.diagonal(products))
+    seen = xp.nonzero(length > 0)[0]
+    similarity = products[seen][:, seen] / (length[seen][:, None] * length[seen])
     vectors, variances = _components(similarity, config.pose_terms)
     if len(variances) == 0:
         return None
-    vectors *= np.sqrt(n)  # orthonormal over the photos -> variance 1
+    vectors *= n**0.5  # orthonormal over the photos -> variance 1
     # From photos to features: the components are sums of the photos' own rows.
     rows = vectors / variances
-    scaled = np.zeros((n, len(variances)))
-    scaled[seen] = rows / length[seen, None]
-    weight = np.concatenate([block.T @ scaled for block in pooled()])
-    values = np.zeros_like(scaled)
+    scaled = xp.zeros((n, len(variances)), dtype=xp.float64, device=rows.device)
+    scaled[seen] = rows / length[seen][:, None]
+    weight = xp.concat([block.T @ scaled for block in pooled()])
+    values = xp.zeros_like(scaled)
     values[seen] = vectors
-    offset = (similarity @ rows).mean(axis=0)
-    return PoseBasis(values, np.sqrt(variances / variances.sum()), weight, offset)
+    offset = xp.mean(similarity @ rows, axis=0)
+    return PoseBasis(values, xp.sqrt(variances / xp.sum(variances)), weight, offset)
 
 
-class Ridge(NamedTuple):
-    """What all nodes' regressions on N photos' components have in common.
-
-    ``design (N, T)`` the components and 1; ``outer (N, T (T + 1) / 2)`` products of its columns,
-    the lower triangle row by row; ``penalty (T (T + 1) / 2,)`` what is added to their sums.
-    """
-
-    design: F8
-    outer: F8
-    penalty: F8
-
-    @classmethod
-    def of(cls, code: F8, penalty: float) -> Self:
-        """Return those of a code (N, T - 1) whose squared coefficients get a penalty."""
-        n, terms = code.shape
-        design = np.concatenate([code, np.ones((n, 1))], axis=1)
-        low = np.tril_indices(terms + 1)
-        diagonal = np.diag([*[penalty] * terms, _CONSTANT_PENALTY])
-        return cls(design, design[:, low[0]] * design[:, low[1]], diagonal[low])
+def _sum(arrays: Iterator[Array]) -> Array:
+    total = next(arrays)
+    for array in arrays:
+        total += array
+    return total
 
 
-def regress(code: F8, displacement: F4, score: F4, penalty: float) -> Regressions:
+def regress(code: Array, displacement: Array, score: Array, penalty: float) -> Regressions:
     """Regress every node's displacement on the photos' components, with weights and a penalty.
 
     Parameters
@@ -266,13 +265,21 @@ def regress(code: F8, displacement: F4, score: F4, penalty: float) -> Regression
         (P, 2, N) p_V - mu_V, and (P, N), the photos' weights.
     penalty
         Of the squared coefficients, against photos of weight 1.
+
+    Returns
+    -------
+    Where the arrays were.
     """
-    ridge = Ridge.of(code, penalty)
-    share = score.mean(axis=1, dtype=np.float64)
-    weight = np.minimum(score / np.maximum(share, _TINY)[:, None], MOST_WEIGHT)
-    normal = weight @ ridge.outer + ridge.penalty
-    fitted = np.stack([(weight * displacement[:, axis]) @ ridge.design for axis in (0, 1)], axis=-1)
-    _solve(normal, fitted)
+    xp, (n, terms) = namespace_of(score), code.shape
+    low = np.tril_indices(terms + 1)
+    ones = xp.ones((n, 1), dtype=code.dtype, device=code.device)
+    design = xp.concat([code, ones], axis=1)
+    outer = design[:, low[0]] * design[:, low[1]]
+    ridge = beside(np.diag([*[penalty] * terms, _CONSTANT_PENALTY])[low], code)
+    share = xp.mean(score, axis=1, dtype=xp.float64)
+    weight = xp.clip(score / xp.clip(share, _TINY, None)[:, None], None, MOST_WEIGHT)
+    target = xp.stack([(weight * displacement[:, i]) @ design for i in (0, 1)], axis=-1)
+    fitted = _solved(weight @ outer + ridge, target)
     return Regressions(fitted[:, :-1], fitted[:, -1], share)
 
 
@@ -310,8 +317,11 @@ def fit_poses(basis: PoseBasis, layers: Sequence[Regressions], config: MiningCon
         )
 
 
-def pose_shift(pose: F4, node: F4) -> F4:
+def pose_shift(pose: Array, node: Array) -> Array:
     """Return (P, 2, N) the displacement of nodes (P, 2, Q) in photos of pose (N, Q), pixels."""
+    if not isinstance(node, np.ndarray):
+        moves = (node[:, :, q, None] * pose[:, q] for q in range(pose.shape[1]))
+        return sum(moves, start=node.new_zeros((*node.shape[:2], len(pose))))
     shift = np.zeros((len(node), 2, len(pose)), dtype=np.float32)
     _shift(np.ascontiguousarray(pose.T), node, shift)
     return shift
@@ -328,8 +338,12 @@ def _shift(pose: F4, node: F4, shift: F4) -> None:
                     own[i] += node[v, axis, q] * pose[q, i]
 
 
-def _project_all(pooled: F8, weight: F8, product: F8, square: F8) -> None:
-    """Run `_project` on all photos, in threads."""
+def _project_all(pooled: Array, weight: Array, product: Array, square: Array) -> None:
+    """Run `_project` on all photos, in threads; or do the same where they are."""
+    if not isinstance(pooled, np.ndarray):
+        product += pooled @ weight
+        square += (pooled * pooled).sum(1)
+        return
 
     def some(first: int, last: int) -> None:
         photos = slice(first, last)
@@ -351,6 +365,18 @@ def _project(pooled: F8, weight: F8, product: F8, square: F8) -> None:
                 square[i] += value * value
                 for q in range(weight.shape[1]):
                     product[i, q] += value * weight[d, q]
+
+
+def _solved(normal: Array, target: Array) -> Array:
+    """Return the solutions (P, T, 2) of `_solve`; it works in the target itself."""
+    if isinstance(normal, np.ndarray):
+        _solve(normal, target)
+        return target
+    xp, terms = namespace_of(normal), target.shape[1]
+    down, right = np.tril_indices(terms)
+    whole = xp.zeros((len(normal), terms, terms), dtype=normal.dtype, device=normal.device)
+    whole[:, down, right] = whole[:, right, down] = normal
+    return xp.linalg.solve(whole, target)
 
 
 @jit
@@ -379,28 +405,22 @@ def _solve(normal: F8, target: F8) -> None:
                 x[a, axis] /= own[a * (a + 1) // 2 + a]
 
 
-def _components(similarity: F8, terms: int) -> tuple[F8, F8]:
+def _components(similarity: Array, terms: int) -> tuple[Array, Array]:
     """Return the leading eigenvectors (n, R) and eigenvalues (R,) of a centred (n, n) matrix."""
-    n = len(similarity)
+    xp, n = namespace_of(similarity), len(similarity)
     terms = min(terms, n // _PHOTOS_PER_TERM)
     if terms == 0:
-        return np.zeros((n, 0)), np.zeros(0)
-    centred = similarity - similarity.mean(axis=0)
-    centred -= centred.mean(axis=1, keepdims=True)
-    variances, vectors = np.linalg.eigh(centred)
-    order = np.arange(n)[::-1][:terms]
+        return similarity[:, :0], similarity.reshape(-1)[:0]
+    centred = similarity - xp.mean(similarity, axis=0)
+    centred -= xp.mean(centred, axis=1, keepdims=True)
+    variances, vectors = xp.linalg.eigh(centred)
+    order = xp.arange(n - 1, n - 1 - terms, -1, device=similarity.device)
     order = order[variances[order] > _LEAST_VARIANCE * n]
     return _upright(vectors[:, order]), variances[order]
 
 
-def _pooled(peaks: Peaks, input_size: tuple[int, int]) -> Iterator[F8]:
-    """Yield (N, channels * cells) pooled peaks, block by block of channels."""
-    for first in range(0, peaks.layer.channels, _CHANNELS):
-        block = slice(first, first + _CHANNELS)
-        yield pool_peaks(peaks.yx[:, block], peaks.weight[:, block], input_size)
-
-
-def _upright(vectors: F8) -> F8:
+def _upright(vectors: Array) -> Array:
     """Return eigenvectors (columns) with their largest entry positive: signs are arbitrary."""
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
-    return vectors * np.where(largest < 0, -1.0, 1.0)
+    xp = namespace_of(vectors)
+    largest = xp.take_along_axis(vectors, xp.argmax(xp.abs(vectors), axis=0)[None], axis=0)
+    return xp.where(largest < 0, -vectors, vectors)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 import explgraph as eg
+from explgraph import pipeline
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -176,6 +177,21 @@ def test_background__of_another_network_is_refused(photos, graph, change):
 
 
 # -- other photos ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("missing", "device"), [("", "cuda"), ("a GPU", "cpu")])
+def test_mine_and_match__run_where_the_network_does(
+    net, graph, photos, monkeypatch, missing, device
+):
+    monkeypatch.setattr("mining.devices.cuda_missing", lambda: missing)
+    monkeypatch.setattr(net, "device", torch.device("cuda"))
+    monkeypatch.setattr(pipeline, "_reference", lambda *_: (None, None))
+    seen = []
+    for name in ("mine_peaks", "match_peaks", "extract_peaks"):
+        monkeypatch.setattr(pipeline, name, lambda *_, device=None, **__: seen.append(device))
+    eg.mine(net, photos, background=graph, progress=False)
+    eg.match(graph, net, photos, progress=False)
+    assert [where for where in seen if where] == [device, device]
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -12,7 +12,7 @@ the photo as a person sees it, (1, 1) being the outer corner of its bottom-right
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,37 @@ I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 U1 = NDArray[np.uint8]
 
+Array = Any
+"""Of NumPy, or of PyTorch on some device: where the same lines serve both."""
+
+Put = Callable[[NDArray[Any]], Array]
+"""Brings an array of NumPy to where it is computed with."""
+
 NONE = -1
+
+
+def namespace_of(array: Array) -> Any:  # noqa: ANN401
+    """Return the functions for an array, by their names in the array API standard.
+
+    Those of NumPy are its own; `array_api_compat`, of ``explgraph[cuda]``, knows those of PyTorch.
+    """
+    if isinstance(array, np.ndarray):
+        return np
+    from array_api_compat import array_namespace
+
+    return array_namespace(array)
+
+
+def on_host(array: Array) -> NDArray[Any]:
+    """Return an array of NumPy: itself, or a tensor's copy from its device."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+
+
+def beside(array: NDArray[Any], other: Array) -> Array:
+    """Bring an array of NumPy to where another array is."""
+    if isinstance(other, np.ndarray):
+        return array
+    return namespace_of(other).asarray(array.copy(), device=other.device)  # read-only ones, too
 
 
 def frozen(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

@@ -73,11 +73,11 @@ def see(
     ExplGraphError
         As `graph_network` and `explgraph.pipeline.match`.
     """
-    from explgraph.pipeline import check_weights, extract
+    from explgraph.pipeline import check_weights, device_of, extract
     from mining import match_peaks
 
     net = graph_network(graph, model, weights, device=device)
     if not force:
         check_weights(graph, net)
     peaks = extract(net, source, background=graph, **options)
-    return Seen(net, peaks, match_peaks(graph, peaks))
+    return Seen(net, peaks, match_peaks(graph, peaks, device=device_of(net)))

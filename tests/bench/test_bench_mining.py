@@ -97,7 +97,7 @@ def test_bench__layer(benchmark, planted):
     """A layer from its first cells to its nodes, under a finished layer above; without poses."""
     rng, as_given = np.random.default_rng(0), np.zeros(N_IMAGES, dtype=np.uint8)
     engine, config = CpuEngine(planted, as_given), MiningConfig()
-    upper, layer = (LayerMiner(planted, i, as_given, config, engine) for i in (2, 1))
+    upper, layer = (LayerMiner(engine, i, config) for i in (2, 1))
     without_poses = np.zeros((N_IMAGES, 0), dtype=np.float32)
     above = upper.above(upper.finish(upper.start(0.05, rng), None), without_poses, None)
 

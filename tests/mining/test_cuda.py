@@ -1,5 +1,6 @@
 """Mining on a GPU against mining on the CPU; in Numba's simulator where there is no GPU."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.peaks.structures import PeakBlock, Peaks
-from mining import MiningConfig, mine_peaks
+from mining import MiningConfig, match_peaks, mine_peaks
+from mining.described import described
 from mining.devices import cuda_missing, engine_for
 from mining.em import Mixture
 from mining.guides import Block, Guide, Placed
@@ -39,6 +41,7 @@ def small_blocks(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not MISSING, reason="the tests below run here themselves")
 def test_cuda__all_of_it_in_the_simulator():
+    pytest.importorskip("array_api_compat")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
     done = subprocess.run(
@@ -211,6 +214,22 @@ def test_choose_parents__agrees(rng, m):
     np.testing.assert_array_equal(actual, expected)
 
 
+@on_gpu
+def test_merge__is_the_same(rng):
+    """The same lines, in another order of filters: not a bit differs."""
+    mixture = Mixture.at(rng.uniform(0, 30, (4 * CHANNELS, 2)), CHANNELS)
+    mixture = dataclasses.replace(mixture, weight=rng.permutation(np.tile([0.1, 0.4], 10)))
+    peaks = peak_set((random_layer(rng, 2),), mirror=False)
+    block = Block(mixture, random_guide(rng, "flat", len(mixture)))
+    (expected, kept), (merged, actual) = both(
+        peaks, block, lambda kernels, own, _: kernels.merge(own.mixture, 9.0)
+    )
+    assert 0 < len(kept) < len(mixture)
+    np.testing.assert_array_equal(actual, kept)
+    for ours, theirs in zip(merged.nodes, expected.nodes, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 # -- the engine ------------------------------------------------------------------------------------
 
 
@@ -233,7 +252,26 @@ def test_by_filters__takes_photos_mirrored_and_filters_from_a_part_of_the_layer(
         np.testing.assert_array_equal(kernels.peaks.weight.cpu(), weight[:, own].transpose(1, 2, 0))
         np.testing.assert_array_equal(kernels.peaks.yx.cpu(), yx[:, own].transpose(1, 3, 2, 0))
     engine.by_filters(0, mixture, lambda *_: None)
-    assert source.asked == 3  # peaks stay on the GPU
+    whole = engine.columns(0, 1, 5)
+    np.testing.assert_array_equal(whole.weight.cpu(), weight[:, 1:].transpose(1, 2, 0))
+    assert source.asked == 3  # peaks stay on the GPU, in whatever ranges they are asked for
+    (photos,) = engine.groups()
+    np.testing.assert_array_equal(photos.columns(0).yx.cpu(), yx.transpose(1, 3, 2, 0))
+    assert len(photos) == N
+
+
+@on_gpu
+def test_groups__without_room_are_brought_again(rng, monkeypatch):
+    given = peak_set((random_layer(rng, 4), random_layer(rng, 3)))
+    mirrored = rng.integers(0, 2, N).astype(np.uint8)
+    engine = engine_for("cuda", given, mirrored)
+    monkeypatch.setattr(engine, "_left", N * CHANNELS * 4 * 12)  # for the first layer alone
+    expected = [engine.columns(layer, 0, CHANNELS) for layer in (0, 1)]
+    assert [bool(kept) for kept in engine._layers.values()] == [True, False]
+    (photos,) = engine.groups()
+    for layer, columns in enumerate(expected):
+        for ours, theirs in zip(photos.columns(layer), columns, strict=True):
+            np.testing.assert_array_equal(ours.cpu(), theirs.cpu())
 
 
 class PartByPart:
@@ -267,6 +305,58 @@ def test_mine_peaks__finds_the_same_graph():
         )
 
 
+@pytest.fixture(scope="module")
+def mined():
+    """A graph in which some nodes have lost a parent, others both, and photos both ways."""
+    planted = planted_peaks(n_images=12, strides=(16, 32), channels=4).peaks
+    config = MiningConfig(n_parents=2, pose_terms=2, max_iter=2, pose_rounds=1)
+    graph = mine_peaks(planted, config=config)
+    lost = graph.edge_parent[graph.edge_child == 0]
+    flip = np.arange(len(planted)) % 2
+    peaks = dataclasses.replace(
+        planted, peaks=planted.oriented(flip), mirrored=planted.oriented(1 - flip)
+    )
+    return graph.select(np.setdiff1d(np.arange(len(graph)), lost)), peaks
+
+
+@on_gpu
+def test_match_peaks__finds_the_same(mined):
+    graph, peaks = mined
+    expected, actual = (match_peaks(graph, peaks, device=d) for d in ("cpu", "cuda"))
+    parents = np.bincount(graph.edge_child, minlength=len(graph))[graph.node_layer == 0]
+    assert set(parents) == {0, 1}
+    assert len(set(expected.mirrored)) == 2
+    np.testing.assert_array_equal(actual.mirrored, expected.mirrored)
+    np.testing.assert_array_equal(actual.peak, expected.peak)
+    assert (expected.peak >= 0).any()
+    np.testing.assert_allclose(actual.yx, expected.yx, atol=1e-5)
+    np.testing.assert_allclose(actual.score, expected.score, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(actual.log_density, expected.log_density, rtol=1e-3, atol=1e-3)
+
+
+@on_gpu
+def test_described__is_the_same(mined):
+    graph, peaks = mined
+    mirrored = np.arange(len(peaks), dtype=np.uint8) % 2
+    expected, actual = (
+        described(graph, engine_for(device, peaks, mirrored).groups()) for device in ("cpu", "cuda")
+    )
+    assert np.ptp(expected.edge_spread) > 0
+    for name in ("support", "edge_displacement", "edge_spread", "edge_coactivation"):
+        np.testing.assert_allclose(
+            getattr(actual, name), getattr(expected, name), rtol=1e-3, atol=1e-4, err_msg=name
+        )
+
+
+@on_gpu
+def test_match_peaks__of_no_photos_or_no_nodes(mined):
+    graph, peaks = mined
+    none = peaks.take(np.zeros(0, dtype=int))
+    assert match_peaks(graph, none, device="cuda").yx.shape == (0, len(graph), 2)
+    found = match_peaks(graph.select([]), peaks, device="cuda")
+    assert found.yx.shape == (len(peaks), 0, 2)
+
+
 # -- which device ----------------------------------------------------------------------------------
 
 
@@ -281,6 +371,9 @@ def test_engine_for__says_what_cuda_needs(monkeypatch, missing):
     peaks = planted_peaks(n_images=4).peaks
     with pytest.raises(ExplGraphError, match=f"needs {missing}.*use device='cpu'"):
         mine_peaks(peaks, device="cuda")
+    graph = mine_peaks(peaks)
+    with pytest.raises(ExplGraphError, match=f"needs {missing}.*use device='cpu'"):
+        match_peaks(graph, peaks, device="cuda")
 
 
 def test_cuda_missing__looks_for_the_gpu_then_for_numba(monkeypatch):
@@ -288,8 +381,10 @@ def test_cuda_missing__looks_for_the_gpu_then_for_numba(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "GPU" in cuda_missing()
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("mining.cuda.find_spec", lambda name: None if "numba" in name else name)
+    assert "Numba's CUDA target" in cuda_missing()
     monkeypatch.setattr("mining.cuda.find_spec", lambda name: None)
-    assert "explgraph[cuda]" in cuda_missing()
+    assert cuda_missing() == "array-api-compat: pip install 'explgraph[cuda]'"
     monkeypatch.setattr("mining.cuda.find_spec", lambda name: object())
     assert cuda_missing() == ""
 

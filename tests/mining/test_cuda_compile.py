@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mining import _cuda
-from mining.em import Mixture, PeakColumns
+from mining.em import Inference, Mixture, PeakColumns
 from mining.parents import flat_prior
 
 OLDEST = (7, 5)  # the oldest GPUs that CUDA 13 knows
@@ -26,12 +26,13 @@ def arguments():
     sums, places = np.zeros((P, 5)), [np.zeros((P, 2, N), f4) for _ in range(2)]
     score = np.zeros((P, N), f4)
     found = sums, np.zeros((C, 2)), np.zeros((C, STEPS + 1))
-    parents = np.zeros((P, M), np.int32)
+    parents = np.zeros(P * M, np.int32)
     return {
         "fit": (*common, STEPS, 0.1, 1, found),
-        "infer": (*common, (score.astype(np.int8), score, *places)),
+        "infer": (*common, Inference(score.astype(np.int8), score, *places, room.gain)),
         "held_out_gain": (*common, (sums, np.zeros(P))),
-        "predict": (parents, places[0], 1.0, places[1], score),
+        "merge": ((nodes[0], nodes[1], nodes[0]), 1.0, (np.zeros(P, np.bool_), np.zeros(P))),
+        "predict": (nodes[0], parents, places[0], 1.0, places[1], score),
     }
 
 

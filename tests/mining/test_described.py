@@ -9,8 +9,9 @@ import pytest
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, mine_peaks
 from mining.described import described
+from mining.engine import oriented_groups
 from mining.matching import find_places
-from mining.mine import orientation, oriented_groups
+from mining.mine import orientation
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, planted_peaks
 from tests.support.spooling import spool_by_hand

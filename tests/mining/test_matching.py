@@ -81,12 +81,13 @@ def test_matching__equals_the_loops(graph, new_photos):
 def test_matching__the_mining_photos_gives_what_mining_saw(graph, peaks):
     """Where mining told the layers below that nodes are: all of them, for they are not many."""
     as_given = np.zeros(len(peaks), dtype=np.uint8)
-    mined = mine_layers(peaks, as_given, CONFIG, 0)
+    engine = CpuEngine(peaks, as_given)
+    mined = mine_layers(engine, CONFIG, 0)
     found = find_nodes(graph, [peaks.peaks])
     pose = mined.pose_map(peaks.peaks[-1], peaks.input_size)
-    above, engine = None, CpuEngine(peaks, as_given)
+    above = None
     for index in (2, 1, 0):
-        miner, rows = LayerMiner(peaks, index, as_given, CONFIG, engine), graph.node_layer == index
+        miner, rows = LayerMiner(engine, index, CONFIG), graph.node_layer == index
         above = miner.above(mined.layers[index], pose, above)
         assert np.array_equal(above.nodes, np.arange(rows.sum()))
         moved = found.yx[rows] - graph.mu[rows][..., None]

@@ -209,7 +209,7 @@ def test_orientation__without_mirrored_peaks_is_as_given(planted):
 
 def test_objective__falls_in_no_block(planted):
     """But for rounding in float32, some 1e-6 of the response."""
-    found = mine_layers(planted.peaks, all_given(planted.peaks), CONFIG, 0).layers
+    found = mine_layers(CpuEngine(planted.peaks, all_given(planted.peaks)), CONFIG, 0).layers
     response = [peaks.weight.sum() for peaks in planted.peaks.peaks]
     # In a layer: one to start with, two with poses, the pruned; two with parents, or one on top.
     assert [len(layer.objective) for layer in found] == [6, 6, 5]
@@ -260,7 +260,7 @@ def test_spread__is_the_deviation_about_the_predicted_place(planted):
         channel_mean=planted.peaks.channel_mean[-1:],
         channel_scale=planted.peaks.channel_scale[-1:],
     )
-    (top,), pose_map = mine_layers(peaks, all_given(peaks), CONFIG, 0)
+    (top,), pose_map = mine_layers(CpuEngine(peaks, all_given(peaks)), CONFIG, 0)
     peaks = peaks.peaks[0]
     shift = np.einsum("paq,nq->pan", top.node_pose, pose_map(peaks, (SIDE, SIDE)))
     assert np.abs(shift).max() > 5
@@ -456,7 +456,7 @@ def test_stages__of_another_run_do_not_count(planted, tmp_path):
 
 
 def test_mined_layer__comes_back_from_its_arrays(planted):
-    for layer in mine_layers(planted.peaks, all_given(planted.peaks), CONFIG, 0).layers:
+    for layer in mine_layers(CpuEngine(planted.peaks, all_given(planted.peaks)), CONFIG, 0).layers:
         again = MinedLayer.of(layer.arrays())
         for ours, theirs in zip(again.mixture.nodes, layer.mixture.nodes, strict=True):
             assert np.array_equal(ours, theirs)
@@ -517,7 +517,7 @@ def test_parents__are_looked_for_among_the_surest_nodes_above(planted):
 def miner_of(peaks, config=CONFIG):
     """The miner of the only layer."""
     source, mirrored = peak_set((peaks,), mirror=False), all_given(peaks)
-    return LayerMiner(source, 0, mirrored, config, CpuEngine(source, mirrored))
+    return LayerMiner(CpuEngine(source, mirrored), 0, config)
 
 
 def test_follow__starts_with_what_the_poses_say(planted):

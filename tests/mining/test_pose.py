@@ -10,6 +10,7 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining import pose as pose_module
+from mining.cpu import CpuEngine
 from mining.em import PeakColumns
 from mining.mine import mine_layers
 from mining.pose import PoseMap, Regressions, fit_poses, pose_basis, pose_shift, regress
@@ -422,7 +423,7 @@ def test_planted_pose__is_found_up_to_a_linear_map(rank):
     """Two mined numbers give the two hidden ones; one does not."""
     peaks, _, hidden = posed_peaks()
     config = MiningConfig(n_parents=0, pose_rank=rank)
-    mined = mine_layers(peaks, np.zeros(N, dtype=np.uint8), config, 0)
+    mined = mine_layers(CpuEngine(peaks, np.zeros(N, dtype=np.uint8)), config, 0)
     pose = mined.pose_map(peaks.peaks[-1], peaks.input_size)
     design = np.column_stack([pose, np.ones(N)])
     residual = hidden - design @ np.linalg.lstsq(design, hidden, rcond=None)[0]
