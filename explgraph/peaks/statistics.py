@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from explgraph.base.arrays import F4
@@ -99,8 +100,9 @@ class _Sums:
             first = np.array([self.first + batch.indices[0]])
             with self._overdue.kept():
                 self._kept.save(KEPT, {"first": first, "cells": self.cells, **sums})
-        for i, layer in enumerate(maps):
-            values = layer.double()
-            self.each[i][0] += values.sum(dim=(0, 2, 3)).cpu().numpy()
-            self.each[i][1] += values.square().sum(dim=(0, 2, 3)).cpu().numpy()
+        for i, values in enumerate(maps):
+            for row, power in enumerate((values, values.square())):
+                # Added up in float64, without a copy of the maps in it.
+                total = power.sum(dim=(0, 2, 3), dtype=torch.float64)
+                self.each[i][row] += total.cpu().numpy()
             self.cells[i] += values.numel() / values.shape[1]
