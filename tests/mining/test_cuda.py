@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.peaks.structures import PeakBlock, Peaks
+from explgraph.peaks.structures import PeakBlock, Peaks, PeakSet
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining.described import described
 from mining.devices import cuda_missing, engine_for
@@ -355,6 +355,18 @@ def test_match_peaks__of_no_photos_or_no_nodes(mined):
     assert match_peaks(graph, none, device="cuda").yx.shape == (0, len(graph), 2)
     found = match_peaks(graph.select([]), peaks, device="cuda")
     assert found.yx.shape == (len(peaks), 0, 2)
+
+
+@on_gpu
+def test_mine_peaks__brings_every_filters_peaks_once(monkeypatch):
+    peaks = planted_peaks(n_images=8, strides=(16, 32), channels=2).peaks
+    asked, block = [], PeakSet.block
+    monkeypatch.setattr(
+        PeakSet, "block", lambda self, *which: asked.append(which) or block(self, *which)
+    )
+    config = MiningConfig(n_parents=1, pose_terms=1, max_iter=1, pose_rounds=1)
+    assert len(mine_peaks(peaks, config=config, device="cuda").edge_child) > 0
+    assert sorted(asked) == [(0, 0, 2), (1, 0, 2)]
 
 
 # -- which device ----------------------------------------------------------------------------------

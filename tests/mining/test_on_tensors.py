@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from explgraph.base.arrays import beside, namespace_of, on_host
 from explgraph.graphs.matches import fires
 from mining import MiningConfig, align, described, pose
 from mining.align import facing_signs, mirror_signs
 from mining.em import Inference, PeakColumns
+from mining.guides import Placed
 from mining.matching import _sum_by_photo
 from mining.parents import Companions, choose_parents, plain_prior
 from mining.pooling import pool_peaks
@@ -27,8 +29,8 @@ def put(array):
     return torch.tensor(array)
 
 
-def brought(arrays):
-    return type(arrays)(*(put(array) for array in arrays))
+def brought(arrays, put=put):
+    return type(arrays)(*map(put, arrays))
 
 
 def assert_all_close(actual, expected, **tolerance):
@@ -223,3 +225,47 @@ def test_edges__agree(rng, placed, monkeypatch, at_once):
         described._over_edges(loop, child, parent, base, actual, *map(put, nodes))
         assert np.ptp(expected) > 1
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+# -- another device --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Within it, a GPU is pretended: tensors have a device and no values, and must not be mixed."""
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
+    with FakeTensorMode():
+        yield lambda array: torch.tensor(array, device="cuda")
+
+
+def edges(put, yx, score):
+    ends = put(np.zeros((2, E), dtype=np.int32))
+    return described._relation_sums(*ends, put(np.zeros((E, 2), dtype=np.float32)), yx, score)
+
+
+STEPS = {
+    "lean": lambda put, peaks, *_: align._upper_lean(peaks, (SIDE, SIDE), put),
+    "gram": lambda put, *_: align._gram(put(np.ones((N, 3), dtype=np.float32))),
+    "pose": lambda put, peaks, *_: PoseMap(
+        np.ones((70 * 16, 2), dtype=np.float32), np.ones(2, dtype=np.float32)
+    ).of(put(peaks.yx), put(peaks.weight), (SIDE, SIDE)),
+    "photos": lambda put, peaks, *_: brought(PeakColumns.of(peaks), put).by_photo(np.arange(3)),
+    "regressions": lambda put, _, *placed: regress(put(np.ones((N, 2))), *map(put, placed), 1.0),
+    "companions": lambda put, _, *placed: Companions.of(*map(put, placed)),
+    "edges": lambda put, _, *placed: edges(put, *map(put, placed)),
+    "place": lambda put, _, *placed: Placed.of(
+        Inference(None, put(placed[1]), put(placed[0]), put(placed[0]), None), np.ones((P, 2)), 0.4
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_steps__stay_on_their_device(pretended, peaks, placed, step):
+    found = STEPS[step](pretended, peaks, *placed)
+    for array in found if isinstance(found, tuple) else [found]:
+        assert array.device.type == "cuda"
+
+
+def test_pretended_device__is_not_mixed_with_the_cpu(pretended):
+    with pytest.raises(RuntimeError, match=r"same device|different devices"):
+        pretended(np.ones(3)) + torch.ones(3)
