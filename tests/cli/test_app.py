@@ -1,6 +1,7 @@
 """The command line as a whole, ``explgraph layers`` and ``explgraph demo``."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -159,3 +160,20 @@ def test_demo_runs_the_demo(tmp_path, monkeypatch):
 
 def test_demo__out_is_a_file(files):
     assert "is a file" in refused("demo", "--out", files.clicks)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_main__pytorch_is_told_to_wait_without_spinning_before_it_is_loaded(given, expected):
+    code = (
+        "import os, sys\n"
+        "import explgraph.cli.app as app\n"
+        "app.app = lambda: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)\n"
+        "from explgraph.cli import main\n"
+        "main()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [expected, "False"]
