@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from explgraph.base.arrays import F4
+from explgraph.base.jit import jit
+from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import GROUP, PeakSet
 from explgraph.photos.images import open_images
@@ -53,6 +56,9 @@ class Sizes(NamedTuple):
     mined: Pair
     extracted: Pair
 
+
+_GROWTH, _ONE = np.float32(3.9), np.float32(1)
+_LANES, _REPEATS, _PIECES = np.linspace(0, 1, 2048, dtype=np.float32), 20_000, 16
 
 FULL = Sizes(200, 5, 3, 7, 3, (50, 200, 1000, 2000), (200, 2000), (300, 3000))
 QUICK = Sizes(12, 2, 0, 2, 1, (6, 12, 24), (24, 240), (24, 240))
@@ -105,23 +111,42 @@ def over_forward(work: Workload, graph: ExplanatoryGraph, rounds: int) -> Figure
 
 
 def thread_speedup(peaks: PeakSet, rounds: int) -> Figures:
-    """Compare mining on one thread with mining on four, or on as many as there are."""
+    """Compare mining on one thread with mining on four, or on as many as there are.
+
+    The control is a loop that no two threads share anything in: what the machine itself gains.
+    """
     before = numba.get_num_threads()
     several = min(4, before)
     if several == 1:
         reason = "there is only one thread"
-        return {"thread_speedup": None, "thread_speedup_threads": 1, "thread_speedup_null": reason}
+        none = {"thread_speedup": None, "thread_speedup_control": None}
+        return {**none, "thread_speedup_threads": 1, "thread_speedup_null": reason}
 
     def mine(threads: int) -> None:
         numba.set_num_threads(threads)
         mine_peaks(peaks)
 
-    took = take_turns({"one": partial(mine, 1), "several": partial(mine, several)}, rounds)
+    def control(threads: int) -> None:
+        numba.set_num_threads(threads)
+        map_ranges(lambda _first, _last: _logistic(_LANES.copy(), _REPEATS), _PIECES, 1)
+
+    tasks = {"one": partial(mine, 1), "several": partial(mine, several)}
+    controls = {"control, one": partial(control, 1), "control, several": partial(control, several)}
+    took = take_turns({**tasks, **controls}, rounds)
     numba.set_num_threads(before)
     return {
         "thread_speedup": Figure.of(took["one"] / took["several"]),
+        "thread_speedup_control": Figure.of(took["control, one"] / took["control, several"]),
         "thread_speedup_threads": several,
     }
+
+
+@jit
+def _logistic(values: F4, repeats: int) -> None:
+    """Compute on numbers that stay in the processor's nearest cache, several at a time."""
+    for _ in range(repeats):
+        for i in range(len(values)):
+            values[i] = _GROWTH * values[i] * (_ONE - values[i])  # neither settles nor vanishes
 
 
 def growth(peaks: PeakSet, sizes: Sequence[int], rounds: int) -> Figures:

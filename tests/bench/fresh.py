@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+VARIABLES = {"compile_path": {"EXPLGRAPH_CACHE": "off"}}
+"""Of the environment of a task's process."""
+
 _MODULE = "tests.bench.fresh"
 _DRAWINGS = 8  # that are looked at again and again
 
@@ -45,7 +48,7 @@ def import_seconds(rounds: int) -> F8:
 def measure(task: str, *arguments: object) -> dict[str, Any]:
     """Run one of `TASKS` in a process of its own and return what it has found."""
     command = [sys.executable, "-m", _MODULE, task, *map(str, arguments)]
-    environment = os.environ | {"EXPLGRAPH_CACHE": "off"} if task == "compile_path" else None
+    environment = os.environ | VARIABLES.get(task, {})
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, env=environment)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -95,6 +95,7 @@ WHAT = {
     "match_over_forward": "matching / two bare forwards",
     "match_over_forward_no_mirror": "matching, mirror=False / bare forward",
     "thread_speedup": "mining, 1 thread / several",
+    "thread_speedup_control": "  a loop that shares nothing",
     "bytes_per_photo": "peak memory, bytes a photo: mining",
     "bytes_per_photo_spool": "  with spool",
     "extraction_bytes_per_photo": "  extraction (demo network)",

@@ -178,9 +178,10 @@ def test_table__has_a_row_for_each_figure():
 
 
 @pytest.mark.slow
-def test_quick_run__writes_every_figure(tmp_path, capsys):
+def test_quick_run__writes_every_figure(tmp_path, monkeypatch, capsys):
     """In this process and some of its own, of which one compiles everything anew."""
     out = tmp_path / "new" / "bench.json"
+    monkeypatch.setitem(fresh.VARIABLES["compile_path"], "NUMBA_OPT", "0")  # let that be quick
     ratios.main(["--quick", "--out", str(out)])
     found = json.loads(out.read_text())
     for key in KEYS:
