@@ -1,6 +1,7 @@
 """Fixtures that every test may use, and the share of the machine that a worker takes."""
 
 import os
+import signal
 from pathlib import Path
 
 # Workers that `pytest -n` starts share the cores: the threads of OpenMP and of OpenBLAS wait by
@@ -9,6 +10,11 @@ from pathlib import Path
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, str(max(1, (os.cpu_count() or 1) // workers)))
+
+# Shells start what runs in the background with interrupts ignored, and so would be the processes
+# that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

@@ -162,17 +162,20 @@ def test_demo__out_is_a_file(files):
     assert "is a file" in refused("demo", "--out", files.clicks)
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_main__pytorch_is_told_to_wait_without_spinning_before_it_is_loaded(given, expected):
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "2000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "9"}, "9")],
+)
+def test_main__pytorch_is_told_to_spin_but_shortly_before_it_is_loaded(given, expected):
     code = (
         "import os, sys\n"
         "import explgraph.cli.app as app\n"
-        "app.app = lambda: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)\n"
+        "app.app = lambda: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)\n"
         "from explgraph.cli import main\n"
         "main()"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in own} | given
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
