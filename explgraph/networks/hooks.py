@@ -116,9 +116,8 @@ def _channels_last(batch: Tensor) -> bool:
 
 def copied(output: Tensor) -> Tensor:
     """Return a layer's output (B, C, H, W) as it is now, float32, each map's cells side by side."""
-    # Contiguous at once: the network may have it channels last.
-    kept = torch.empty(output.shape, dtype=torch.float32, device=output.device)
-    return kept.copy_(output.detach())
+    layout = torch.contiguous_format  # the network may have it channels last
+    return output.detach().to(torch.float32, copy=True, memory_format=layout)
 
 
 def class_logits(module: nn.Module, batch: Tensor) -> Tensor:
