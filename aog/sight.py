@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F2, F4, F8
 from explgraph.base.errors import require
 from explgraph.base.layer import LayerSpec
-from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches
 
 

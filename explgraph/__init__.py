@@ -66,11 +66,18 @@ if TYPE_CHECKING:
     from explgraph.galleries.sheet import contact_sheet as contact_sheet
     from explgraph.galleries.sheet import draw_nodes as draw_nodes
     from explgraph.graphs.comparison import compare as compare
+    from explgraph.graphs.effects import EdgeEffects as EdgeEffects
     from explgraph.graphs.facts import describe_node as describe_node
     from explgraph.graphs.facts import node_facts as node_facts
     from explgraph.graphs.graph import ExplanatoryGraph as ExplanatoryGraph
+    from explgraph.graphs.groups import Group as Group
+    from explgraph.graphs.groups import GroupPlaces as GroupPlaces
+    from explgraph.graphs.groups import PartGroups as PartGroups
     from explgraph.graphs.matches import Matches as Matches
     from explgraph.graphs.node import Node as Node
+    from explgraph.groups.contrast import node_contrast as node_contrast
+    from explgraph.groups.grouping import group_places as group_places
+    from explgraph.groups.grouping import part_groups as part_groups
     from explgraph.networks.backbone import Backbone as Backbone
     from explgraph.networks.backbone import load_backbone as load_backbone
     from explgraph.networks.preprocess import Preprocess as Preprocess
@@ -101,9 +108,12 @@ _HOME = {
     "Attribution": "explgraph.explanations.attribution",
     "Backbone": "explgraph.networks.backbone",
     "Decision": "explgraph.explanations.decision.decision",
+    "EdgeEffects": "explgraph.graphs.effects",
     "ExplGraphError": "explgraph.base.errors",
     "ExplainedMaps": "explgraph.explanations.explained",
     "ExplanatoryGraph": "explgraph.graphs.graph",
+    "Group": "explgraph.graphs.groups",
+    "GroupPlaces": "explgraph.graphs.groups",
     "LayerSpec": "explgraph.base.layer",
     "Localizations": "aog",
     "Matches": "explgraph.graphs.matches",
@@ -111,6 +121,7 @@ _HOME = {
     "Node": "explgraph.graphs.node",
     "Parse": "aog",
     "PartConfig": "aog",
+    "PartGroups": "explgraph.graphs.groups",
     "PartLocalizer": "explgraph.estimator",
     "Parts": "aog",
     "PeakSet": "explgraph.peaks.structures",
@@ -150,17 +161,20 @@ _HOME = {
     "filter_gallery": "explgraph.galleries.galleries",
     "filter_profile": "explgraph.explanations.profiles",
     "fit_parts": "aog",
+    "group_places": "explgraph.groups.grouping",
     "insertion_deletion": "explgraph.evaluation.explanations.measures",
     "load_backbone": "explgraph.networks.backbone",
     "locate": "aog",
     "match": "explgraph.pipeline",
     "mine": "explgraph.pipeline",
+    "node_contrast": "explgraph.groups.contrast",
     "node_facts": "explgraph.graphs.facts",
     "node_gallery": "explgraph.galleries.galleries",
     "node_kinds": "mining",
     "noise_sensitivity": "explgraph.evaluation.explanations.checks",
     "open_images": "explgraph.photos.images",
     "parse": "aog",
+    "part_groups": "explgraph.groups.grouping",
     "part_purity": "explgraph.evaluation.purity",
     "part_sheet": "aog.drawing.photos",
     "pointing_game": "explgraph.evaluation.explanations.measures",

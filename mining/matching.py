@@ -13,7 +13,8 @@ from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.frames import mirrored_yx, to_unit
 from explgraph.base.layer import look_layer
 from explgraph.base.progress import stage
-from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches, Views
 from explgraph.peaks.structures import Peaks, PeakSet
 
@@ -128,6 +129,7 @@ def match_peaks(
         photo_size=peaks.photo_size,
         frames=peaks.frames,
         views=_views(peaks, seen) if views else None,
+        peak_yx=_in_photo(chosen.peak_yx, mirrored, peaks),
     )
 
 

@@ -92,7 +92,7 @@ found = eg.match(graph, net, unseen)
 print(f"{len(graph)} nodes in {len(found)} drawings")
 
 # %%
-best = graph.node(int(graph.ranking[0]))
+best = graph.node(int(graph.ranking()[0]))
 print("the best node:", best.id)
 eg.draw_node(graph, found, unseen, OUT / "best_node.png", best.id)
 best

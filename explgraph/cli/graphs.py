@@ -150,7 +150,7 @@ def _node_facts(
 def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
     nodes = np.bincount(graph.node_layer, minlength=len(graph.layers))
     edges = np.bincount(graph.node_layer[graph.edge_child], minlength=len(graph.layers))
-    rows = graph.nodes.loc[graph.ranking[:best], [*_BEST]].to_dict(orient="split")
+    rows = graph.nodes.loc[graph.ranking()[:best], [*_BEST]].to_dict(orient="split")
     return {
         "header": dict(graph.header),
         "input_size": list(graph.input_size),

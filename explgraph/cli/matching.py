@@ -95,7 +95,7 @@ def known_matches(path: Path, graph: ExplanatoryGraph, source: ImageSource) -> M
         If the file holds something else, or matches of another graph, of other photos, or without
         views.
     """
-    from explgraph.graphs.graph import graph_hash
+    from explgraph.graphs.graph_arrays import graph_hash
     from explgraph.graphs.matches import Matches
 
     found = Matches.load(path)

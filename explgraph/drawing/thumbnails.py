@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.graphs.choice import places_in
-from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import ImageSource, open_images
 

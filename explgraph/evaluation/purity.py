@@ -286,7 +286,7 @@ def study_purity(
         check_nodes(graph, matches, called=f"seed {seed}: the matches")
         rows[seed] = common | {
             NODES: part_purity(matches, masks),
-            _best(NODES): part_purity(matches, masks, nodes=graph.ranking[:N_BEST]),
+            _best(NODES): part_purity(matches, masks, nodes=graph.ranking()[:N_BEST]),
         }
     return PurityStudy(category, len(peaks), rows)
 

@@ -166,7 +166,7 @@ def filter_profile(
 def _nodes(graph: ExplanatoryGraph, layer: int) -> tuple[tuple[str, ...], ...]:
     """Return for each filter of a layer what its nodes are called, best first."""
     found: list[list[str]] = [[] for _ in range(graph.layers[layer].channels)]
-    for node in graph.ranking.tolist():
+    for node in graph.ranking().tolist():
         if graph.node_layer[node] == layer:
             name = graph.names.get(node, "").strip() or graph.node_id(node)
             found[int(graph.node_channel[node])].append(name)

@@ -77,7 +77,7 @@ def draw_node(
     require(patches >= 1, f"patches must be at least 1, got {patches}")
     check_nodes(graph, found)
     require(len(graph) > 0, "there is nothing to draw: the graph has no nodes")
-    index = int(graph.ranking[0]) if node is None else find_node(graph, node)
+    index = int(graph.ranking()[0]) if node is None else find_node(graph, node)
     photos = best_photos(found, index, patches)
     tiles = node_tiles(graph, found, open_images(images), index, photos)
     layer = graph.layers[graph.node_layer[index]]
@@ -180,7 +180,7 @@ def _filter(
 ) -> tuple[int, int]:
     """Return the layer and channel named; what is not named is that of the best node."""
     require(layer is not None or channel is None, "name the layer of the filter, too")
-    nodes = graph.ranking
+    nodes = graph.ranking()
     if layer is not None:
         index = find_layer(graph, layer)
         if channel is not None:

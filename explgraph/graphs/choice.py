@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from explgraph.base.arrays import I8, NONE
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.arrays import F4, I4, I8, NONE
+from explgraph.base.errors import ExplGraphError, require, unknown_name
 
 from .graph import ExplanatoryGraph
+from .groups import PartGroups
+
+By = Literal["gain", "group gain", "contrast", "score", "support"]
+"""What nodes are ranked by."""
+
+_BORDER = 0.1  # share of the side
 
 
 class NodeChoice(TypedDict, total=False):
@@ -80,6 +88,82 @@ def choose(
     return kept
 
 
+def ranked(graph: ExplanatoryGraph, by: By = "gain") -> I8:
+    """Return what `ExplanatoryGraph.ranking` does."""
+    if by not in get_args(By):
+        raise unknown_name("figure", by, get_args(By))
+    gain = None if graph.groups is None else graph.groups.node_gain
+    known: dict[str, F4 | None] = {"group gain": gain, "contrast": graph.contrast}
+    figure: F4 | None = known[by] if by in known else getattr(graph, by)
+    if figure is None:
+        missing = "part groups" if by == "group gain" else "contrast: mine with background photos"
+        raise ExplGraphError(f"nodes cannot be ranked by {by}: the graph has no {missing}")
+    share = graph.mu / np.array(graph.input_size, dtype=np.float32)
+    at_border = np.minimum(share, 1 - share).min(axis=1, initial=1) < _BORDER
+    return np.lexsort((np.arange(len(graph)), -figure, at_border))
+
+
+def seated(graph: ExplanatoryGraph, count: int) -> I8:
+    """Return what `ExplanatoryGraph.top` does: seats by divisors (Sainte-Lague) over groups."""
+    require(count >= 1, f"count must be at least 1, got {count}")
+    ranking = graph.ranking()
+    if graph.groups is None:
+        return ranking[:count]
+    waiting = [_by_turns(graph, ranked(graph, "group gain"), g) for g in range(len(graph.groups))]
+    root = [math.sqrt(max(gain, 0.0)) for gain in graph.groups.gain.tolist()]
+    taken, result = [0] * len(waiting), list[int]()
+    while len(result) < count:
+        left = [g for g, nodes in enumerate(waiting) if taken[g] < len(nodes)]
+        if not left:
+            break
+        group = max(left, key=lambda g: (root[g] / (2 * taken[g] + 1), -g))
+        result.append(int(waiting[group][taken[group]]))
+        taken[group] += 1
+    rest = ranking[graph.groups.node_group[ranking] == NONE]
+    return np.array([*result, *rest[: count - len(result)].tolist()], dtype=np.int64)
+
+
+def _by_turns(graph: ExplanatoryGraph, ranking: I8, group: int) -> I8:
+    """Return a group's nodes, the best of each layer first, then the second of each, and so on."""
+    assert graph.groups is not None
+    mine: I8 = ranking[graph.groups.node_group[ranking] == group]
+    layer = graph.node_layer[mine]
+    turn = np.zeros(len(mine), dtype=np.int64)
+    for index in np.unique(layer):
+        turn[layer == index] = np.arange(np.count_nonzero(layer == index))
+    return mine[np.argsort(turn, kind="stable")]
+
+
+def best_nodes(graph: ExplanatoryGraph, per_layer: int, *, linked: bool = False) -> I8:
+    """Return the nodes of `ExplanatoryGraph.best`, rising."""
+    chosen = np.zeros(len(graph), dtype=bool)
+    for nodes in reversed(best_of_layers(graph)):
+        if linked:
+            has_parent = np.zeros(len(graph), dtype=bool)
+            has_parent[graph.edge_child[chosen[graph.edge_parent]]] = True
+            nodes = nodes[np.argsort(~has_parent[nodes], kind="stable")]
+        chosen[nodes[:per_layer]] = True
+    return np.flatnonzero(chosen)
+
+
+def family(graph: ExplanatoryGraph, node: int) -> NDArray[np.bool_]:
+    """Mark (P,) a node, its ancestors and its descendants."""
+    require(0 <= node < len(graph), f"node {node} does not exist: 0..{len(graph) - 1} do")
+    reach = _reachable(node, graph.edge_child, graph.edge_parent, len(graph))
+    return reach | _reachable(node, graph.edge_parent, graph.edge_child, len(graph))
+
+
+def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:
+    """Mark (P,) the nodes that paths of edges source -> target lead to from ``start``."""
+    seen = np.zeros(n_nodes, dtype=bool)
+    seen[start] = True
+    while True:
+        before = np.count_nonzero(seen)
+        seen[target[seen[source]]] = True
+        if np.count_nonzero(seen) == before:
+            return seen
+
+
 def best_of_layers(graph: ExplanatoryGraph, count: int | None = None) -> list[I8]:
     """Return by layer, lowest first, its best nodes in the order of `ExplanatoryGraph.ranking`.
 
@@ -90,7 +174,7 @@ def best_of_layers(graph: ExplanatoryGraph, count: int | None = None) -> list[I8
     count
         How many of each layer, at most; default: all.
     """
-    ranking = graph.ranking
+    ranking = graph.ranking()
     layer = graph.node_layer[ranking]
     return [ranking[layer == index][:count] for index in range(len(graph.layers))]
 
@@ -135,3 +219,19 @@ def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:
     child = graph.edge_child[order]
     rank = np.arange(n_edges) - np.searchsorted(child, child)
     return np.sort(order[rank < count])
+
+
+def groups_of(graph: ExplanatoryGraph) -> PartGroups:
+    """Return a graph's groups.
+
+    Raises
+    ------
+    ExplGraphError
+        If it has none.
+    """
+    require(
+        graph.groups is not None,
+        "the graph has no part groups: graph.having(groups=eg.part_groups(graph, found))",
+    )
+    assert graph.groups is not None
+    return graph.groups

@@ -217,7 +217,7 @@ def compare(
     by_filter = _have_same_filters(graph_a, graph_b)
     groups = _filters(graph_a, graph_b) if by_filter else _layers(graph_a, graph_b, per_layer)
     partners = _find(_Firing.of(graph_a, found_a), _Firing.of(graph_b, found_b), groups)
-    ranking = graph_a.ranking
+    ranking = graph_a.ranking()
     rank = np.flatnonzero(partners.judged[ranking])
     require(
         len(rank) > 0,

@@ -241,7 +241,7 @@ def _title(graph: ExplanatoryGraph, node: int) -> str:
     name = graph.names.get(node)
     called = f' ("{name}")' if name else ""
     layer = graph.layers[graph.node_layer[node]].name
-    rank = int(np.flatnonzero(graph.ranking == node)[0]) + 1
+    rank = int(np.flatnonzero(graph.ranking() == node)[0]) + 1
     return (
         f"{graph.node_id(node)}{called}: a node of filter {graph.node_channel[node]} of layer "
         f"{layer}, number {rank} of {len(graph)} in the graph's ranking."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -12,23 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, I4, frozen
-from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.errors import check_finite, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.layer import LayerSpec
+
+from .effects import EdgeEffects
+from .graph_arrays import (
+    EDGE_FLOATS,
+    EDGE_INTS,
+    NODE_ARRAYS,
+    NODE_FLOATS,
+    NODE_INTS,
+    arrays_of,
+    check_indices,
+    fields_of,
+)
+from .groups import PartGroups
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .choice import By
     from .node import Node
-
-
-_BORDER = 0.1  # share of the side
-_NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
-_NODE_INTS = ("node_layer", "node_channel", "node_part")
-_NODE_ARRAYS = (*_NODE_INTS, "mu", "node_pose", *_NODE_FLOATS)
-_POSE_MAP = ("pose_weight", "pose_offset")
-_EDGE_INTS = ("edge_child", "edge_parent")
-_EDGE_FLOATS = ("edge_spread", "edge_coactivation")
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -75,6 +79,13 @@ class ExplanatoryGraph:
         The user's own node names, by node index.
     header
         JSON values: model, weight hash, preprocessing, seed, config, versions.
+    contrast
+        (P,) how much stronger a node scores in the category's photos than in photos of the
+        background, ln of the ratio; None where no background was seen. See `node_contrast`.
+    groups
+        Which nodes lie on the same part; None where that was not asked. See `part_groups`.
+    effects
+        Edges that say what a node's response is made of; None until `edge_effects` is asked.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -101,6 +112,9 @@ class ExplanatoryGraph:
     edge_coactivation: F4
     names: Mapping[int, str] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
+    contrast: F4 | None = None
+    groups: PartGroups | None = None
+    effects: EdgeEffects | None = None
 
     def __post_init__(self) -> None:
         p, e, q = len(self.node_layer), len(self.edge_child), len(self.pose_offset)
@@ -108,15 +122,15 @@ class ExplanatoryGraph:
             "pose_weight": (None, q),
             "pose_offset": (q,),
             "node_pose": (p, 2, q),
-            **dict.fromkeys((*_NODE_INTS, *_NODE_FLOATS), (p,)),
-            **dict.fromkeys((*_EDGE_INTS, *_EDGE_FLOATS), (e,)),
+            **dict.fromkeys((*NODE_INTS, *NODE_FLOATS), (p,)),
+            **dict.fromkeys((*EDGE_INTS, *EDGE_FLOATS), (e,)),
             "mu": (p, 2),
             "edge_displacement": (e, 2),
         }
         for name, shape in shapes.items():
             value = getattr(self, name)
             check_shape(f"ExplanatoryGraph.{name}", value, shape)
-            is_index = name in _NODE_INTS or name in _EDGE_INTS
+            is_index = name in NODE_INTS or name in EDGE_INTS
             object.__setattr__(self, name, frozen(value, np.int32 if is_index else np.float32))
             if not is_index:
                 check_finite(f"ExplanatoryGraph.{name}", getattr(self, name))
@@ -130,38 +144,25 @@ class ExplanatoryGraph:
             self, "names", MappingProxyType({int(k): v for k, v in self.names.items()})
         )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
-        self._check_indices()
+        check_indices(self)
+        self._check_figures()
         stray = [node for node in self.names if not 0 <= node < p]
         require(not stray, f"names are given for nodes {stray[:3]} that do not exist: P = {p}")
 
-    def _check_indices(self) -> None:
+    def _check_figures(self) -> None:
         p = len(self)
-        channels = np.array([layer.channels for layer in self.layers], dtype=np.int64)
-        valid = p == 0 or (
-            self.node_layer.min() >= 0
-            and self.node_layer.max() < len(self.layers)
-            and self.node_channel.min() >= 0
-            and bool(np.all(self.node_channel < channels[self.node_layer]))
-        )
-        require(bool(valid), "ExplanatoryGraph: a node names a layer or filter that does not exist")
-        ends = np.concatenate([self.edge_child, self.edge_parent])
-        require(
-            bool(np.all((ends >= 0) & (ends < p))),
-            f"ExplanatoryGraph: an edge names a node outside 0..{p - 1}",
-        )
-        require(
-            bool(np.all(np.diff(self.edge_child) >= 0)), "ExplanatoryGraph: edges must be by child"
-        )
-        layer = self.node_layer.astype(np.int64)
-        filters = layer * (channels.max(initial=0) + 1) + self.node_channel
-        require(
-            bool(np.all(np.diff(filters) >= 0)),
-            "ExplanatoryGraph: nodes must be ordered by layer, then filter",
-        )
-        require(
-            bool(np.all(layer[self.edge_parent] > layer[self.edge_child])),
-            "ExplanatoryGraph: a parent must lie in a layer above its child's",
-        )
+        if self.contrast is not None:
+            check_shape("ExplanatoryGraph.contrast", self.contrast, (p,))
+            object.__setattr__(self, "contrast", frozen(self.contrast, np.float32))
+            check_finite("ExplanatoryGraph.contrast", self.contrast)
+        if self.groups is not None:
+            check_shape("the groups' nodes", self.groups.node_group, (p,))
+        if self.effects is not None:
+            ends = np.concatenate([self.effects.child, self.effects.parent])
+            require(
+                bool(np.all((ends >= 0) & (ends < p))),
+                f"ExplanatoryGraph: an effect names a node outside 0..{p - 1}",
+            )
 
     def __len__(self) -> int:
         return len(self.node_layer)
@@ -213,10 +214,18 @@ class ExplanatoryGraph:
 
     @property
     def nodes(self) -> pd.DataFrame:
-        """One row per node, index = node; positions also in the unit square (``y``, ``x``)."""
+        """One row per node, index = node; positions also in the unit square (``y``, ``x``).
+
+        With ``contrast``, ``group`` (its number, -1 if none) and ``group_gain`` where known.
+        """
         import pandas as pd
 
         height, width = self.input_size
+        known: dict[str, NDArray[Any]] = {}
+        if self.contrast is not None:
+            known["contrast"] = self.contrast
+        if self.groups is not None:
+            known |= {"group": self.groups.node_group, "group_gain": self.groups.node_gain}
         return pd.DataFrame(
             {
                 "id": [self.node_id(i) for i in range(len(self))],
@@ -233,6 +242,7 @@ class ExplanatoryGraph:
                 "score": self.score,
                 "support": self.support,
                 "gain": self.gain,
+                **known,
             }
         ).rename_axis("node")
 
@@ -252,22 +262,50 @@ class ExplanatoryGraph:
             }
         )
 
-    def rename(self, names: Mapping[int | str, str]) -> ExplanatoryGraph:
-        """Return a graph with the user's own names for nodes, given by index or by id.
+    def rename(
+        self,
+        names: Mapping[int | str, str] | PathLike | None = None,
+        *,
+        groups: Mapping[int | str, str] | None = None,
+    ) -> ExplanatoryGraph:
+        """Return a graph with the user's own names.
+
+        Parameters
+        ----------
+        names
+            Of nodes, by index or by id; or a JSON file ``{"nodes": {id: name}, "groups": {number:
+            name}}``, as a report's page saves it.
+        groups
+            Of part groups, by number or by present name.
 
         Raises
         ------
         ExplGraphError
-            If a node does not exist.
+            If a node or a group does not exist, or the file is not like that.
+
+        Examples
+        --------
+        >>> graph = graph.rename({"fire9/37/0": "eye"}, groups={0: "head"})  # doctest: +SKIP
+        >>> graph = graph.rename("names.json")  # doctest: +SKIP
         """
-        by_id = {self.node_id(i): i for i in range(len(self))}
-        merged = dict(self.names)
-        for key, name in names.items():
-            node = by_id.get(key, -1) if isinstance(key, str) else int(key)
-            if not 0 <= node < len(self):
-                raise unknown_name("node", str(key), by_id, "graph.nodes lists them")
-            merged[node] = name
-        return replace(self, names=merged)
+        from .naming import renamed
+
+        return renamed(self, names, groups)
+
+    def having(
+        self,
+        *,
+        contrast: NDArray[Any] | None = None,
+        groups: PartGroups | None = None,
+        effects: EdgeEffects | None = None,
+    ) -> ExplanatoryGraph:
+        """Return a graph that also knows these; what is None stays as it was."""
+        return replace(
+            self,
+            contrast=self.contrast if contrast is None else contrast,
+            groups=self.groups if groups is None else groups,
+            effects=self.effects if effects is None else effects,
+        )
 
     def select(self, nodes: NDArray[Any] | Iterable[int]) -> ExplanatoryGraph:
         """Return the subgraph of some nodes, with the edges among them.
@@ -293,23 +331,50 @@ class ExplanatoryGraph:
         edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)
         return replace(
             self,
-            **{name: getattr(self, name)[keep] for name in _NODE_ARRAYS},
-            **{name: place[getattr(self, name)[edges]] for name in _EDGE_INTS},
-            **{name: getattr(self, name)[edges] for name in ("edge_displacement", *_EDGE_FLOATS)},
+            **{name: getattr(self, name)[keep] for name in NODE_ARRAYS},
+            **{name: place[getattr(self, name)[edges]] for name in EDGE_INTS},
+            **{name: getattr(self, name)[edges] for name in ("edge_displacement", *EDGE_FLOATS)},
+            contrast=None if self.contrast is None else self.contrast[keep],
+            groups=None if self.groups is None else self.groups.take(keep),
+            effects=None if self.effects is None else self.effects.place(place),
             names={int(place[i]): name for i, name in self.names.items() if place[i] >= 0},
         )
 
-    @property
-    def ranking(self) -> NDArray[np.int64]:
-        """(P,) nodes from best to worst: by falling gain, those near the border last.
+    def ranking(self, by: By = "gain") -> NDArray[np.int64]:
+        """(P,) nodes from best to worst: by a falling figure, those near the border last.
 
         Within a tenth of the side of the border (edgeCutRate of the authors' code) the network's
         zero padding makes filters fire in the same place of every photo: such nodes gain much and
         tell little.
+
+        Parameters
+        ----------
+        by
+            "gain", "score", "support", "contrast" or "group gain" (`PartGroups.node_gain`).
+
+        Raises
+        ------
+        ExplGraphError
+            If the graph does not know the figure.
         """
-        share = self.mu / np.array(self.input_size, dtype=np.float32)
-        at_border = np.minimum(share, 1 - share).min(axis=1, initial=1) < _BORDER
-        return np.lexsort((np.arange(len(self)), -self.gain, at_border))
+        from .choice import ranked
+
+        return ranked(self, by)
+
+    def top(self, count: int) -> NDArray[np.int64]:
+        """Return the nodes to look at first: of every part group some, the best groups' most.
+
+        Groups get seats by the root of their gain, layers take turns within a group, and nodes come
+        by group gain; without groups these are the first of `ranking`.
+
+        Parameters
+        ----------
+        count
+            How many, at most: nodes without a group follow where groups do not have so many.
+        """
+        from .choice import seated
+
+        return seated(self, count)
 
     def best(self, per_layer: int, *, linked: bool = False) -> ExplanatoryGraph:
         """Return the subgraph of the best nodes of each layer, by `ranking`.
@@ -322,62 +387,26 @@ class ExplanatoryGraph:
             Below the top layer, take nodes that have a parent among those taken before others: a
             small part of a large graph then hangs together.
         """
-        from .choice import best_of_layers
+        from .choice import best_nodes
 
-        chosen = np.zeros(len(self), dtype=bool)
-        for nodes in reversed(best_of_layers(self)):
-            if linked:
-                has_parent = np.zeros(len(self), dtype=bool)
-                has_parent[self.edge_child[chosen[self.edge_parent]]] = True
-                nodes = nodes[np.argsort(~has_parent[nodes], kind="stable")]
-            chosen[nodes[:per_layer]] = True
-        return self.select(chosen)
+        return self.select(best_nodes(self, per_layer, linked=linked))
 
     def family(self, node: int) -> ExplanatoryGraph:
         """Return the subgraph of a node, its ancestors and its descendants."""
-        require(0 <= node < len(self), f"node {node} does not exist: 0..{len(self) - 1} do")
-        reach = _reachable(node, self.edge_child, self.edge_parent, len(self))
-        reach |= _reachable(node, self.edge_parent, self.edge_child, len(self))
-        return self.select(reach)
+        from .choice import family
+
+        return self.select(family(self, node))
 
     def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return what a file holds: arrays by name, and a header of JSON values."""
-        arrays: dict[str, NDArray[Any]] = {
-            name: getattr(self, name)
-            for name in (
-                *_NODE_ARRAYS,
-                *_POSE_MAP,
-                *_EDGE_INTS,
-                "edge_displacement",
-                *_EDGE_FLOATS,
-            )
-        }
-        for name in ("channel_mean", "channel_scale", "noise"):
-            for i, row in enumerate(getattr(self, name)):
-                arrays[f"{name}.{i}"] = row
-        header = {
-            **self.header,
-            "layers": [layer.to_json() for layer in self.layers],
-            "input_size": list(self.input_size),
-            "names": {str(i): name for i, name in self.names.items()},
-        }
-        return arrays, header
+        return arrays_of(self)
 
     @classmethod
     def from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
     ) -> ExplanatoryGraph:
         """Rebuild a graph from `to_arrays`'s values."""
-        columns, about = dict(arrays), dict(header)
-        layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
-        rows: dict[str, Any] = {
-            name: tuple(columns.pop(f"{name}.{i}") for i in range(len(layers)))
-            for name in ("channel_mean", "channel_scale", "noise")
-        }
-        names = {int(i): name for i, name in about.pop("names").items()}
-        height, width = about.pop("input_size")
-        merged: dict[str, Any] = {**rows, **columns}
-        return cls(layers, (height, width), **merged, names=names, header=about)
+        return cls(**fields_of(arrays, header))
 
     def save(self, path: PathLike) -> None:
         """Write the graph to a safetensors file; equal graphs give equal bytes."""
@@ -396,33 +425,3 @@ class ExplanatoryGraph:
         arrays, header = read_arrays(path, "graph")
         with whole_file(path, "graph"):
             return cls.from_arrays(arrays, header)
-
-
-def graph_hash(graph: ExplanatoryGraph) -> str:
-    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
-    digest = hashlib.sha256()
-    for array in (
-        graph.mu,
-        graph.weight,
-        graph.pose_weight,
-        graph.pose_offset,
-        graph.node_pose,
-        *graph.noise,
-        graph.node_layer,
-        graph.node_channel,
-        graph.edge_child,
-        graph.edge_parent,
-    ):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _reachable(start: int, source: I4, target: I4, n_nodes: int) -> NDArray[np.bool_]:
-    """Mark (P,) the nodes that paths of edges source -> target lead to from ``start``."""
-    seen = np.zeros(n_nodes, dtype=bool)
-    seen[start] = True
-    while True:
-        before = np.count_nonzero(seen)
-        seen[target[seen[source]]] = True
-        if np.count_nonzero(seen) == before:
-            return seen

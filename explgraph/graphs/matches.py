@@ -123,6 +123,9 @@ class Matches:
         unknown. In photos seen mirrored they are the pixels of the photo as given.
     views
         The photos seen both ways, or None: see `Views`.
+    peak_yx
+        (N, P, 2) as ``yx``, but of the peak itself on which a node was found; or None where
+        unknown, and then ``yx`` stands for it. Part groups are made of these.
     """
 
     images: tuple[str, ...]
@@ -136,6 +139,7 @@ class Matches:
     photo_size: I4 | None = None
     frames: F8 | None = None
     views: Views | None = None
+    peak_yx: F4 | None = None
 
     def __post_init__(self) -> None:
         n, p = len(self.images), len(self.node_layer)
@@ -148,6 +152,9 @@ class Matches:
         for name in _MATCH_ARRAYS:
             dtype = kinds.get(name, np.float32)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        if self.peak_yx is not None:
+            check_shape("Matches.peak_yx", self.peak_yx, (n, p, 2))
+            object.__setattr__(self, "peak_yx", frozen(self.peak_yx, np.float32))
         if self.photo_size is not None:
             check_shape("Matches.photo_size", self.photo_size, (n, 2))
             object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
@@ -210,13 +217,14 @@ class Matches:
             photo_size=None if self.photo_size is None else self.photo_size[rows],
             frames=None if self.frames is None else self.frames[rows],
             views=None if self.views is None else self.views.take(rows, chosen),
+            peak_yx=None if self.peak_yx is None else self.peak_yx[grid],
         )
 
     def save(self, path: PathLike) -> None:
         """Write the matches to a safetensors file; equal matches give equal bytes."""
         arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
         header = {**self.header, "images": list(self.images)}
-        known = {"photo_size": self.photo_size, "frames": self.frames}
+        known = {"photo_size": self.photo_size, "frames": self.frames, "peak_yx": self.peak_yx}
         arrays |= {name: array for name, array in known.items() if array is not None}
         if self.views is not None:
             arrays |= {f"views.{name}": getattr(self.views, name) for name in _VIEW_ARRAYS}

@@ -148,7 +148,7 @@ def node_columns(
     """
     _, layer = np.unique(graph.node_layer[chosen], return_inverse=True)
     rank = np.empty(len(graph), dtype=np.int64)
-    rank[graph.ranking] = np.arange(len(graph)) + 1
+    rank[graph.ranking()] = np.arange(len(graph)) + 1
     mine = facts.loc[chosen]
     numbers = ("fires", "mean_score", "best_score", "y", "x", "y_spread", "x_spread", "sure_px")
     columns: dict[str, list[Any]] = {

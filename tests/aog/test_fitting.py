@@ -12,7 +12,7 @@ from aog.clicks import Clicks
 from aog.evidence import evidence, visible_from
 from aog.sight import sight
 from explgraph.base.errors import ExplGraphError
-from explgraph.graphs.graph import graph_hash
+from explgraph.graphs.graph_arrays import graph_hash
 from tests.support.plain import plain_marks
 from tests.support.planted_parts import CHANNELS, LOW, SIDE, TOP, clicks_on, planted_world
 

@@ -10,7 +10,7 @@ import pytest
 from aog import fit_clicks, locate
 from aog.clicks import Clicks
 from explgraph.base.arrays import NONE
-from explgraph.graphs.graph import graph_hash
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches, Views
 from mining import match_peaks, mine_peaks
 from tests.support.planted_peaks import SIDE, planted_peaks

@@ -49,7 +49,7 @@ def test_gallery__writes_sheets_nodes_and_filters(world, work, tmp_path):
     done = gallery(work, tmp_path / "g", "--json")
     names = {f"sheet_{layer}.png" for layer in LAYERS}
     for layer in range(len(LAYERS)):
-        own = [i for i in world.graph.ranking if world.graph.node_layer[i] == layer]
+        own = [i for i in world.graph.ranking() if world.graph.node_layer[i] == layer]
         names |= galleries_of(world.graph, own[:2])
     found = sizes(tmp_path / "g")
     assert set(found) == names

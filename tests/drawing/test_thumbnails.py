@@ -13,7 +13,7 @@ from explgraph.drawing.graph.draw import draw_graph
 from explgraph.drawing.look import COLORS
 from explgraph.drawing.patches import OUTSIDE
 from explgraph.drawing.thumbnails import TILE, medallion
-from explgraph.graphs.graph import graph_hash
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.photos.images import open_images
 from tests.support.painted_photos import DARK, colors, halves, painted, pictures
 from tests.support.planted import planted_graph

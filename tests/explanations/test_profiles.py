@@ -82,7 +82,7 @@ def known():
 
 def test_filter_profile__with_a_graph_compares_with_its_background(known):
     net, photos, graph = known
-    node = int(graph.ranking[0])
+    node = int(graph.ranking()[0])
     named = graph.rename({node: "dorsal fin"})
     found = filter_profile(net, photos[0], "1", graph=named)
     bare = filter_profile(net, photos[0], "1")

@@ -313,7 +313,7 @@ def test_filter_gallery__raw_peaks_highest_first_and_who_claims_them(tmp_path, r
 
 def test_galleries__without_a_file_are_returned_by_default_of_the_best_node(rng):
     _, _, graph, source, peaks, found = two_parts(rng)
-    best = int(graph.ranking[0])
+    best = int(graph.ranking()[0])
     layer, channel = int(graph.node_layer[best]), int(graph.node_channel[best])
     same(draw_node(graph, found, source), draw_node(graph, found, source, node=best))
     whole = draw_filter(graph, found, peaks, source)

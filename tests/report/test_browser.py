@@ -218,7 +218,7 @@ def test_report__search_by_filter_layer_and_name(page, world):
     ):
         search.fill(words)
         expect(page.locator("#status")).to_contain_text(f"Showing {len(wanted)} of 72 nodes")
-        ids = [graph.node_id(i) for i in graph.ranking.tolist() if i in wanted]
+        ids = [graph.node_id(i) for i in graph.ranking().tolist() if i in wanted]
         expect(page.locator("#node-list option")).to_contain_text(ids)
         assert len(listed(page)) == len(wanted)
         assert len(spots(page, len(wanted))) == len(wanted)
@@ -310,7 +310,7 @@ def test_report__works_by_keyboard_alone(page, world):
     assert page.evaluate("document.activeElement.shadowRoot") is None
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    second = [node for node in graph.ranking.tolist() if node in shown_nodes(page)][1]
+    second = [node for node in graph.ranking().tolist() if node in shown_nodes(page)][1]
     title = graph.names.get(second, graph.node_id(second))
     expect(page.locator("#panel-title")).to_have_text(title)
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")

@@ -336,7 +336,7 @@ def test_write_report__columns_are_the_nodes_facts(written):
         [nodes["id"][2], nodes["id"][1]],
     )
     by_gain = np.argsort([nodes["rank"][i] for i in range(72)])
-    assert by_gain.tolist() == graph.ranking.tolist()
+    assert by_gain.tolist() == graph.ranking().tolist()
 
 
 def test_write_report__names_what_is_wrong(tmp_path):

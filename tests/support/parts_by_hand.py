@@ -3,7 +3,7 @@
 import numpy as np
 
 from aog import AndOrGraph, Localizations, PartConfig, Parts
-from explgraph.graphs.graph import graph_hash
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches, Views
 from tests.support.planted import SIDE, planted_graph
 

@@ -12,7 +12,8 @@ import numpy as np
 from aog.clicks import Clicks
 from explgraph.base.arrays import NONE
 from explgraph.base.layer import LayerSpec
-from explgraph.graphs.graph import ExplanatoryGraph, graph_hash
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.graph_arrays import graph_hash
 from explgraph.graphs.matches import Matches, Views
 from tests.support.plain import plain_graph
 

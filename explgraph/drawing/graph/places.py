@@ -75,7 +75,7 @@ def places_text(
     panel = np.unique(-graph.node_layer, return_inverse=True)[1]  # the top layer first
     boxes = _boxes(graph, has_pictures)
     share = graph.mu.astype(np.float64) / graph.input_size
-    panels = lay_panels(panel, share, np.argsort(graph.ranking), boxes, width / height)
+    panels = lay_panels(panel, share, np.argsort(graph.ranking()), boxes, width / height)
     with_box = np.flatnonzero(np.isfinite(panels.boxes[:, 0])).tolist()
     labels = _labels(graph, with_box, thumbnails)
     legend = Legend.of(_explained(graph, whole, len(with_box), has_pictures), panels.size[1])

@@ -132,7 +132,7 @@ def test_places__what_has_no_room_is_a_dot_and_is_counted(tmp_path):
     assert {graph.node_id(i) for i in range(60)} <= set(nodes)
     dots = set(nodes) - set(shown) - {f"{name} (place)" for name in shown}
     assert len(dots) == 60 - len(shown)
-    best = [graph.node_id(int(i)) for i in graph.ranking[:3]]
+    best = [graph.node_id(int(i)) for i in graph.ranking()[:3]]
     assert set(best) <= set(shown)
 
 

@@ -1,0 +1,83 @@
+"""Edges that say what a node's response is made of: the effects of nodes below on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.arrays import F4, I4, frozen
+from explgraph.base.errors import check_finite, check_shape, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_ARRAYS = ("child", "parent", "effect", "photos")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EdgeEffects:
+    """M edges "is made of", from child to parent (of the next layer above). Arrays are read-only.
+
+    Attributes
+    ----------
+    child, parent
+        (M,) node indices; ordered by parent, then by falling size of the effect.
+    effect
+        (M,) share of the parent's response that the child's cells carry, mean over photos in which
+        both fire; below 0 where the child inhibits it.
+    photos
+        (M,) how many photos that is the mean of.
+    """
+
+    child: I4
+    parent: I4
+    effect: F4
+    photos: I4
+
+    def __post_init__(self) -> None:
+        m = len(self.child)
+        for name in _ARRAYS:
+            check_shape(f"EdgeEffects.{name}", getattr(self, name), (m,))
+            dtype = np.float32 if name == "effect" else np.int32
+            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        check_finite("EdgeEffects.effect", self.effect)
+        require(bool(np.all(np.diff(self.parent) >= 0)), "EdgeEffects: edges must be by parent")
+
+    def __len__(self) -> int:
+        return len(self.child)
+
+    def __repr__(self) -> str:
+        parents = len(np.unique(self.parent))
+        return f"<EdgeEffects: {len(self)} edges of {parents} parents>"
+
+    @property
+    def parents(self) -> NDArray[np.int32]:
+        """The nodes whose children are known, each once."""
+        return np.unique(self.parent)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per edge: ``child``, ``parent``, ``effect``, ``photos``."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in _ARRAYS})
+
+    def place(self, place: NDArray[Any]) -> EdgeEffects:
+        """Return the edges among nodes that got other numbers: ``place (P,)``, below 0 if gone."""
+        child, parent = place[self.child], place[self.parent]
+        kept = (child >= 0) & (parent >= 0)
+        return replace(
+            self,
+            child=child[kept],
+            parent=parent[kept],
+            effect=self.effect[kept],
+            photos=self.photos[kept],
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a file holds, by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}

@@ -1,0 +1,143 @@
+"""A graph as arrays: what must hold among them, what a file holds of them, and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.errors import require
+from explgraph.base.layer import LayerSpec
+
+from .effects import EdgeEffects
+from .groups import PartGroups
+
+if TYPE_CHECKING:
+    from .graph import ExplanatoryGraph
+
+
+NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
+NODE_INTS = ("node_layer", "node_channel", "node_part")
+NODE_ARRAYS = (*NODE_INTS, "mu", "node_pose", *NODE_FLOATS)
+_POSE_MAP = ("pose_weight", "pose_offset")
+EDGE_INTS = ("edge_child", "edge_parent")
+EDGE_FLOATS = ("edge_spread", "edge_coactivation")
+
+
+def check_indices(graph: ExplanatoryGraph) -> None:
+    """Check that nodes, edges and layers name each other rightly."""
+    p = len(graph)
+    channels = np.array([layer.channels for layer in graph.layers], dtype=np.int64)
+    valid = p == 0 or (
+        graph.node_layer.min() >= 0
+        and graph.node_layer.max() < len(graph.layers)
+        and graph.node_channel.min() >= 0
+        and bool(np.all(graph.node_channel < channels[graph.node_layer]))
+    )
+    require(bool(valid), "ExplanatoryGraph: a node names a layer or filter that does not exist")
+    ends = np.concatenate([graph.edge_child, graph.edge_parent])
+    require(
+        bool(np.all((ends >= 0) & (ends < p))),
+        f"ExplanatoryGraph: an edge names a node outside 0..{p - 1}",
+    )
+    require(
+        bool(np.all(np.diff(graph.edge_child) >= 0)), "ExplanatoryGraph: edges must be by child"
+    )
+    layer = graph.node_layer.astype(np.int64)
+    filters = layer * (channels.max(initial=0) + 1) + graph.node_channel
+    require(
+        bool(np.all(np.diff(filters) >= 0)),
+        "ExplanatoryGraph: nodes must be ordered by layer, then filter",
+    )
+    require(
+        bool(np.all(layer[graph.edge_parent] > layer[graph.edge_child])),
+        "ExplanatoryGraph: a parent must lie in a layer above its child's",
+    )
+
+
+def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what a file holds: arrays by name, and a header of JSON values."""
+    arrays: dict[str, NDArray[Any]] = {
+        name: getattr(graph, name)
+        for name in (
+            *NODE_ARRAYS,
+            *_POSE_MAP,
+            *EDGE_INTS,
+            "edge_displacement",
+            *EDGE_FLOATS,
+        )
+    }
+    for name in ("channel_mean", "channel_scale", "noise"):
+        for i, row in enumerate(getattr(graph, name)):
+            arrays[f"{name}.{i}"] = row
+    if graph.contrast is not None:
+        arrays["contrast"] = graph.contrast
+    more: dict[str, Any] = {}
+    for name, held in (("groups", graph.groups), ("effects", graph.effects)):
+        if held is not None:
+            arrays |= {f"{name}.{key}": array for key, array in held.to_arrays().items()}
+    if graph.groups is not None:
+        more["group_names"] = list(graph.groups.names)
+    header = {
+        **graph.header,
+        **more,
+        "layers": [layer.to_json() for layer in graph.layers],
+        "input_size": list(graph.input_size),
+        "names": {str(i): name for i, name in graph.names.items()},
+    }
+    return arrays, header
+
+
+def fields_of(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a graph from what `arrays_of` gave."""
+    columns: dict[str, Any] = dict(arrays)
+    about = dict(header)
+    layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
+    rows: dict[str, Any] = {
+        name: tuple(columns.pop(f"{name}.{i}") for i in range(len(layers)))
+        for name in ("channel_mean", "channel_scale", "noise")
+    }
+    names = {int(i): name for i, name in about.pop("names").items()}
+    height, width = about.pop("input_size")
+    held = {kind: _taken(columns, kind) for kind in ("groups", "effects")}
+    if held["groups"]:
+        names_of = tuple(about.pop("group_names"))
+        columns["groups"] = PartGroups((height, width), **held["groups"], names=names_of)
+    if held["effects"]:
+        columns["effects"] = EdgeEffects(**held["effects"])
+    merged: dict[str, Any] = {**rows, **columns}
+    return {
+        "layers": layers,
+        "input_size": (height, width),
+        **merged,
+        "names": names,
+        "header": about,
+    }
+
+
+def _taken(columns: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Take out the arrays of a kind, by their names within it."""
+    names = [name for name in columns if name.startswith(f"{kind}.")]
+    return {name.removeprefix(f"{kind}."): columns.pop(name) for name in names}
+
+
+def graph_hash(graph: ExplanatoryGraph) -> str:
+    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
+    digest = hashlib.sha256()
+    for array in (
+        graph.mu,
+        graph.weight,
+        graph.pose_weight,
+        graph.pose_offset,
+        graph.node_pose,
+        *graph.noise,
+        graph.node_layer,
+        graph.node_channel,
+        graph.edge_child,
+        graph.edge_parent,
+    ):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
