@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from explgraph.galleries.galleries import draw_node as draw_node
     from explgraph.galleries.galleries import filter_gallery as filter_gallery
     from explgraph.galleries.galleries import node_gallery as node_gallery
+    from explgraph.galleries.groups import draw_groups as draw_groups
     from explgraph.galleries.photo import draw_match as draw_match
     from explgraph.galleries.sheet import contact_sheet as contact_sheet
     from explgraph.galleries.sheet import draw_nodes as draw_nodes
@@ -141,6 +142,7 @@ _HOME = {
     "draw_filter": "explgraph.galleries.galleries",
     "draw_filter_profile": "explgraph.explanations.pictures.profile",
     "draw_graph": "explgraph.drawing.graph.draw",
+    "draw_groups": "explgraph.galleries.groups",
     "draw_match": "explgraph.galleries.photo",
     "draw_node": "explgraph.galleries.galleries",
     "draw_nodes": "explgraph.galleries.sheet",

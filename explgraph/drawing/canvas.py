@@ -53,6 +53,10 @@ class Canvas:
         """Fill a box (left, top, right, bottom), its last pixels included."""
         self._draw.rectangle(box, color, rim)
 
+    def outline(self, box: tuple[float, float, float, float], color: str) -> None:
+        """Draw the outline of a box (left, top, right, bottom), one pixel wide."""
+        self._draw.rectangle(box, outline=color)
+
     def ring(self, place: tuple[float, float], radius: int) -> None:
         """Draw the mark of a place: white on dark, so that it is seen on every photo."""
         x, y = place

@@ -77,10 +77,10 @@ def lettering(size: float) -> dict[str, Value]:
     return {"fontname": FONT, "fontsize": size, "fontcolor": INK}
 
 
-def title_of(graph: ExplanatoryGraph) -> str:
+def title_of(graph: ExplanatoryGraph, what: str = "Explanatory graph") -> str:
     """Return what a drawing of a graph is called."""
     model = one_line(str(graph.header.get("model") or ""))
-    return f"Explanatory graph of {model}" if model else "Explanatory graph"
+    return f"{what} of {model}" if model else what
 
 
 def layer_heading(

@@ -109,6 +109,50 @@ def best_photos(matches: Matches, node: int, count: int) -> tuple[int, ...]:
     return tuple(int(photo) for photo in order if score[photo] > 0)
 
 
+def group_photos(
+    graph: ExplanatoryGraph, matches: Matches, nodes: Sequence[int], count: int
+) -> list[tuple[int, int]]:
+    """Return what shows a part group best: its nodes, and the photo to cut each of them out of.
+
+    Layers take turns, within a layer nodes come in the order given: each has the photo in which it
+    scores best among those that no node before it has. Where there are fewer nodes than places,
+    they have further turns.
+
+    Parameters
+    ----------
+    graph, matches
+        P nodes in N photos.
+    nodes
+        The group's nodes, best first: `Group.nodes`.
+    count
+        How many, at most: there is one place in each photo at most.
+    """
+    score = matches.score.copy()
+    chosen: list[tuple[int, int]] = []
+    turns = _by_turns(graph, nodes)
+    while turns and len(chosen) < count:
+        left = []
+        for node in turns[: count - len(chosen)]:
+            photo = int(score[:, node].argmax()) if len(score) else 0
+            if len(score) and score[photo, node] > 0:
+                chosen.append((node, photo))
+                left.append(node)
+                score[photo] = 0
+        turns = left
+    return chosen
+
+
+def _by_turns(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
+    """Return nodes, the first of each layer first, top layer before the others."""
+    turn: dict[int, int] = {}
+    order = []
+    for place, node in enumerate(nodes):
+        layer = int(graph.node_layer[node])
+        turn[layer] = turn.get(layer, -1) + 1
+        order.append((turn[layer], -layer, place))
+    return [int(nodes[place]) for _, _, place in sorted(order)]
+
+
 def load_each(source: ImageSource, names: Iterable[str]) -> Iterator[tuple[str, LoadedImage]]:
     """Load photos of a source by name, each once, in the order of their first mention.
 
@@ -128,6 +172,8 @@ def node_patches(
     source: ImageSource,
     photos: Mapping[int, Sequence[int]],
     side: int,
+    *,
+    share: float | None = None,
 ) -> dict[tuple[int, int], Image.Image]:
     """Cut square patches around nodes.
 
@@ -141,6 +187,8 @@ def node_patches(
         By node, the photos to cut it out of: indices into the matches.
     side
         Of a patch, pixels.
+    share
+        Of a photo's shorter side that patches show; None: what is their layer's, `patch_share`.
 
     Returns
     -------
@@ -158,8 +206,9 @@ def node_patches(
     result = {}
     for name, loaded in load_each(source, wanted):
         for node, photo in wanted[name]:
-            share = patch_share(graph.layers[graph.node_layer[node]], graph.input_size)
-            patch = cut_patch(loaded, matches.yx[photo, node], share)
+            layer = graph.layers[graph.node_layer[node]]
+            shown = patch_share(layer, graph.input_size) if share is None else share
+            patch = cut_patch(loaded, matches.yx[photo, node], shown)
             patch = patch.resize((side, side), Image.Resampling.LANCZOS)
             is_mirrored = bool(matches.mirrored[photo])
             result[node, photo] = ImageOps.mirror(patch) if is_mirrored else patch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, I4, NONE, U1, frozen
 from explgraph.base.errors import check_finite, check_shape, index_of, require
 from explgraph.base.frames import mirrored_yx
-from explgraph.base.text import counted
+from explgraph.base.text import counted, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,10 +211,14 @@ class PartGroups:
         y, x = (self.yx[group] / np.array(self.input_size, dtype=np.float32)).tolist()
         return y, x
 
+    def title(self, group: int) -> str:
+        """Return a group's name without its size: the user's, or where it lies."""
+        return one_line(self.names[group]) or region(*self.unit_yx(group))
+
     def label(self, group: int) -> str:
         """Return a group's name: the user's, or where it lies and how many nodes it has."""
         count = int(np.count_nonzero(self.node_group == group))
-        return self.names[group] or f"{region(*self.unit_yx(group))}, {counted(count, 'node')}"
+        return self.names[group] or f"{self.title(group)}, {counted(count, 'node')}"
 
     @property
     def labels(self) -> tuple[str, ...]:

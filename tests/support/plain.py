@@ -3,6 +3,7 @@
 import numpy as np
 
 from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.groups import PartGroups
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations
 
@@ -55,3 +56,19 @@ def plain_marks(images, parts, yx, group=None):
         size=np.full(yx.shape, np.nan),
         group=tuple(images if group is None else group),
     )
+
+
+def plain_groups(graph, node_group, **columns):
+    """Part groups of a graph's nodes by number, -1 for none; the rest is from the nodes' places."""
+    node_group = np.asarray(node_group)
+    members = [np.flatnonzero(node_group == g) for g in range(node_group.max(initial=-1) + 1)]
+    yx = np.array([graph.mu[nodes].mean(axis=0) for nodes in members]).reshape(-1, 2)
+    plain = {
+        "node_offset": np.zeros((len(graph), 2)),
+        "node_gain": np.linspace(1, 0, len(graph)),
+        "yx": yx,
+        "spread": np.full(len(yx), 20.0),
+        "sureness": np.full(len(yx), 0.5),
+        "gain": np.arange(len(yx))[::-1] + 1.0,
+    }
+    return PartGroups(input_size=graph.input_size, node_group=node_group, **plain | columns)
