@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from explgraph.groups.contrast import node_contrast as node_contrast
     from explgraph.groups.grouping import group_places as group_places
     from explgraph.groups.grouping import part_groups as part_groups
+    from explgraph.groups.naming import name_groups as name_groups
     from explgraph.networks.backbone import Backbone as Backbone
     from explgraph.networks.backbone import load_backbone as load_backbone
     from explgraph.networks.preprocess import Preprocess as Preprocess
@@ -169,6 +170,7 @@ _HOME = {
     "locate": "aog",
     "match": "explgraph.pipeline",
     "mine": "explgraph.pipeline",
+    "name_groups": "explgraph.groups.naming",
     "node_contrast": "explgraph.groups.contrast",
     "node_facts": "explgraph.graphs.facts",
     "node_gallery": "explgraph.galleries.galleries",
