@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Unpack, overload
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike, write_bytes
 from explgraph.graphs.attributes import edge_attributes, graph_attributes, node_attributes
-from explgraph.graphs.choice import NodeChoice, choose
+from explgraph.graphs.choice import choose
 from explgraph.graphs.graph import ExplanatoryGraph
 
 if TYPE_CHECKING:
     import networkx as nx
 
     from aog.structures import Parts
-    from explgraph.drawing.graph.draw import Arrangement
+    from explgraph.drawing.graph.draw import GraphView
     from explgraph.graphs.matches import Matches
 
 
@@ -74,9 +74,7 @@ def export_graph(
     thumbnails: bool = False,
     found: Matches | None = None,
     images: object = None,
-    arrangement: Arrangement = "layers",
-    parents_per_node: int = 3,
-    **choice: Unpack[NodeChoice],
+    **view: Unpack[GraphView],
 ) -> None: ...
 @overload
 def export_graph(
@@ -94,9 +92,7 @@ def export_graph(
     thumbnails: bool = False,
     found: Matches | None = None,
     images: object = None,
-    arrangement: Arrangement = "layers",
-    parents_per_node: int = 3,
-    **choice: Unpack[NodeChoice],
+    **view: Unpack[GraphView],
 ) -> None:
     """Write a graph, or a part of it, in the format that the file name's suffix asks for.
 
@@ -112,10 +108,10 @@ def export_graph(
         The file; missing folders are made, and an old file is replaced only by a whole new one.
     thumbnails, found, images
         For pictures: show the nodes as patches of the ``images`` in which they were ``found``.
-    arrangement, parents_per_node
-        For pictures of an explanatory graph: see `draw_graph`. The data formats hold all edges.
-    **choice
-        ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``: which nodes, see `NodeChoice`.
+    **view
+        Which nodes: ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``; for pictures of an
+        explanatory graph also ``level``, ``arrangement`` and ``parents_per_node``: see `GraphView`.
+        The data formats hold nodes, and all edges.
 
     Raises
     ------
@@ -123,7 +119,7 @@ def export_graph(
         For an unknown suffix, for thumbnails in a data format, and as `choose` and `draw_graph` do.
     """
     from aog.drawing.draw import draw_parts
-    from explgraph.drawing.graph.draw import draw_graph
+    from explgraph.drawing.graph.draw import draw_graph, node_choice
     from explgraph.drawing.rendering import PICTURE_FORMATS
 
     suffix = Path(path).suffix.lower().removeprefix(".")
@@ -133,26 +129,17 @@ def export_graph(
             "format", f".{suffix}", [f".{s}" for s in valid], f"Valid: {', '.join(valid)}"
         )
     if not isinstance(graph, ExplanatoryGraph):
-        given = [name for name, value in choice.items() if value is not None]
+        given = [name for name, value in view.items() if value is not None]
         require(not given, f"{given} choose nodes of an explanatory graph: And-Or graphs have none")
     if suffix in _DATA_FORMATS:
         require(not thumbnails, f".{suffix} holds no thumbnails: write .svg, .pdf or .png")
-        kept = choose(graph, **choice) if isinstance(graph, ExplanatoryGraph) else graph
+        kept = choose(graph, **node_choice(view)) if isinstance(graph, ExplanatoryGraph) else graph
         write_bytes(path, _DATA_FORMATS[suffix](to_networkx(kept)))
         return
     if not isinstance(graph, ExplanatoryGraph):
         draw_parts(graph, path, thumbnails=thumbnails, found=found, images=images)
         return
-    draw_graph(
-        graph,
-        path,
-        thumbnails=thumbnails,
-        found=found,
-        images=images,
-        arrangement=arrangement,
-        parents_per_node=parents_per_node,
-        **choice,
-    )
+    draw_graph(graph, path, thumbnails=thumbnails, found=found, images=images, **view)
 
 
 def _graphml(graph: nx.DiGraph) -> bytes:

@@ -17,7 +17,7 @@ from . import options as cli
 from .base import Report, table
 
 if TYPE_CHECKING:
-    from explgraph.drawing.graph.draw import Arrangement
+    from explgraph.drawing.graph.draw import Arrangement, Level
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.graphs.matches import Matches
 
@@ -50,6 +50,7 @@ def export(
             "their mean places in the photo.",
         ),
     ] = "layers",
+    level: cli.Level = None,
     thumbnails: Annotated[
         bool,
         typer.Option(
@@ -87,6 +88,7 @@ def export(
         min_score=min_score,
         around=None if around is None else cli.node_name(whole, around),
         parents_per_node=parents_per_node,
+        level=cast("Level | None", level),
         arrangement=cast("Arrangement", arrangement),
         thumbnails=thumbnails,
         found=found,

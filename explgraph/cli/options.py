@@ -34,6 +34,14 @@ Model = Annotated[
         rich_help_panel=_NETWORK,
     ),
 ]
+Level = Annotated[
+    str | None,
+    typer.Option(
+        metavar="groups|nodes",
+        help="Draw part groups or single nodes. Default: groups where the graph has them and "
+        "nodes would be too many to read.",
+    ),
+]
 GraphModel = Annotated[
     str | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,9 +109,13 @@ def layer_heading(
     )
 
 
-def cluster(graph: ExplanatoryGraph, layer: int, values: dict[str, Value]) -> str:
+def layer_cluster(graph: ExplanatoryGraph, layer: int, values: dict[str, Value]) -> str:
     """Return the statement that puts a layer's nodes into a cluster with some attributes."""
-    members = "; ".join(
-        quoted(graph.node_id(i)) for i in np.flatnonzero(graph.node_layer == layer).tolist()
-    )
-    return f"subgraph cluster_{layer} {{ graph {attributes(values)}; {members}; }}"
+    members = np.flatnonzero(graph.node_layer == layer).tolist()
+    return cluster(layer, map(graph.node_id, members), values)
+
+
+def cluster(number: int, members: Iterable[str], values: dict[str, Value]) -> str:
+    """Return the statement that puts what has these names into a cluster with some attributes."""
+    named = "; ".join(map(quoted, members))
+    return f"subgraph cluster_{number} {{ graph {attributes(values)}; {named}; }}"

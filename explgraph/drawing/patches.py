@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 OUTSIDE = "#D9DBDF"
 """Colour of what lies outside of a photo."""
 
+GLANCE_SHARE = 0.32
+"""Of a photo's shorter side that patches of part groups show, whatever the layer: they can be
+compared."""
+
 _LEAST_SHARE, _MOST_SHARE = 0.25, 0.6  # of the photo that a square patch shows
 
 

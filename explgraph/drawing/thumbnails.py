@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import ImageSource, open_images
 
 from .look import FAINT
-from .patches import OUTSIDE, best_photos, node_patches
+from .patches import GLANCE_SHARE, OUTSIDE, best_photos, group_photos, node_patches
 from .pictures import encoded
 
 TILE = 112
@@ -66,6 +66,25 @@ class Thumbnails:
         patches = node_patches(self.graph, self.found, self.source, best, TILE)
         cut = {node: patch for (node, _), patch in patches.items()}
         return {node: cut[known] if known in cut else _empty() for node, known in whole.items()}
+
+    def cut_apart(
+        self, drawn: ExplanatoryGraph, columns: Sequence[Sequence[int]]
+    ) -> dict[int, Image.Image]:
+        """Cut nodes as `cut` does, but those of a column out of photos that differ.
+
+        Patches have the share of the photo that part groups are shown with, whatever the layer.
+        """
+        place = places_in(self.graph, drawn)
+        shown: dict[int, tuple[int, int]] = {}
+        for column in columns:
+            whole = {int(place[node]): node for node in column}
+            for node, photo in group_photos(self.graph, self.found, [*whole], len(whole)):
+                shown.setdefault(whole[node], (node, photo))
+        wanted = {node: (photo,) for node, photo in shown.values()}
+        source, share = self.source, GLANCE_SHARE
+        patches = node_patches(self.graph, self.found, source, wanted, TILE, share=share)
+        nodes = (node for column in columns for node in column)
+        return {node: patches[shown[node]] if node in shown else _empty() for node in nodes}
 
     def save(self, tiles: Mapping[int, Image.Image]) -> dict[int, str]:
         """Write pictures as JPEG files, and return their paths."""

@@ -14,7 +14,7 @@ from explgraph.drawing.look import FAINT, INK, layer_color
 from explgraph.drawing.look import LINE as AXIS
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.page import title_of
-from explgraph.drawing.patches import group_photos, node_patches
+from explgraph.drawing.patches import GLANCE_SHARE, group_photos, node_patches
 from explgraph.drawing.pictures import check_picture_name, save_picture
 from explgraph.graphs.choice import groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -23,9 +23,6 @@ from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import open_images
 
 from .tiles import add_dots, blank_map
-
-SHARE = 0.32
-"""Of a photo's shorter side that a patch shows, whatever the layer: rows can be compared."""
 
 _MARGIN, _GAP, _LABEL, _TILE, _MAP, _BAR = 28, 8, 214, 104, 104, 10  # pixels
 _LEAST_PATCHES = 6  # that the heading has room for
@@ -93,7 +90,7 @@ def draw_groups(
     wanted: dict[int, list[int]] = {}
     for node, photo in (place for row in shown for place in row):
         wanted.setdefault(node, []).append(photo)
-    tiles = node_patches(graph, found, open_images(images), wanted, _TILE, share=SHARE)
+    tiles = node_patches(graph, found, open_images(images), wanted, _TILE, share=GLANCE_SHARE)
     page = _Page(graph, groups, max(map(len, shown)), title)
     for group, row in zip(groups, shown, strict=True):
         page.add(group, [tiles[place] for place in row])

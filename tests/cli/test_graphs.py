@@ -8,7 +8,7 @@ import pytest
 
 import explgraph as eg
 from tests.support.commands import ok, refused
-from tests.support.plain import plain_matches
+from tests.support.plain import plain_groups, plain_matches
 from tests.support.planted import near_border, planted_graph
 
 NODE = 5  # features.3/1/2: the lowest layer, in whose filter it is the third
@@ -94,6 +94,19 @@ def test_export_draws_as_many_parents_as_asked(planted, tmp_path):
         ok("export", planted[0], "--parents-per-node", parents, "--out", out)
         counts.append(out.read_text().count("->"))
     assert counts == [0, 48, 96]  # 48 nodes are not in the top layer
+
+
+def test_export_draws_groups_or_nodes(planted, tmp_path):
+    graph = planted[1].having(groups=plain_groups(planted[1], np.arange(72) % 5))
+    path, out = tmp_path / "grouped.safetensors", tmp_path / "g.dot"
+    graph.save(path)
+    drawn = {}
+    for level in (None, "groups", "nodes"):
+        ok("export", path, "--out", out, *([] if level is None else ["--level", level]))
+        drawn[level] = out.read_text().count("/group 0")
+    assert drawn[None] == drawn["groups"] > 0 == drawn["nodes"]
+    assert "groups" in refused("export", path, "--out", out, "--level", "group")
+    assert "part_groups" in refused("export", planted[0], "--out", out, "--level", "groups")
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Literal, Unpack, get_args
+from typing import Literal, Unpack, cast, get_args
 
+import numpy as np
+
+from explgraph.base.arrays import NONE
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.rendering import Drawing, picture_format, render
 from explgraph.drawing.thumbnails import open_thumbnails
-from explgraph.graphs.choice import NodeChoice, choose, strongest_parents
+from explgraph.graphs.choice import NodeChoice, choose, groups_of, strongest_parents
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 
+from .groups import groups_text
 from .layers import layers_text
 from .places import places_text
 
 Arrangement = Literal["layers", "places"]
 """How a graph is drawn: in layers with edges, or each layer's nodes where they lie in the photo."""
+
+Level = Literal["groups", "nodes"]
+"""What is drawn of a graph: its part groups, or its nodes."""
+
+MOST_NODES = 60
+"""More nodes than that are drawn as groups, unless `draw_graph` is told otherwise."""
+
+
+class GraphView(NodeChoice, total=False):
+    """What to draw of a graph, and how; every entry may be left out.
+
+    Attributes
+    ----------
+    level
+        "groups" or "nodes". None: groups, where the graph has part groups and more than 60 nodes
+        would be drawn in layers; else nodes.
+    arrangement
+        "layers" (default) or "places" of the nodes; groups are in layers.
+    parents_per_node
+        Lines drawn from each node in layers, 3 by default: to its parents, among the nodes drawn,
+        with the highest co-activation. From each cell of the graph of groups: to the cells with
+        most edges, if they are 15 % of all that it has.
+    nodes, around, min_score, nodes_per_layer
+        Which nodes: see `explgraph.graphs.choice.NodeChoice`.
+    """
+
+    level: Level | None
+    arrangement: Arrangement
+    parents_per_node: int
 
 
 def draw_graph(
@@ -27,11 +60,14 @@ def draw_graph(
     thumbnails: bool = False,
     found: Matches | None = None,
     images: object = None,
-    arrangement: Arrangement = "layers",
-    parents_per_node: int = 3,
-    **choice: Unpack[NodeChoice],
+    **view: Unpack[GraphView],
 ) -> Drawing:
-    """Draw a graph, or a part of it: in layers, or each layer's nodes where they lie in the photo.
+    """Draw a graph, or a part of it: its part groups, or its nodes, in layers or where they lie.
+
+    The graph of groups has a row for each layer, the top layer above, and a column for each part
+    group, in their order; a cell has the number of the group's nodes in that layer, and with
+    ``thumbnails`` the best of them by group gain. A line is all edges from the nodes of one cell to
+    those of another; the more they are, the wider it is.
 
     A node shows its layer, filter and part number, and the user's name for it; with ``thumbnails``
     it is the patch of the photo in which it scores best, in the graph's own orientation, framed in
@@ -60,14 +96,9 @@ def draw_graph(
     images
         The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
         Each is loaded once at most.
-    arrangement
-        "layers" or "places".
-    parents_per_node
-        Lines drawn from each node in layers: to its parents, among the nodes drawn, with the
-        highest co-activation. Other edges are left out of the picture.
-    **choice
-        ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``: which nodes to draw, see
-        `explgraph.graphs.choice.NodeChoice`.
+    **view
+        ``level``, ``arrangement``, ``parents_per_node``, and which nodes to draw: ``nodes``,
+        ``nodes_per_layer``, ``min_score``, ``around``: see `GraphView`.
 
     Returns
     -------
@@ -76,19 +107,45 @@ def draw_graph(
     Raises
     ------
     ExplGraphError
-        If the suffix or the arrangement is unknown, the node ``around`` does not exist, no node is
-        left to draw, or thumbnails are asked for without matches and photos of this graph.
+        If the suffix, the level or the arrangement is unknown, there are no groups to draw, the
+        node ``around`` does not exist, no node is left to draw, or thumbnails are asked for without
+        matches and photos of this graph.
     """
     suffix = picture_format(path, thumbnails=thumbnails)
+    arrangement, parents = view.get("arrangement", "layers"), view.get("parents_per_node", 3)
     if arrangement not in get_args(Arrangement):
         raise unknown_name("arrangement", arrangement, get_args(Arrangement))
-    require(parents_per_node >= 0, f"parents_per_node must not be negative: {parents_per_node}")
-    kept = choose(graph, **choice)
+    require(parents >= 0, f"parents_per_node must not be negative: {parents}")
+    kept = choose(graph, **node_choice(view))
     require(len(kept) > 0, "there is nothing to draw: the graph has no nodes")
+    level = _level(kept, view.get("level"), arrangement)
     with open_thumbnails(graph, found, images) if thumbnails else nullcontext() as tiles:
-        if arrangement == "places":
+        if level == "groups":
+            text = groups_text(kept, graph, parents, tiles)
+        elif arrangement == "places":
             text = places_text(kept, graph, tiles)
         else:
-            text = layers_text(kept, strongest_parents(kept, parents_per_node), graph, tiles)
+            text = layers_text(kept, strongest_parents(kept, parents), graph, tiles)
         drawing = render(text, suffix)
     return drawing.save(path)
+
+
+def node_choice(view: GraphView) -> NodeChoice:
+    """Return which nodes a view asks for, without how they are drawn."""
+    how = ("level", "arrangement", "parents_per_node")
+    return cast("NodeChoice", {key: value for key, value in view.items() if key not in how})
+
+
+def _level(graph: ExplanatoryGraph, level: Level | None, arrangement: Arrangement) -> Level:
+    """Return what to draw of the nodes that were chosen."""
+    if level is None:
+        has_groups = graph.groups is not None and bool(np.any(graph.groups.node_group != NONE))
+        many = len(graph) > MOST_NODES and arrangement == "layers"
+        return "groups" if has_groups and many else "nodes"
+    if level not in get_args(Level):
+        raise unknown_name("level", level, get_args(Level))
+    if level == "groups":
+        require(arrangement == "layers", 'level="groups" has no places: leave arrangement out')
+        inside = groups_of(graph).node_group != NONE
+        require(bool(inside.any()), "there is nothing to draw: no node drawn is in a part group")
+    return level

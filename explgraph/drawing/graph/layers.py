@@ -25,7 +25,7 @@ from explgraph.drawing.dot import (
 )
 from explgraph.drawing.legend import Item, Legend, line_item
 from explgraph.drawing.look import EMPTY, INK, TIMES, layer_color, with_opacity
-from explgraph.drawing.page import Page, cluster, layer_heading, title_of
+from explgraph.drawing.page import Page, layer_cluster, layer_heading, title_of
 from explgraph.drawing.thumbnails import Thumbnails
 from explgraph.graphs.attributes import edge_attributes
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -173,7 +173,7 @@ def _bands(
             "style": "filled",
             "color": EMPTY,
         }
-        yield cluster(graph, layer, values)
+        yield layer_cluster(graph, layer, values)
 
 
 def _nodes(graph: ExplanatoryGraph, looks: Looks, layout: Layout, base: float) -> Iterator[str]:

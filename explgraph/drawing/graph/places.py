@@ -38,7 +38,7 @@ from explgraph.drawing.look import (
     layer_color,
     with_opacity,
 )
-from explgraph.drawing.page import Page, cluster, layer_heading, title_of
+from explgraph.drawing.page import Page, layer_cluster, layer_heading, title_of
 from explgraph.drawing.thumbnails import Thumbnails
 from explgraph.graphs.graph import ExplanatoryGraph
 
@@ -194,7 +194,7 @@ def _clusters(
             "label": layer_heading(graph, whole, layer, width, has_pictures=has_pictures),
             "pencolor": "transparent",
         }
-        yield cluster(graph, layer, values)
+        yield layer_cluster(graph, layer, values)
 
 
 def _box_nodes(
