@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,6 +18,8 @@ from .base import Report
 from .options import check_out_folder, read_options
 
 if TYPE_CHECKING:
+    from explgraph.drawing.graph.draw import Level
+    from explgraph.graphs.choice import NodeChoice
     from explgraph.graphs.graph import ExplanatoryGraph
 
 
@@ -132,9 +134,11 @@ def show(
             "unexplained.LAYER (1, H, W) for each layer, in units of the response.",
         ),
     ] = None,
+    level: cli.Level = None,
     nodes_per_layer: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Nodes drawn of each layer, the best here.")
-    ] = 12,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Nodes drawn of each layer, the best here (12)."),
+    ] = None,
     min_score: Annotated[
         float | None, typer.Option(metavar="S", help="Only nodes with at least this score here.")
     ] = None,
@@ -148,9 +152,11 @@ def show(
     device: cli.Device = "auto",
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Draw the nodes of a graph where they are in a photo.
+    """Draw the part groups of a graph, or its nodes, where they are in a photo.
 
-    Nodes have their layer's colour and the size of their score; lines lead to their parents.
+    A group is one labelled place, the paler the less sure it is. Nodes are drawn where the graph
+    has no groups, and if an option asks for some: they have their layer's colour and the size of
+    their score; lines lead to their parents.
     """
     from explgraph.drawing.pictures import check_picture_name
     from explgraph.galleries.photo import draw_match
@@ -170,16 +176,15 @@ def show(
     focus = None if around is None else find_node(mined, cli.node_name(mined, around))
     source = open_images(image)
     seen = see(mined, source, model, weights, device=device, force=force, strict=True)
+    choice: NodeChoice = {"min_score": min_score, "around": focus}
+    if nodes_per_layer is not None:
+        choice["nodes_per_layer"] = nodes_per_layer
+    chosen = cast("Level | None", level)
     draw_match(
-        mined,
-        seen.found,
-        source,
-        out,
-        0,
-        nodes_per_layer=nodes_per_layer,
-        min_score=min_score,
-        around=focus,
+        *(mined, seen.found, source, out, 0),
+        level=chosen,
         parents_per_node=parents_per_node,
+        **choice,
     )
     written = [out]
     if heatmap is not None or arrays is not None:

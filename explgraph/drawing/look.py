@@ -22,6 +22,15 @@ WIDE, TYPICAL = 0.63, 0.6
 """Width of a Latin character over the font size: on the wide side, and of a line of text."""
 
 
+MANY_COLORS = (*COLORS, INK, "#F0E442")
+"""For what there may be many of on a picture that has marks and no lines: parts, groups."""
+
+
+def many_color(number: int) -> str:
+    """Return the colour of one of many, such as part groups."""
+    return MANY_COLORS[number % len(MANY_COLORS)]
+
+
 def layer_color(layer: int) -> str:
     """Return a layer's colour."""
     return COLORS[layer % len(COLORS)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +148,22 @@ class Overlay:
             r *= _FINER
             draw.ellipse((x - r, y - r, x + r, y + r), fill=shade)
 
+    def ring(self, place: F8, radius: float, color: str, width: float) -> None:
+        """Draw a circle with a dark rim on both sides."""
+        x, y = self._point(place)
+        draw = ImageDraw.Draw(self._image)
+        for shade, extra in ((_DARK, 1.0), (color, 0.0)):
+            r = (radius + width / 2 + extra) * _FINER
+            stroke = max(round((width + 2 * extra) * _FINER), 1)
+            draw.ellipse((x - r, y - r, x + r, y + r), outline=shade, width=stroke)
+
+    @contextmanager
+    def faded(self, opacity: float) -> Iterator[None]:
+        """Let what was there before show through what is drawn meanwhile; 1 is opaque."""
+        before = self._image.copy()
+        yield
+        self._image = Image.blend(before, self._image, opacity)
+
     def dot(self, place: F8, radius: float, color: str) -> None:
         """Draw a plain disc, for places of which there are many."""
         x, y = self._point(place)
@@ -213,3 +231,18 @@ class Overlay:
     def _point(self, place: F8) -> tuple[float, float]:
         (y,), (x,) = self._fine(place[:1], 0), self._fine(place[1:], 1)
         return x, y
+
+
+def hidden_area(
+    centre: F8,
+    half: F8,
+    taken: Sequence[tuple[float, ...]],
+    size: tuple[int, int],
+) -> float:
+    """Return how much a box covers of others, (y, x, half y, half x), and of the outside."""
+    boxes = np.array(taken)
+    overlap = np.minimum(centre + half, boxes[:, :2] + boxes[:, 2:]) - np.maximum(
+        centre - half, boxes[:, :2] - boxes[:, 2:]
+    )
+    outside = np.maximum(half - centre, 0) + np.maximum(centre + half - size, 0)
+    return float(np.maximum(overlap, 0).prod(axis=1).sum() + 100 * outside.sum())

@@ -10,7 +10,7 @@ import numpy as np
 from explgraph.base.arrays import NONE
 from explgraph.base.text import counted
 from explgraph.drawing.canvas import LINE, Canvas, fitted, font_for, paragraph_lines
-from explgraph.drawing.look import COLORS, EMPTY, FAINT, INK, layer_color
+from explgraph.drawing.look import EMPTY, FAINT, INK, layer_color, many_color
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.patches import best_photos
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -27,7 +27,6 @@ _LEAST_PATCHES = 5  # that the heading has room for
 _TITLE, _ROW = 40, TILE + CAPTION + _GAP
 _NOBODY = "#9A9DA3"  # colour of peaks that no node claims
 _BADGE, _SMALL_BADGE = 11, 9  # radius
-_COLORS = (*COLORS, INK, "#F0E442")  # of parts: few filters have more than eight
 _MAP_NOTE = (
     "Dots: strongest peak of each",
     "photo, coloured as the node that",
@@ -216,7 +215,7 @@ class FilterPage:
 
 def _color(graph: ExplanatoryGraph, node: int) -> str:
     """Return a node's colour in this gallery: its part's."""
-    return _NOBODY if node == NONE else _COLORS[graph.node_part[node] % len(_COLORS)]
+    return _NOBODY if node == NONE else many_color(int(graph.node_part[node]))
 
 
 def _map(graph: ExplanatoryGraph, strongest: StrongestPeaks) -> Overlay:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Unpack
+from typing import Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explgraph.base.arrays import F4, I8
-from explgraph.base.errors import index_of, require
+from explgraph.base.arrays import F4, I8, NONE
+from explgraph.base.errors import index_of, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.drawing.graph.draw import Level
 from explgraph.drawing.patches import load_each
 from explgraph.drawing.pictures import check_picture_name, save_picture
 from explgraph.graphs.choice import (
@@ -25,6 +26,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes, fires
 from explgraph.photos.images import open_images
 
+from .photo_groups import GroupsPage, shown_groups
 from .photo_page import MatchPage, Parsed
 from .tiles import input_places
 
@@ -42,10 +44,14 @@ def draw_match(
     path: PathLike | None = None,
     photo: int | str = 0,
     *,
+    level: Level | None = None,
     parents_per_node: int = 1,
     **choice: Unpack[NodeChoice],
 ) -> Image.Image:
-    """Draw on a photo where a graph's nodes are found, with lines to their parents.
+    """Draw on a photo where a graph's part groups are, or its nodes with lines to their parents.
+
+    A group is a circle at the place that its nodes agree on, with its name; the less sure they are
+    than usually, the paler it is. Beneath is what lies there.
 
     A node has the colour and the shape of its layer; its area tells its score in this photo. Each
     layer has a smaller photo of its own beneath, with numbered nodes and their list.
@@ -68,6 +74,9 @@ def draw_match(
         File to write, .png or .jpg; None: none.
     photo
         Name of the photo, or its index in ``found``; the first by default.
+    level
+        "groups" or "nodes". None: groups, where the graph has part groups, unless ``choice`` asks
+        for nodes.
     parents_per_node
         Lines drawn from each node: to its parents, among the nodes drawn, with the highest
         co-activation.
@@ -92,6 +101,12 @@ def draw_match(
     require(parents_per_node >= 0, f"parents_per_node must not be negative: {parents_per_node}")
     check_nodes(graph, found)
     row = find_photo(found, photo)
+    source = open_images(images)
+    if _level(graph, level, choice) == "groups":
+        groups = shown_groups(graph, found, row)
+        require(len(groups) > 0, "there is nothing to draw: the graph has no part groups")
+        ((_, loaded),) = load_each(source, [found.images[row]])
+        return save_picture(GroupsPage(found, row, groups, loaded).draw(), path)
     around = choice.get("around")
     focus = None if around is None else find_node(graph, around)
     nodes = choose_nodes(graph, found, row, focus, **choice)
@@ -105,8 +120,22 @@ def draw_match(
         lines=np.stack([drawn.edge_child[edges], drawn.edge_parent[edges]], axis=1),
         focus=focus,
     )
-    ((_, loaded),) = load_each(open_images(images), [found.images[row]])
+    ((_, loaded),) = load_each(source, [found.images[row]])
     return save_picture(MatchPage(parsed, loaded).draw(), path)
+
+
+def _level(graph: ExplanatoryGraph, level: Level | None, choice: NodeChoice) -> str:
+    if level is not None:
+        if level not in get_args(Level):
+            raise unknown_name("level", level, get_args(Level))
+        asked = [key for key, value in choice.items() if value is not None]
+        fits = level == "nodes" or not asked
+        require(fits, f"{asked} choose nodes: leave them out with level='groups'")
+        return level
+    # All nodes of each layer is a choice, too.
+    chosen = any(value is not None or key == "nodes_per_layer" for key, value in choice.items())
+    has_groups = graph.groups is not None and bool(np.any(graph.groups.node_group != NONE))
+    return "groups" if has_groups and not chosen else "nodes"
 
 
 def find_photo(found: Matches, photo: int | str) -> int:

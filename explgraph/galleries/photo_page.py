@@ -12,7 +12,7 @@ from PIL import Image
 from explgraph.base.arrays import F8
 from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
 from explgraph.drawing.look import FAINT, INK, PAPER, layer_color
-from explgraph.drawing.overlay import SHAPES, Overlay, Shape
+from explgraph.drawing.overlay import SHAPES, Overlay, Shape, hidden_area
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires
 from explgraph.photos.images import LoadedImage
@@ -272,22 +272,7 @@ def _numbers(
         half = np.array([0.5 * _NUMBER, 0.35 * _NUMBER * len(text)])
         reach = radii[i] + 2 + half
         offsets = np.stack([-np.cos(_STEPS), np.sin(_STEPS)], axis=1) * reach
-        hidden = [_hidden(places[i] + offset, half, taken, overlay.size) for offset in offsets]
+        hidden = [hidden_area(places[i] + offset, half, taken, overlay.size) for offset in offsets]
         y, x = offsets[int(np.argmin(hidden))].tolist()
         taken.append((*(places[i] + (y, x)), *half))
         yield text, node, (y, x)
-
-
-def _hidden(
-    centre: F8,
-    half: F8,
-    taken: Sequence[tuple[float, ...]],
-    size: tuple[int, int],
-) -> float:
-    """Return how much a box covers of others, (y, x, half y, half x), and of the outside."""
-    boxes = np.array(taken)
-    overlap = np.minimum(centre + half, boxes[:, :2] + boxes[:, 2:]) - np.maximum(
-        centre - half, boxes[:, :2] - boxes[:, 2:]
-    )
-    outside = np.maximum(half - centre, 0) + np.maximum(centre + half - size, 0)
-    return float(np.maximum(overlap, 0).prod(axis=1).sum() + 100 * outside.sum())
