@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from explgraph.explanations.attribution import Attribution as Attribution
     from explgraph.explanations.decision.decision import Decision as Decision
     from explgraph.explanations.decision.decision import explain_decision as explain_decision
+    from explgraph.explanations.effects import edge_effects as edge_effects
     from explgraph.explanations.evidence import class_evidence as class_evidence
     from explgraph.explanations.explained import ExplainedMaps as ExplainedMaps
     from explgraph.explanations.explained import explained_maps as explained_maps
@@ -151,6 +152,7 @@ _HOME = {
     "draw_parts": "aog.drawing.draw",
     "draw_segments": "explgraph.explanations.pictures.segments",
     "draw_texture": "explgraph.explanations.pictures.texture",
+    "edge_effects": "explgraph.explanations.effects",
     "energy_in_box": "explgraph.evaluation.explanations.measures",
     "evaluate": "explgraph.evaluation.tables",
     "explain": "explgraph.explanations.answers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8, I4, I8, NONE
 from explgraph.base.errors import require
 from explgraph.base.layer import LayerSpec
+from explgraph.base.progress import Progress
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.networks.backbone import Backbone
@@ -74,7 +75,8 @@ class SeenLayer(NamedTuple):
     mean
         (C, 1, 1) m_c: where a filter's output is this, its response is 0.
     first_order
-        (C * H * W,) gradient of the class's logit times the output above m_c.
+        (C * H * W,) gradient of the class's logit times the output above m_c; 0 where no class is
+        asked about.
     peak
         (C * H * W,) place of the maximum that each active cell belongs to; `NONE` for the others.
     nodes
@@ -102,6 +104,11 @@ class SeenLayer(NamedTuple):
         chosen = np.zeros(len(self.peak) + 1, dtype=bool)  # the last: NONE
         chosen[peaks] = True
         return chosen[self.peak]
+
+    def excess(self, cells: I8) -> F8:
+        """Return the output above m_c at some cells, by their places."""
+        mean = self.mean.flatten()[cells // self.maps[0].numel()]
+        return np.asarray((self.maps.flatten()[cells].double() - mean.double()).numpy())
 
     def estimates(self, peaks: I8) -> F8:
         """Return (k,) the drop of the logit to first order if a maximum's cells were removed."""
@@ -137,7 +144,9 @@ def check_network(graph: ExplanatoryGraph, net: Backbone) -> None:
     )
 
 
-def seen_photos(matches: Matches, net: Backbone, images: object) -> Iterator[SeenPhotos]:
+def seen_photos(
+    matches: Matches, net: Backbone, images: object, *, progress: Progress = True
+) -> Iterator[SeenPhotos]:
     """Read the photos of some matches, batch by batch, in the order of the matches.
 
     Parameters
@@ -148,6 +157,8 @@ def seen_photos(matches: Matches, net: Backbone, images: object) -> Iterator[See
         The network.
     images
         The photos, and perhaps others, in any form that `open_images` takes.
+    progress
+        As for `iterate_batches`.
 
     Raises
     ------
@@ -156,7 +167,9 @@ def seen_photos(matches: Matches, net: Backbone, images: object) -> Iterator[See
     """
     source = open_images(images).named(matches.images, of="matches")
     size = net.batch_size()
-    with iterate_batches(source, net.preprocess, batch_size=size, strict=True) as batches:
+    with iterate_batches(
+        source, net.preprocess, batch_size=size, strict=True, progress=progress
+    ) as batches:
         for batch in batches:
             rows = np.array(batch.indices, dtype=np.intp)
             flip = matches.mirrored[rows].astype(bool)
@@ -227,7 +240,11 @@ def claimed_maxima(
 
 
 def seen_layers(
-    graph: ExplanatoryGraph, matches: Matches, rows: NDArray[np.intp], seen: Gradients, index: int
+    graph: ExplanatoryGraph,
+    matches: Matches,
+    rows: NDArray[np.intp],
+    seen: Gradients | Mapping[str, Tensor],
+    index: int,
 ) -> Iterator[SeenLayer]:
     """Yield a layer of a graph in each of B photos.
 
@@ -238,7 +255,7 @@ def seen_layers(
     rows
         (B,) some of the photos.
     seen
-        The network's outputs on them, and their gradients.
+        The network's outputs on them, by layer, and perhaps their gradients.
     index
         Of the layer.
 
@@ -248,14 +265,16 @@ def seen_layers(
         As `claimed_maxima`.
     """
     spec, mean = graph.layers[index], torch.tensor(graph.channel_mean[index])[:, None, None]
-    maps = seen.maps[spec.name].cpu()
+    maps = (seen.maps if isinstance(seen, Gradients) else seen)[spec.name].cpu()
     cells = layer_cells(maps.numpy(), graph.channel_mean[index], graph.channel_scale[index])
     nodes = np.flatnonzero(graph.node_layer == index)
     tops = np.empty((len(rows), 0), dtype=np.int32)
     if len(nodes):
         tops = claimed_maxima(graph, matches, rows, cells, nodes)
-    gradients = seen.gradients[spec.name].cpu().double()
-    first_order = (gradients * (maps.double() - mean.double())).flatten(1).numpy()
+    first_order = np.broadcast_to(np.float64(0), (len(maps), maps[0].numel()))
+    if isinstance(seen, Gradients):
+        gradients = seen.gradients[spec.name].cpu().double()
+        first_order = (gradients * (maps.double() - mean.double())).flatten(1).numpy()
     first = np.prod(spec.grid) * np.arange(spec.channels)  # cell of each filter's map
     for i, basin in enumerate(cells.basin):
         exists = tops[i] != NONE

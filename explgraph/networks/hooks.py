@@ -15,7 +15,7 @@ from explgraph.base.errors import ExplGraphError, require
 _IN_ONE_LAYOUT: WeakSet[nn.Module] = WeakSet()  # networks that have refused another
 
 
-class _AllCaptured(BaseException):
+class AllCalled(BaseException):
     """Ends a forward pass once every wanted output is there; no network's ``except`` catches it."""
 
 
@@ -162,14 +162,14 @@ def capture_outputs(module: nn.Module, batch: Tensor, names: Sequence[str]) -> d
         def hook(output: Tensor) -> None:
             found[name] = copied(output)
             if len(found) == len(set(names)):
-                raise _AllCaptured
+                raise AllCalled
 
         return hook
 
     try:
         with hooked(module, {name: keep(name) for name in names}), torch.inference_mode():
             run(module, batch)
-    except _AllCaptured:
+    except AllCalled:
         pass
     check_called(names, found)
     return {name: found[name] for name in names}
