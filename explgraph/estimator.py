@@ -25,7 +25,7 @@ from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import Matches, Views
+from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
 
 from .pipeline import match
@@ -79,7 +79,7 @@ class MatchCache:
                 found = match(graph, net, chosen, views=True, strict=True, progress=False)
                 rows |= {key: found.take(np.array([i])) for i, key in enumerate(new)}
             self._keep(rows)
-        return _joined([rows[key] for key in keys], names)
+        return replace(Matches.joined([rows[key] for key in keys]), images=names)
 
     def _keep(self, rows: dict[Hashable, Matches]) -> None:
         """Make these the youngest entries, and let the oldest go where there are too many."""
@@ -122,33 +122,11 @@ def _key(photo: Photo) -> Hashable:
     return str(path), about.st_mtime_ns, about.st_size
 
 
-def _arrays(found: Matches) -> dict[str, NDArray[Any]]:
-    """Return what has one entry for each photo."""
-    names = ("yx", "score", "log_density", "peak", "mirrored", "photo_size", "frames")
-    return {name: getattr(found, name) for name in names}
-
-
-def _view_arrays(found: Matches) -> dict[str, NDArray[Any]]:
-    names = ("frames", "yx", "score", "gain", "maps")
-    return {name: getattr(found.views, name) for name in names}
-
-
 def _size(found: Matches) -> int:
-    arrays = (*_arrays(found).values(), *_view_arrays(found).values())
-    return sum(array.nbytes for array in arrays)
-
-
-def _joined(rows: Sequence[Matches], names: tuple[str, ...]) -> Matches:
-    """Put the matches of one photo each together, under new names."""
-    views = rows[0].views
-    assert isinstance(views, Views)  # asked for above
-    found = _concatenated([_arrays(row) for row in rows])
-    seen = _concatenated([_view_arrays(row) for row in rows])
-    return replace(rows[0], images=names, **found, views=replace(views, **seen))
-
-
-def _concatenated(rows: Sequence[dict[str, NDArray[Any]]]) -> dict[str, Any]:
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    """Return the bytes of what has an entry for the photo."""
+    held = [found, found.views]
+    values = [getattr(each, f.name) for each in held if each is not None for f in fields(each)]
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
 
 Photos = Sequence[Photo] | NDArray[Any]

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Literal, Unpack
+from typing import Literal, Unpack, cast
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from explgraph.base import __version__
 from explgraph.base.errors import require
 from explgraph.base.files import PathLike, Stages
 from explgraph.base.layer import LayerSpec
-from explgraph.base.progress import PHOTOS, plan, watched
+from explgraph.base.progress import PHOTOS, plan, stage, watched
 from explgraph.base.threads import meanwhile
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
+from explgraph.groups.contrast import node_contrast
+from explgraph.groups.grouping import compile_ahead as compile_groups
+from explgraph.groups.grouping import part_groups
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import extract_peaks
 from explgraph.peaks.finding import compile_ahead as compile_finding
@@ -28,7 +33,7 @@ from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.spool.reading import SpooledPeaks
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
-from explgraph.peaks.structures import PeakSet
+from explgraph.peaks.structures import PeakSet, PeakSource
 from explgraph.photos.images import ImageSource, open_images
 from mining import MiningConfig, compile_ahead, match_peaks, mine_peaks
 from mining.devices import usable_device
@@ -121,6 +126,9 @@ def mine(
 
     Mining runs where the network does: on its GPU with ``explgraph[cuda]``, else on the CPU.
 
+    The graph also knows its part groups (`part_groups`) and, where the background is photos, each
+    node's contrast to up to 60 of them (`node_contrast`): what it holds can be read at a glance.
+
     With ``spool``, peaks go to files, and photos may be many more than memory holds: it takes what
     some hundred photos' peaks do, or some filters' in all photos. A run that was interrupted goes
     on with ``resume`` where it was, and gives the same graph, byte by byte.
@@ -132,7 +140,9 @@ def mine(
     images
         Photos of one category, in any form that `extract` takes; two at least.
     background
-        Photos of anything, for what is a strong response of a filter: see `extract`.
+        Photos of anything, for what is a strong response of a filter, as of `extract`, and for the
+        contrast of nodes; or a `PeakSet` of such photos; or an `ExplanatoryGraph`, from which the
+        channel statistics are taken, and then contrast is not known.
     layers
         Names, lowest first in the graph whatever their order here; or "auto".
     seed
@@ -182,19 +192,83 @@ def mine(
             with _compiling():
                 specs, measured = _reference(net, reference, layers, options, channel_statistics)
                 peaks = extract_peaks(net, source, specs, measured, options)
-            return mine_peaks(peaks, config=config, seed=seed, device=device)
+                others = _contrast_peaks(net, background, peaks, options)
+            graph = mine_peaks(peaks, config=config, seed=seed, device=device)
+            return grouped(graph, peaks, background=others, device=device)
         measure = partial(spool_statistics, folder=spool, resume=resume)
         with _compiling():
             specs, measured = _reference(net, reference, layers, options, measure)
             spooled = spool_peaks(net, source, specs, measured, options, spool, resume=resume)
         stages = Stages(spool, _stage_key(spooled, config, seed, device))
-        return mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
+        graph = mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
+        others = _contrast_peaks(net, background, spooled, options)
+        return grouped(graph, spooled, background=others, device=device)
 
 
 def _reference_photos(background: object) -> object:
     """Open a background of photos; one of peaks or a graph is as it was."""
     known = isinstance(background, PeakSet | ExplanatoryGraph)
     return background if known else open_images(background)
+
+
+_CONTRASTED = 60  # photos of the background: 40 tell nodes as well apart as 200, see log 63
+_GROUPED = 300  # photos that part groups are made from
+
+
+def _contrast_peaks(
+    net: Backbone, background: object, peaks: PeakSource, options: ReadOptions
+) -> PeakSet | None:
+    """Return the peaks of some photos of the background, as given; None if it has none."""
+    if background is None or isinstance(background, ExplanatoryGraph):
+        return None
+    if isinstance(background, PeakSet):
+        known = background.take(_spread(len(background), _CONTRASTED))
+        return replace(known, mirrored=None, sketch=None, maps=None)
+    photos = open_images(background)
+    some = photos.take(_spread(len(photos), _CONTRASTED).tolist())
+    read = {**options, "mirror": False, "maps": False, "boxes": None, "label": None}
+    statistics = ChannelStatistics(peaks.channel_mean, peaks.channel_scale)
+    return extract_peaks(net, some, peaks.layers, statistics, cast("ReadOptions", read))
+
+
+def grouped(
+    graph: ExplanatoryGraph,
+    peaks: PeakSource,
+    *,
+    background: PeakSet | None = None,
+    device: Device = "cpu",
+) -> ExplanatoryGraph:
+    """Return a graph that knows its part groups, and the contrast of its nodes.
+
+    Parameters
+    ----------
+    graph
+        P nodes.
+    peaks
+        Of photos of the category, such as those that it was mined from: up to 300 of them, spread
+        evenly, are matched.
+    background
+        Peaks of photos of anything; None: contrast is not known, or stays as it is.
+    device
+        As in `mine_peaks`.
+    """
+    with stage("part groups"):
+        chosen, first, parts = _spread(len(peaks), _GROUPED), 0, []
+        for group in peaks.groups():
+            own = chosen[(chosen >= first) & (chosen < first + len(group))] - first
+            first += len(group)
+            if len(own):
+                parts.append(match_peaks(graph, group.take(own), device=device))
+        found = Matches.joined(parts)
+        if background is not None:
+            others = match_peaks(graph, background, device=device)
+            graph = graph.having(contrast=node_contrast(graph, found, others))
+        return graph.having(groups=part_groups(graph, found))
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of ``count`` photos, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
 
 
 # Of the time that a photo of the background takes. Measured: both views take 1.1 times as long if
@@ -207,6 +281,8 @@ def _shares(source: ImageSource, background: object, options: ReadOptions) -> di
     views = 2 if options.get("mirror", True) else 1
     shares = {PHOTOS: _VIEW * views * len(source), "mining": _MINING * len(source)}
     if isinstance(background, ImageSource):
+        contrasted = min(len(background), _CONTRASTED)
+        shares[PHOTOS] += contrasted * _VIEW
         return {"background": len(background), **shares}
     return shares
 
@@ -301,6 +377,8 @@ def _compile_ahead() -> Iterator[None]:
     compile_finding()
     yield
     yield from compile_ahead()
+    compile_groups()
+    yield
     _ahead.append(None)
 
 

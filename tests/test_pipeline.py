@@ -119,7 +119,11 @@ def test_path__through_a_file_of_peaks(net, photos, background, tmp_path):
     options = {**QUIET, "deterministic": True, "background": background}
     peaks = eg.extract(net, photos, **options)
     peaks.save(tmp_path / "peaks.safetensors")
-    stored = mine_peaks(PeakSet.load(tmp_path / "peaks.safetensors"), config=CONFIG, seed=2)
+    loaded = PeakSet.load(tmp_path / "peaks.safetensors")
+    stored = mine_peaks(loaded, config=CONFIG, seed=2)
+    assert stored.contrast is None and stored.groups is None
+    others = eg.extract(net, background, mirror=False, **options)
+    stored = pipeline.grouped(stored, loaded, background=others)
     direct = eg.mine(net, photos, seed=2, config=CONFIG, **options)
     assert saved(stored, tmp_path) == saved(direct, tmp_path)
 
@@ -187,11 +191,11 @@ def test_mine_and_match__run_where_the_network_does(
     monkeypatch.setattr(net, "device", torch.device("cuda"))
     monkeypatch.setattr(pipeline, "_reference", lambda *_: (None, None))
     seen = []
-    for name in ("mine_peaks", "match_peaks", "extract_peaks"):
+    for name in ("mine_peaks", "grouped", "match_peaks", "extract_peaks"):
         monkeypatch.setattr(pipeline, name, lambda *_, device=None, **__: seen.append(device))
     eg.mine(net, photos, background=graph, progress=False)
     eg.match(graph, net, photos, progress=False)
-    assert [where for where in seen if where] == [device, device]
+    assert [where for where in seen if where] == [device] * 3
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -5,7 +5,7 @@ Dimensions and coordinates as in `explgraph.peaks.structures`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -77,6 +77,14 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.gain)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put photos that were seen by the same nodes together."""
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _VIEW_ARRAYS
+        }
+        return replace(parts[0], **arrays)
 
     def take(self, images: NDArray[Any], nodes: NDArray[Any] | slice) -> Views:
         """Select images and nodes by index."""
@@ -218,6 +226,35 @@ class Matches:
             frames=None if self.frames is None else self.frames[rows],
             views=None if self.views is None else self.views.take(rows, chosen),
             peak_yx=None if self.peak_yx is None else self.peak_yx[grid],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put photos of the same nodes together; what some of them do not know is left out.
+
+        Raises
+        ------
+        ExplGraphError
+            If there are none, or the nodes differ.
+        """
+        require(len(parts) > 0, "there are no matches to join")
+        first = parts[0]
+        for part in parts:
+            same = np.array_equal(part.node_layer, first.node_layer)
+            require(same, "matches of different nodes cannot be joined")
+
+        def rows(name: str) -> Any:  # noqa: ANN401  None where any of them does not know it
+            arrays = [getattr(part, name) for part in parts]
+            return None if any(a is None for a in arrays) else np.concatenate(arrays)
+
+        photos = ("yx", "score", "log_density", "peak", "mirrored")
+        views = [part.views for part in parts if part.views is not None]
+        return cls(
+            images=tuple(name for part in parts for name in part.images),
+            node_layer=first.node_layer,
+            header=first.header,
+            views=Views.joined(views) if len(views) == len(parts) else None,
+            **{name: rows(name) for name in (*photos, "photo_size", "frames", "peak_yx")},
         )
 
     def save(self, path: PathLike) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ BAND = 0.08  # of the side: within which nodes agree
 _WIDEST = 0.24  # of the side, at the first step
 _STEPS = 8
 _ROUNDS = 2  # of places, then offsets
-_WEISZFELD = 16
-_NODES = 32  # that one thread works on
+_WEISZFELD = 8  # steps
+_NEAREST = 1e-4  # of the side: a median may lie on a place itself
+_NODES = 64  # that one thread works on
 
 
 class Consensus(NamedTuple):
@@ -59,24 +61,21 @@ def consensus(seen: Observed, offset: F4, side: float) -> Consensus:
 
 def settled(seen: Observed, side: float) -> tuple[Consensus, F4]:
     """Find a group's places in N photos and its nodes' offsets (n, 2) from them, by turns."""
-    start = _medians(seen.yx, seen.weight)
+    still = np.zeros(seen.yx.shape[1:], dtype=np.float32)
+    start, _ = followed(seen, still, side, math.inf)
     offset: F4 = (start - np.median(start, axis=0)).astype(np.float32)
     for _ in range(_ROUNDS):
         place = consensus(seen, offset, side)
-        offset = _medians(seen.yx - np.nan_to_num(place.yx), _where(seen, place))
+        offset, _ = followed(seen, place.yx, side, math.inf)
     return consensus(seen, offset, side), offset
 
 
-def _where(seen: Observed, place: Consensus) -> F4:
-    """Return (n, N) the weights, 0 where the group has no place."""
-    return np.asarray(seen.weight * np.isfinite(place.yx[0]), dtype=np.float32)
+def followed(seen: Observed, place: F4, side: float, cap: float) -> tuple[F4, F4]:
+    """Let nodes follow a place: return (P, 2) their offsets from it, and (P,) how far they stray.
 
-
-def errors(seen: Observed, place: F4, side: float, cap: float) -> F8:
-    """Return (P,) how far nodes lie from where a place predicts them, in units of the side.
-
-    sum_i w min(|q_V - c - o|, cap S) / (S sum_i w) with o the spatial median of q_V - c: as if the
-    node belonged to the group. 0 weight gives ``cap``.
+    The offset o is the weighted spatial median of q_V - c, by Weiszfeld's steps; the error is
+    sum_i w min(|q_V - c - o|, cap S) / (S sum_i w), in units of the side, as if the node belonged
+    to the group. A node without weight has offset 0 and the error ``cap``.
 
     Parameters
     ----------
@@ -89,25 +88,19 @@ def errors(seen: Observed, place: F4, side: float, cap: float) -> F8:
     cap
         Share of the side.
     """
+    n_nodes = len(seen.weight)
+    offset, error = np.zeros((2, n_nodes), dtype=np.float32), np.empty(n_nodes, dtype=np.float32)
     known = np.isfinite(place[0])
-    apart = np.ascontiguousarray(seen.yx[:, :, known] - place[:, known])
-    weight = np.ascontiguousarray(seen.weight[:, known])
-    centre = _medians(apart, weight)
-    away = np.hypot(*(apart - centre[:, :, None]).transpose(1, 0, 2)).astype(np.float64)
-    total = weight.sum(axis=1, dtype=np.float64)
-    mean = (weight * np.minimum(away, cap * side)).sum(axis=1) / np.where(total > 0, total, 1)
-    return np.where(total > 0, mean / side, cap)
-
-
-def _medians(yx: F4, weight: F4) -> F4:
-    """Return (P, 2) the weighted spatial medians of (P, 2, N) places, by Weiszfeld's steps."""
-    result = np.zeros((len(yx), 2), dtype=np.float32)
 
     def some(first: int, last: int) -> None:
-        _weiszfeld(yx[first:last], weight[first:last], result[first:last])
+        # Photos before nodes: the nodes are the lanes that are computed side by side.
+        yx = np.ascontiguousarray((seen.yx[first:last] - place)[:, :, known].transpose(2, 1, 0))
+        weight = np.ascontiguousarray(seen.weight[first:last, known].T)
+        least, most = np.float32(_NEAREST * side), np.float32(cap * side)
+        _follow(yx, weight, least, most, offset[:, first:last], error[first:last])
 
-    map_ranges(some, len(yx), _NODES)
-    return result
+    map_ranges(some, n_nodes, _NODES)
+    return np.ascontiguousarray(offset.T), error / np.float32(side)
 
 
 @jit
@@ -141,23 +134,31 @@ def _mean_shift(said: F4, weight: F4, bands: F8, yx: F4, mass: F8) -> None:
 
 
 @jit
-def _weiszfeld(yx: F4, weight: F4, result: F4) -> None:
-    n_nodes, _, n = yx.shape
-    for v in range(n_nodes):
-        y, x, total = 0.0, 0.0, 0.0
+def _follow(yx: F4, weight: F4, least: np.float32, most: np.float32, offset: F4, error: F4) -> None:
+    """Fill ``offset (2, n)`` and ``error (n,)`` of ``yx (N, 2, n)`` and ``weight (N, n)``."""
+    n, n_nodes = weight.shape
+    y, x, total = offset[0], offset[1], np.empty(n_nodes, dtype=np.float32)
+    sums = np.empty((2, n_nodes), dtype=np.float32)
+    for step in range(_WEISZFELD + 1):
+        total[:] = 0
+        sums[:] = 0
         for i in range(n):
-            w = weight[v, i]
-            y, x, total = y + w * yx[v, 0, i], x + w * yx[v, 1, i], total + w
-        if total == 0:
-            continue
-        y, x = y / total, x / total
-        for _ in range(_WEISZFELD):
-            next_y, next_x, total = 0.0, 0.0, 0.0
-            for i in range(n):
-                if weight[v, i] > 0:
-                    dy, dx = yx[v, 0, i] - y, yx[v, 1, i] - x
-                    w = weight[v, i] / max(np.sqrt(dy * dy + dx * dx), 1e-3)
-                    next_y, next_x = next_y + w * yx[v, 0, i], next_x + w * yx[v, 1, i]
-                    total += w
-            y, x = next_y / total, next_x / total
-        result[v, 0], result[v, 1] = y, x
+            for v in range(n_nodes):
+                dy, dx = yx[i, 0, v] - y[v], yx[i, 1, v] - x[v]
+                away = np.float32(1.0) if step == 0 else np.sqrt(dy * dy + dx * dx)  # the mean
+                w = weight[i, v] / max(away, least)
+                sums[0, v] += w * yx[i, 0, v]
+                sums[1, v] += w * yx[i, 1, v]
+                total[v] += w
+        for v in range(n_nodes):
+            if total[v] > 0:
+                y[v], x[v] = sums[0, v] / total[v], sums[1, v] / total[v]
+    total[:] = 0
+    error[:] = 0
+    for i in range(n):
+        for v in range(n_nodes):
+            dy, dx = yx[i, 0, v] - y[v], yx[i, 1, v] - x[v]
+            error[v] += weight[i, v] * min(np.sqrt(dy * dy + dx * dx), most)
+            total[v] += weight[i, v]
+    for v in range(n_nodes):
+        error[v] = error[v] / total[v] if total[v] > 0 else most

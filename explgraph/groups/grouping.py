@@ -13,7 +13,7 @@ from explgraph.graphs.groups import GroupPlaces, PartGroups
 from explgraph.graphs.matches import Matches
 
 from .coincidence import coincidence
-from .consensus import Consensus, consensus, errors, settled
+from .consensus import Consensus, consensus, followed, settled
 from .observed import Observed, observed, to_photos
 
 CONTRAST = 0.2
@@ -126,6 +126,14 @@ def group_places(graph: ExplanatoryGraph, found: Matches) -> GroupPlaces:
     return _in_photos(graph, found, places, groups.yx)
 
 
+def compile_ahead() -> None:
+    """Compile what makes groups, unless it is compiled already."""
+    ones = np.ones((2, 2), dtype=np.float32)
+    seen = Observed(np.ones((2, 2, 2), dtype=np.float32), ones)
+    coincidence(seen, 1.0, _CAP)
+    settled(seen, 1.0)
+
+
 def _side(graph: ExplanatoryGraph) -> float:
     """Return S: the input's side, of one that is not square the side of a square as large."""
     return float(np.sqrt(graph.input_size[0] * graph.input_size[1]))
@@ -148,10 +156,10 @@ def _clusters(seen: Observed, nodes: I8, side: float) -> list[I8]:
 
 def _group_gain(seen: Observed, places: list[Consensus], side: float) -> F4:
     """Return (P,) ln (still error + .01) / (least error by a group + .01) (Eq. 11)."""
-    still = errors(seen, np.zeros((2, seen.weight.shape[1]), dtype=np.float32), side, _CAP)
+    _, still = followed(seen, np.zeros(seen.yx.shape[1:], dtype=np.float32), side, _CAP)
     if not places:
         return np.zeros(len(still), dtype=np.float32)
-    best = np.min([errors(seen, place.yx, side, _CAP) for place in places], axis=0)
+    best = np.min([followed(seen, place.yx, side, _CAP)[1] for place in places], axis=0)
     return np.asarray(np.log((still + _SOFT) / (best + _SOFT)), dtype=np.float32)
 
 

@@ -54,6 +54,7 @@ def mined(monkeypatch):
         return planted_graph()
 
     monkeypatch.setattr(pipeline, "mine_peaks", mine_peaks)
+    monkeypatch.setattr(pipeline, "grouped", lambda graph, *_, **__: graph)
     return calls
 
 

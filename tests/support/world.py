@@ -15,6 +15,7 @@ from explgraph.photos.annotation_files import write_annotations
 from explgraph.photos.annotations import pixel_yx
 from explgraph.photos.images import ImageItem, ImageSource
 from explgraph.photos.masks import PartMasks, write_masks
+from explgraph.pipeline import grouped
 from mining import mine_peaks
 from tests.support.plain import plain_marks
 
@@ -135,7 +136,10 @@ class World:
 
     @cached_property
     def graph(self):
-        return mine_peaks(self.peaks)
+        others = eg.extract(
+            self.net, self.background, background=self.peaks, mirror=False, progress=False
+        )
+        return grouped(mine_peaks(self.peaks), self.peaks, background=others)
 
     @cached_property
     def found(self):

@@ -176,6 +176,30 @@ def _purity(category: Category) -> Result:
     )
 
 
+def _groups(category: Category) -> Result:
+    from explgraph.evaluation.groups import study_groups
+    from explgraph.evaluation.truth import part_truth
+    from explgraph.photos.images import open_images
+    from explgraph.photos.masks import read_masks
+
+    peaks, known = category.peaks, category.annotations
+    masks = None if category.masks is None else read_masks(category.masks, peaks.images)
+    marks = []
+    if known is not None:
+        annotated = {*known.image} & {*peaks.images}
+        size = open_images(category.folder).photo_sizes(annotated)
+        marks = [part_truth(known, part, size, images=peaks.images) for part in category.parts]
+    return study_groups(
+        peaks,
+        background=category.background,
+        masks=masks,
+        marks=marks,
+        photo_groups=category.groups,
+        seeds=category.seeds,
+        category=category.name,
+    )
+
+
 def _fidelity(category: Category) -> Result:
     from explgraph.base.arrays import first_half
     from explgraph.evaluation.fidelity import fidelity_curve
@@ -233,6 +257,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             ("row",),
         ),
         "stability": Measure("nodes that are found again", _stability, ("kind",)),
+        "groups": Measure(
+            "part groups, and what tells the nodes that follow a part", _groups, ("row",)
+        ),
         "purity": Measure(
             "purity: is it one and the same part that lies under a node?",
             _purity,
