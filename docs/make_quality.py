@@ -87,7 +87,7 @@ def read_results(files: Sequence[Path]) -> dict[str, Any]:
 def means_of(data: Data, measure: str) -> pd.DataFrame:
     """Return a measure's means over seeds; what could not be measured is NaN."""
     frame = pd.DataFrame(data[measure]["means"])
-    figures = frame.columns.difference(["category", "part", "row", "layer", "kind"])
+    figures = frame.columns.difference(["category", "part", "row", "count", "layer", "kind"])
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in figures})
 
 
@@ -201,28 +201,27 @@ def draw_fidelity(data: Data) -> Figure:
 
 
 def draw_explained(data: Data) -> Figure:
-    """Part, texture and unexplained share of all layers, stacked, beside the controls."""
+    """Explained share of all layers by three counts, each beside the controls."""
     from explgraph.evaluation.explained import ALL_LAYERS, BACKGROUND, SHUFFLED
 
     means = means_of(data, "explained")
     means = means[means["layer"] == ALL_LAYERS]
-    rows = {GRAPH: "graph", SHUFFLED: "other filters", BACKGROUND: "other photos"}
+    rows = {
+        GRAPH: ("graph", BLUE),
+        SHUFFLED: ("other filters", SKY),
+        BACKGROUND: ("other photos", GREY),
+    }
+    counts = {"all_peaks": "all peaks", "strong_peaks": "strong", "strongest_peak": "strongest"}
     groups = dict(list(means.groupby("category", sort=False)))
     figure, axes = _panels(len(groups), share_y=True)
-    kinds = (("part", BLUE, ""), ("texture", SKY, "//"), ("unexplained", PALE, ""))
+    place = np.arange(len(counts))
     for axis, (category, found) in zip(axes, groups.items(), strict=True):
-        shares = 100 * found.set_index("row").loc[list(rows), [kind for kind, _, _ in kinds]]
-        bottom = np.zeros(len(rows))
-        for kind, colour, hatch in kinds:
-            height = shares[kind].to_numpy()
-            axis.bar(
-                list(rows.values()), height, 0.7, bottom, color=colour, hatch=hatch,
-                edgecolor="white", label=kind,
-            )  # fmt: skip
-            bottom += height
+        for shift, (row, (label, colour)) in enumerate(rows.items()):
+            mine = found[found["row"] == row].set_index("count").loc[list(counts), "explained"]
+            axis.bar(place + 0.27 * (shift - 1), 100 * mine, 0.25, color=colour, label=label)
         axis.set(title=category, ylim=(0, 100))
-        axis.tick_params(axis="x", labelsize=8)
-    axes[0].set_ylabel("share of the response, %")
+        axis.set_xticks(place, list(counts.values()), fontsize=8)
+    axes[0].set_ylabel("explained share of the response, %")
     _legend_below(figure, axes[0])
     return figure
 

@@ -77,7 +77,7 @@ def probe_demo(net: eg.Backbone, folder: Path) -> None:
     right = CLASSES.index("fish")
     probe = probe_texture(net, photos, graph=graph, classes=right, masks=masks)
     draw_texture(probe, photos, IMAGES / "texture.png")
-    print_probe("the demo's fish", probe, eg.extract(net, photos, background=graph))
+    print_probe("the demo's fish", probe)
 
 
 def probe_photos(category: str, shared: Path) -> None:
@@ -88,10 +88,10 @@ def probe_photos(category: str, shared: Path) -> None:
     graph = eg.mine(net, files[:MINED], background=folder / "background", seed=0)
     unseen = files[MINED:]
     probe = probe_texture(net, unseen, graph=graph, classes=PHOTOS[category])
-    print_probe(category, probe, eg.extract(net, unseen, background=graph))
+    print_probe(category, probe)
 
 
-def print_probe(name: str, probe: TextureProbe, peaks: eg.PeakSet) -> None:
+def print_probe(name: str, probe: TextureProbe) -> None:
     """Print the probe's tables."""
     graph = probe.graph
     if graph is None:
@@ -107,7 +107,9 @@ def print_probe(name: str, probe: TextureProbe, peaks: eg.PeakSet) -> None:
     print(f"\n{markdown(kinds)}\n")
     for kinds in (probe.kinds, probe.kinds_anywhere):
         print("texture nodes:", f"{(kinds == 'texture').mean():.0%}")
-    print("with node_kinds:", probe.agreement(eg.node_kinds(graph, peaks).texture))
+    kind = eg.node_kinds(graph).kind
+    if kind is not None:
+        print("with node_kinds:", probe.agreement(kind == "texture"))
 
 
 def markdown(table: pd.DataFrame) -> str:

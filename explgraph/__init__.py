@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from explgraph.graphs.groups import Group as Group
     from explgraph.graphs.groups import GroupPlaces as GroupPlaces
     from explgraph.graphs.groups import PartGroups as PartGroups
+    from explgraph.graphs.kinds import node_kinds as node_kinds
     from explgraph.graphs.matches import Matches as Matches
     from explgraph.graphs.node import Node as Node
     from explgraph.groups.contrast import node_contrast as node_contrast
@@ -95,7 +96,6 @@ if TYPE_CHECKING:
     from explgraph.report.writing import write_report as write_report
     from mining import MiningConfig as MiningConfig
     from mining import explained_share as explained_share
-    from mining import node_kinds as node_kinds
 
     from .estimator import PartLocalizer as PartLocalizer
     from .export import export_graph as export_graph
@@ -176,7 +176,7 @@ _HOME = {
     "node_contrast": "explgraph.groups.contrast",
     "node_facts": "explgraph.graphs.facts",
     "node_gallery": "explgraph.galleries.galleries",
-    "node_kinds": "mining",
+    "node_kinds": "explgraph.graphs.kinds",
     "noise_sensitivity": "explgraph.evaluation.explanations.checks",
     "open_images": "explgraph.photos.images",
     "parse": "aog",

@@ -2,7 +2,7 @@
 
 from .ahead import compile_ahead
 from .config import MiningConfig
-from .explained import explained_share, node_kinds
+from .explained import explained_share
 from .matching import match_peaks
 from .mine import mine_peaks
 
@@ -14,5 +14,4 @@ __all__ = [
     "explained_share",
     "match_peaks",
     "mine_peaks",
-    "node_kinds",
 ]

@@ -14,26 +14,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I1, I8, first_half
+from explgraph.base.arrays import F4, F8, I8, U1, first_half
 from explgraph.base.errors import check_shape, require
 from explgraph.base.jit import jit
 from explgraph.base.threads import map_ranges
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.matches import Matches, fires
+from explgraph.graphs.kinds import KINDS, node_kinds
+from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import Peaks, PeakSet
 
 from ._math import bump, height
 from .matching import LayerMatch, match_peaks, walk_layers
+from .objects import Objects
 
 Flags = NDArray[np.bool_]
 
-PLACES_LIMIT = 2.0
-"""A part node has fewer strong places in a photo, in the mean: its own, and seldom another."""
+STRONG = 0.5
+"""A strong peak responds more than this share of its map's strongest."""
 
-STRAY_LIMIT = math.sqrt(0.5)
-"""A part node strays less than this: as if peaks lay about the prediction as the model says."""
-
-_STRONG = 0.5  # of the response of the node's own peak
 _LEAST_NOISE = 1e-6  # as in EM: a peak out of every node's reach keeps a finite likelihood
 _BISECTIONS = 40
 _FILTERS = 16  # that one thread works on
@@ -41,29 +39,34 @@ _FILTERS = 16  # that one thread works on
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Who explains a response; the three add up to 1. NaN where nothing responds.
+    """Shares of a response. NaN where nothing responds, or what they ask is not known.
 
     Attributes
     ----------
-    part, texture
-        Share that part nodes and texture nodes explain.
-    unexplained
-        Share that is left to noise.
+    explained
+        Share that nodes explain; the rest is left to noise.
+    part, texture, background
+        Share that nodes of each kind explain, together ``explained``; NaN where `node_kinds` does
+        not tell them apart.
+    on_object
+        Share that lies on the object: the most that nodes which lie there can explain. NaN, as the
+        next two, where the object's place was not given.
+    of_object, of_rest
+        Share of the response on the object, and of that beside it, that nodes explain.
     """
 
-    part: float
-    texture: float
-    unexplained: float
-
-    @property
-    def explained(self) -> float:
-        """What nodes of either kind explain."""
-        return self.part + self.texture
+    explained: float
+    part: float = math.nan
+    texture: float = math.nan
+    background: float = math.nan
+    on_object: float = math.nan
+    of_object: float = math.nan
+    of_rest: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainedShare:
-    """The explained share of the response, in L layers and in all of them together.
+class LayerShares:
+    """The shares of L layers, and of all of them together.
 
     Attributes
     ----------
@@ -77,41 +80,46 @@ class ExplainedShare:
     overall: Shares
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class NodeKinds:
-    """Which of P nodes are textures, and why; see `node_kinds`.
+@dataclass(frozen=True, slots=True)
+class ExplainedShare:
+    """The explained share of the response, counted in three ways.
 
     Attributes
     ----------
-    places
-        (P,) strong places of the node's filter in a photo in which it fires; 0 if it never does.
-    stray
-        (P,) how far peaks lie from where the node is predicted: 0 = there, 1 = anywhere.
-    texture
-        (P,) whether the node is a texture; the others are parts.
+    all_peaks
+        All peaks that are kept of each map count.
+    strong_peaks
+        Those that respond more than half as much as the map's strongest.
+    strongest_peak
+        The strongest alone.
     """
 
-    places: F8
-    stray: F8
-    texture: Flags
+    all_peaks: LayerShares
+    strong_peaks: LayerShares
+    strongest_peak: LayerShares
+
+
+COUNTS = ("all_peaks", "strong_peaks", "strongest_peak")
+"""The three ways of `ExplainedShare`."""
 
 
 def explained_share(
     graph: ExplanatoryGraph,
     peaks: PeakSet,
     *,
-    texture: Flags,
     groups: Sequence[str] | None = None,
     noise_from: PeakSet | None = None,
     filters: Sequence[I8] | None = None,
     found: Matches | None = None,
+    objects: Sequence[Flags] | None = None,
 ) -> ExplainedShare:
     """Measure which share of the response of photos a graph explains.
 
-    The share of a layer is sum F(x) (1 - P(noise | x)) / sum F(x) over all its peaks x, under the
-    normalised mixture (Eq. 5). Its noise weight pi_0 is fitted, filter by filter, by the likelihood
-    of photos that are not counted: in two halves of the photos, each under the pi_0 of the other.
-    Nodes stay as they are. What is explained is divided among nodes by their responsibilities.
+    The share of a layer is sum F(x) (1 - P(noise | x)) / sum F(x) over its peaks x that count,
+    under the normalised mixture (Eq. 5). Its noise weight pi_0 is fitted, filter by filter, by the
+    likelihood of photos that are not counted: in two halves of the photos, each under the pi_0 of
+    the other. Nodes stay as they are. Where `node_kinds` tells nodes apart, what is explained is
+    divided among the kinds by the nodes' responsibilities.
 
     A single wide node explains everything: the share means something only beside that of nodes that
     are shuffled over filters (`shuffled_filters`) and that of photos of other things.
@@ -121,10 +129,8 @@ def explained_share(
     graph
         P nodes, L layers.
     peaks
-        Photos that mining has not seen. With mirrored peaks, each is taken the way that the graph
+        N photos that mining has not seen. With mirrored peaks, each is taken the way that the graph
         explains better, as in matching.
-    texture
-        (P,) which nodes count as texture, e.g. of `node_kinds`.
     groups
         A name for each photo: photos of one group (crops of one picture) lie in one half. Default:
         each photo on its own.
@@ -136,6 +142,10 @@ def explained_share(
     found
         The graph's matches in these ``peaks``, where they are known: they say which photos are seen
         mirrored, and the peaks need not be matched once more.
+    objects
+        N arrays (height, width), where in each photo the object is, e.g. ``mask != NONE``; each
+        covers the whole upright photo. A peak within half a cell of it lies on it. With them, the
+        share of the response that lies on the object is told, and how much of that is explained.
 
     Returns
     -------
@@ -144,84 +154,46 @@ def explained_share(
     Raises
     ------
     ExplGraphError
-        If the layers differ, ``texture``, ``groups``, ``filters`` or ``found`` do not fit, or there
+        If the layers differ, ``groups``, ``filters``, ``found`` or ``objects`` do not fit, or there
         are no two groups to divide.
     """
-    check_shape("texture", texture, (len(graph),))
     _check_filters(graph, filters)
-    mass = np.zeros((len(graph.layers), 3))
-    photos: tuple[tuple[PeakSet, Matches | None], ...]
-    if noise_from is not None:
-        photos = ((peaks, found), (noise_from, None))
-    else:
-        first = first_half(peaks.images if groups is None else groups)
-        check_shape("groups", first, (len(peaks),))
-        photos = tuple(
-            (peaks.take(half), None if found is None else found.take(half))
-            for half in (first, ~first)
+    require(
+        found is None or found.images == peaks.images,
+        f"the matches are of other photos than the {len(peaks)} whose peaks are given, or in "
+        "another order: match these peaks, or leave `found` out",
+    )
+    where = None if objects is None else Objects.of(peaks, objects)
+    kinds = node_kinds(graph).kind
+    kind = np.zeros(len(graph), dtype=np.int64)
+    if kinds is not None:
+        kind = np.argmax([kinds == name for name in KINDS], axis=0)
+    photos = (
+        _halves(graph, peaks, where, found, groups)
+        if noise_from is None
+        else (
+            _Photos.seen(graph, peaks, where, found),
+            _Photos.seen(graph, noise_from, None, None),
         )
-    layers = (_peak_odds(graph, _oriented(graph, *each), texture, filters) for each in photos)
+    )
+    mass = np.zeros((len(COUNTS), len(graph.layers), 2, len(KINDS) + 1))
+    layers = (_peak_odds(graph, each, kind, filters) for each in photos)
     for one, other in zip(*layers, strict=True):
         noise = graph.noise[one.layer].astype(np.float64)
-        mass[one.layer] += _masses(one, _fit_noise(other, noise))
-        if noise_from is None:
-            mass[one.layer] += _masses(other, _fit_noise(one, noise))
-    return ExplainedShare(tuple(_shares(row) for row in mass), _shares(mass.sum(axis=0)))
-
-
-def node_kinds(
-    graph: ExplanatoryGraph, peaks: PeakSet, *, found: Matches | None = None
-) -> NodeKinds:
-    """Tell part nodes from texture nodes.
-
-    A part node has one strong place in a photo, and lies where it is predicted. A texture node's
-    filter fires at many places, of which the node happens to take the nearest. Two figures say so:
-
-    *Stray.* Let d be the way from where the node is predicted (mu + nu, by its parents or its own
-    mean) to a peak, and N = exp(-|d|^2 / (2 S^2)). The stray is the square root of
-    (sum F N |d|^2 / (2 S^2)) / (sum F N) over all peaks of the node's filter in all photos, without
-    competition from other nodes. By chance, where peaks lie anywhere, this is 1: the window's own
-    moment. Where they are spread by sigma per axis about the prediction, it is
-    sigma / sqrt(sigma^2 + S^2): 0 for a node that is always there, sqrt(1/2) for one that strays as
-    much as the model allows for.
-
-    *Places.* In a photo in which the node fires, its own peak and all peaks of its filter that
-    respond at least half as strongly, but for those that are another part's: on which another node
-    of the filter fires whose stray is small. The mean over these photos, weighted by score.
-
-    A node is a part if its stray is below sqrt(1/2) and its places are below 2, and a texture
-    otherwise.
-
-    Parameters
-    ----------
-    graph
-        P nodes.
-    peaks
-        Photos of the graph's category, such as those that it was mined from. With mirrored peaks,
-        each is taken the way that the graph explains better.
-    found
-        The graph's matches in these ``peaks``, as in `explained_share`.
-
-    Returns
-    -------
-    Of each node, whether it is texture, and its filter's strong places.
-
-    Raises
-    ------
-    ExplGraphError
-        If the layers differ, or ``found`` is of other photos.
-    """
-    stray, places = np.ones(len(graph)), np.zeros(len(graph))
-    for layer in walk_layers(graph, _oriented(graph, peaks, found)):
-        columns, start, rows = layer.columns, layer.mixture.start, layer.rows
-        predicted, half_precision = layer.inference.predicted, layer.prior.half_precision
-        stray[rows] = _stray(*columns, start, predicted, half_precision)
-        score = layer.inference.score
-        weight = np.where(fires(score, graph.score[rows]), score, 0).astype(np.float64)
-        weight /= np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        stable = stray[rows] < STRAY_LIMIT
-        places[rows] = _places(columns.weight, start, layer.inference.peak, weight, stable)
-    return NodeKinds(places, stray, (stray >= STRAY_LIMIT) | (places >= PLACES_LIMIT))
+        for count in range(len(COUNTS)):
+            mine, theirs = one.counted(count), other.counted(count)
+            mass[count, one.layer] += _masses(mine, _fit_noise(theirs, noise))
+            if noise_from is None:
+                mass[count, one.layer] += _masses(theirs, _fit_noise(mine, noise))
+    known = (kinds is not None, objects is not None)
+    return ExplainedShare(
+        *(
+            LayerShares(
+                tuple(_shares(row, *known) for row in rows), _shares(rows.sum(axis=0), *known)
+            )
+            for rows in mass
+        )
+    )
 
 
 def shuffled_filters(graph: ExplanatoryGraph, *, seed: int = 0) -> tuple[I8, ...]:
@@ -243,26 +215,76 @@ def shuffled_filters(graph: ExplanatoryGraph, *, seed: int = 0) -> tuple[I8, ...
     return tuple(result)
 
 
-class _PeakOdds(NamedTuple):
-    """Peaks of layer ``layer``: ``response (C, K, N)``, and ``odds (C, K, N, 2)``.
+class _Photos(NamedTuple):
+    """Photos as the graph sees them, and where their objects are."""
 
-    The density of a peak's place under the part nodes and under the texture nodes of its filter,
-    over that of uniform noise, before pi_0 is applied: they are sum pi_V N(p) area / (1 - pi_0).
+    peaks: tuple[Peaks, ...]
+    mirrored: U1
+    objects: Objects | None
+
+    @classmethod
+    def seen(
+        cls,
+        graph: ExplanatoryGraph,
+        peaks: PeakSet,
+        objects: Objects | None,
+        found: Matches | None,
+    ) -> _Photos:
+        """Take each photo the way that the graph explains better, or explained it."""
+        if found is None:
+            found = match_peaks(graph, peaks)
+        return cls(peaks.oriented(found.mirrored), found.mirrored, objects)
+
+
+def _halves(
+    graph: ExplanatoryGraph,
+    peaks: PeakSet,
+    objects: Objects | None,
+    found: Matches | None,
+    groups: Sequence[str] | None,
+) -> tuple[_Photos, ...]:
+    first = first_half(peaks.images if groups is None else groups)
+    check_shape("groups", first, (len(peaks),))
+    return tuple(
+        _Photos.seen(
+            graph,
+            peaks.take(half),
+            None if objects is None else objects.take(half),
+            None if found is None else found.take(half),
+        )
+        for half in (first, ~first)
+    )
+
+
+class _PeakOdds(NamedTuple):
+    """Peaks of layer ``layer``: ``response (C, K, N)``, ``odds (C, K, N, 3)``, ``on (C, K, N)``.
+
+    The odds are the density of a peak's place under the nodes of each kind of its filter, over that
+    of uniform noise, before pi_0 is applied: they are sum pi_V N(p) area / (1 - pi_0). ``on`` tells
+    which peaks lie on the object.
     """
 
     layer: int
     response: F8
     odds: F8
+    on: Flags
+
+    def counted(self, count: int) -> _PeakOdds:
+        """Leave the response of those peaks alone that count; see `ExplainedShare`."""
+        most = self.response.max(axis=1, keepdims=True, initial=0)
+        counts = (
+            np.ones(self.response.shape, dtype=bool),
+            self.response > STRONG * most,
+            np.arange(self.response.shape[1])[:, None] == self.response.argmax(axis=1)[:, None],
+        )[count]
+        return self._replace(response=np.where(counts, self.response, 0.0))
 
 
 def _peak_odds(
-    graph: ExplanatoryGraph,
-    peaks: tuple[Peaks, ...],
-    texture: Flags,
-    filters: Sequence[I8] | None,
+    graph: ExplanatoryGraph, photos: _Photos, kind: I8, filters: Sequence[I8] | None
 ) -> Iterator[_PeakOdds]:
     area = float(graph.input_size[0] * graph.input_size[1])
-    for found in walk_layers(graph, peaks):
+    for found in walk_layers(graph, photos.peaks):
         weight, yx = found.columns
         if filters is not None:
             weight, yx = weight[filters[found.layer]], yx[filters[found.layer]]
@@ -272,21 +294,12 @@ def _peak_odds(
             found.inference.predicted,
             found.prior.half_precision,
             _node_shares(found),
-            texture[found.rows],
+            kind[found.rows],
         )
-        yield _PeakOdds(found.layer, weight.astype(np.float64), density * area)
-
-
-def _oriented(graph: ExplanatoryGraph, peaks: PeakSet, found: Matches | None) -> tuple[Peaks, ...]:
-    """Return each photo's peaks the way that the graph explains better, or explained them."""
-    if found is None:
-        found = match_peaks(graph, peaks)
-    require(
-        found.images == peaks.images,
-        f"the matches are of {len(found)} photos, the peaks of {len(peaks)} others or in another "
-        "order: match these peaks, or leave `found` out",
-    )
-    return peaks.oriented(found.mirrored)
+        on = np.zeros(weight.shape, dtype=bool)
+        if photos.objects is not None:
+            on = photos.objects.hold(yx, photos.mirrored, graph.layers[found.layer])
+        yield _PeakOdds(found.layer, weight.astype(np.float64), density * area, on)
 
 
 def _node_shares(found: LayerMatch) -> F8:
@@ -315,17 +328,37 @@ def _fit_noise(peaks: _PeakOdds, fallback: F8) -> F8:
 
 
 def _masses(peaks: _PeakOdds, noise: F8) -> F8:
-    """Return (3,) the response that part nodes, texture nodes and noise (C,) explain."""
+    """Return (2, 4) the response that nodes of each kind and noise (C,) explain.
+
+    First that of peaks beside the object, then that of peaks on it.
+    """
     pi = noise[:, None, None]
     density = pi + (1 - pi) * peaks.odds.sum(axis=3)
     scale = peaks.response / density
-    by_kind = np.sum((scale * (1 - pi))[..., None] * peaks.odds, axis=(0, 1, 2))
-    return np.append(by_kind, np.sum(scale * pi))
+    result = np.zeros((2, len(KINDS) + 1))
+    for row, here in enumerate((~peaks.on, peaks.on)):
+        mine = np.where(here, scale, 0)
+        result[row, :-1] = np.sum((mine * (1 - pi))[..., None] * peaks.odds, axis=(0, 1, 2))
+        result[row, -1] = np.sum(mine * pi)
+    return result
 
 
-def _shares(mass: F8) -> Shares:
+def _shares(mass: F8, kinds_known: bool, objects_known: bool) -> Shares:
+    """Return the shares of (2, 4) masses, as `_masses` gives them."""
+    beside, on = mass
+    by_kind = mass[:, :-1].sum(axis=0)
     total = mass.sum()
-    return Shares(*(mass / total).tolist()) if total > 0 else Shares(math.nan, math.nan, math.nan)
+    kinds = zip(KINDS, (by_kind / total).tolist(), strict=True) if kinds_known and total > 0 else ()
+    where = {
+        "on_object": _ratio(on.sum(), total),
+        "of_object": _ratio(on[:-1].sum(), on.sum()),
+        "of_rest": _ratio(beside[:-1].sum(), beside.sum()),
+    }
+    return Shares(_ratio(by_kind.sum(), total), **dict(kinds), **(where if objects_known else {}))
+
+
+def _ratio(share: float, whole: float) -> float:
+    return float(share / whole) if whole > 0 else math.nan
 
 
 def _check_filters(graph: ExplanatoryGraph, filters: Sequence[I8] | None) -> None:
@@ -343,88 +376,36 @@ def _check_filters(graph: ExplanatoryGraph, filters: Sequence[I8] | None) -> Non
         )
 
 
-def _densities(
-    yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, texture: Flags
-) -> F8:
-    """Return (C, K, N, 2) sum share_V N(p; mu_V + nu_V, S_V^2 I) of part and of texture nodes.
+def _densities(yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, kind: I8) -> F8:
+    """Return (C, K, N, 3) sum share_V N(p; mu_V + nu_V, S_V^2 I) of the nodes of each kind.
 
-    ``yx (C, 2, K, N)``; nodes' ``predicted (P, 2, N)`` and ``share (P, N)``.
+    ``yx (C, 2, K, N)``; nodes' ``predicted (P, 2, N)``, ``share (P, N)`` and ``kind (P,)``.
     """
     channels, _, n_peaks, n = yx.shape
-    density = np.zeros((channels, n_peaks, n, 2))
+    density = np.zeros((channels, n_peaks, n, len(KINDS)))
 
     def some(first: int, last: int) -> None:
-        arrays = (predicted, half_precision, share, texture, density[first:last])
+        arrays = (predicted, half_precision, share, kind, density[first:last])
         _add_densities(yx[first:last], start[first : last + 1], *arrays)
 
     map_ranges(some, channels, _FILTERS)
     return density
 
 
-# CPU loops over some filters: within a filter every sum runs in order.
+# A CPU loop over some filters: within a filter every sum runs in order.
 
 
 @jit
 def _add_densities(
-    yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, texture: Flags, density: F8
+    yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, kind: I8, density: F8
 ) -> None:
     channels, _, n_peaks, n = yx.shape
     for c in range(channels):
         for v in range(start[c], start[c + 1]):
-            kind = 1 if texture[v] else 0
             precision = half_precision[v]
             for k in range(n_peaks):
                 for i in range(n):
                     dy = yx[c, 0, k, i] - predicted[v, 0, i]
                     dx = yx[c, 1, k, i] - predicted[v, 1, i]
                     bell = height(precision) * bump(dy, dx, precision)
-                    density[c, k, i, kind] += share[v, i] * bell
-
-
-@jit
-def _stray(weight: F4, yx: F4, start: I8, predicted: F4, half_precision: F4) -> F8:
-    """Return (P,) the stray of each node; 1 where no peak is within reach. See `node_kinds`."""
-    channels, n_peaks, n = weight.shape
-    stray = np.ones(len(predicted))
-    for c in range(channels):
-        for v in range(start[c], start[c + 1]):
-            total, square = np.float64(0.0), np.float64(0.0)
-            for i in range(n):
-                for k in range(n_peaks):
-                    dy = yx[c, 0, k, i] - predicted[v, 0, i]
-                    dx = yx[c, 1, k, i] - predicted[v, 1, i]
-                    near = weight[c, k, i] * bump(dy, dx, half_precision[v])
-                    total += near
-                    square += near * (dy * dy + dx * dx) * half_precision[v]
-            if total > 0.0:
-                stray[v] = math.sqrt(square / total)
-    return stray
-
-
-@jit
-def _places(response: F4, start: I8, peak: I1, weight: F8, stable: Flags) -> F8:
-    """Return (P,) the places of each node, its photos' weights (P, N) adding up to 1."""
-    channels, n_peaks, n = response.shape
-    places = np.zeros(len(peak))
-    for c in range(channels):
-        taken = np.zeros(n_peaks, dtype=np.bool_)  # by stable nodes that fire there
-        for i in range(n):
-            taken[:] = False
-            for v in range(start[c], start[c + 1]):
-                if stable[v] and weight[v, i] > 0.0:
-                    taken[peak[v, i]] = True
-            for v in range(start[c], start[c + 1]):
-                if weight[v, i] > 0.0:
-                    own = response[c, :, i]
-                    places[v] += weight[v, i] * _count_places(own, taken, peak[v, i])
-    return places
-
-
-@jit
-def _count_places(response: F4, taken: Flags, own: int) -> int:
-    """Count a node's own peak, and those about as strong that no other part takes."""
-    count = 1
-    for k in range(len(response)):
-        if k != own and not taken[k] and response[k] >= _STRONG * response[own]:
-            count += 1
-    return count
+                    density[c, k, i, kind[v]] += share[v, i] * bell

@@ -64,7 +64,6 @@ eg.draw_graph(graph, OUT / "graph.svg", nodes_per_layer=12)
 # ## What is this node?
 
 # %%
-kinds = eg.node_kinds(graph, eg.extract(net, unseen, background=graph))
-print(eg.describe_node(graph, found, int(graph.ranking()[0]), kinds=kinds))
+print(eg.describe_node(graph, found, int(graph.ranking()[0])))
 print("pictures:", *sorted(path.name for path in OUT.iterdir()))
 print("in", OUT)

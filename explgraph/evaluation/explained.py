@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explgraph.base.arrays import first_half
 from explgraph.base.errors import require
 from explgraph.base.text import plain
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.kinds import KINDS, NodeKinds, node_kinds
 from explgraph.peaks.structures import PeakSet
-from mining import MiningConfig, mine_peaks
-from mining.explained import ExplainedShare, Shares, explained_share, node_kinds, shuffled_filters
+from mining import MiningConfig, match_peaks, mine_peaks
+from mining.explained import COUNTS, ExplainedShare, Shares, explained_share, shuffled_filters
+
+from .kinds import grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +34,16 @@ class SeedShares:
 
     Attributes
     ----------
-    nodes, part_nodes
-        Number of nodes, and of part nodes among them, by layer and in ``all layers``.
+    nodes
+        How many there are.
+    kinds
+        What they are; see `node_kinds`.
     rows
         By row, ``graph``, ``shuffled filters`` and ``background photos``.
     """
 
-    nodes: Mapping[str, int]
-    part_nodes: Mapping[str, int]
+    nodes: int
+    kinds: NodeKinds
     rows: Mapping[str, ExplainedShare]
 
 
@@ -62,32 +69,35 @@ class ExplainedStudy:
     seeds: Mapping[int, SeedShares]
 
     @property
-    def margin(self) -> float:
-        """How far the graph's explained share lies above that of the higher control.
+    def margins(self) -> dict[str, float]:
+        """By count, how far the graph's explained share lies above that of the higher control.
 
         Over all layers; the mean over seeds. NaN where a control has no response.
         """
-        return float(np.mean([_margin(found) for found in self.seeds.values()]))
+        return {
+            count: float(np.mean([_margin(found, count) for found in self.seeds.values()]))
+            for count in COUNTS
+        }
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per seed, layer (and ``all layers``) and row.
+        """One row per seed, count, layer (and ``all layers``) and row.
 
-        Columns: ``category``, ``seed``, ``layer``, ``row``; ``part``, ``texture``, ``unexplained``,
-        shares of the response that add up to 1; ``explained``, part and texture together;
-        ``nodes`` and ``part_nodes`` of the layer.
+        Columns: ``category``, ``seed``, ``count`` (of `ExplainedShare`), ``layer``, ``row``, and
+        the shares of `Shares`.
         """
         import pandas as pd
 
         return pd.DataFrame(self._lines())
 
     def to_json(self) -> dict[str, Any]:
-        """Return every line of the table and the margin as JSON values; NaN is null."""
+        """Return every line of the table, margins and kinds as JSON values; NaN is null."""
         mined, measured, background = self.photos
         return {
             "category": self.category,
             "photos": {"mined": mined, "measured": measured, "background": background},
-            "margin": plain(self.margin),
+            "margins": plain(self.margins),
+            "seeds": {str(seed): _kinds_json(found) for seed, found in self.seeds.items()},
             "table": [plain(line) for line in self._lines()],
         }
 
@@ -96,16 +106,15 @@ class ExplainedStudy:
             {
                 "category": self.category,
                 "seed": seed,
+                "count": count,
                 "layer": layer,
                 "row": row,
                 **asdict(shares),
-                "explained": shares.explained,
-                "nodes": found.nodes[layer],
-                "part_nodes": found.part_nodes[layer],
             }
             for seed, found in self.seeds.items()
+            for count in COUNTS
             for row, share in found.rows.items()
-            for layer, shares in _by_layer(self.layers, share).items()
+            for layer, shares in _by_layer(self.layers, share, count).items()
         ]
 
 
@@ -117,11 +126,12 @@ def study_explained(
     seeds: Sequence[int] = (0,),
     category: str = "photos",
     config: MiningConfig | None = None,
+    objects: Sequence[NDArray[np.bool_]] | None = None,
 ) -> ExplainedStudy:
     """Mine half of the photos and measure how much of the other half the graph explains.
 
-    Halves: the distinct groups, sorted as strings, by turns. Part and texture nodes are told apart
-    on the half that was mined.
+    Halves: the distinct groups, sorted as strings, by turns. Kinds of nodes are told apart, where
+    they can be, by the half that was mined and the background.
 
     Parameters
     ----------
@@ -139,12 +149,14 @@ def study_explained(
         What the study is called.
     config
         Of mining; None takes the defaults.
+    objects
+        For each photo where the object is, as in `explained_share`.
 
     Raises
     ------
     ExplGraphError
-        If there are no seeds, ``groups`` does not fit, a half has too few photos or groups to be
-        mined or divided, or the background is of other layers.
+        If there are no seeds, ``groups`` or ``objects`` do not fit, a half has too few photos or
+        groups to be mined or divided, or the background is of other layers.
     """
     names = np.array(peaks.images if groups is None else groups, dtype=object)
     require(len(names) == len(peaks), f"groups needs {len(peaks)} names, got {len(names)}")
@@ -154,51 +166,69 @@ def study_explained(
         f"the background is of layers {[layer.name for layer in background.layers]}, the photos of "
         f"{[layer.name for layer in peaks.layers]}: extract both in the same way",
     )
+    require(
+        objects is None or len(objects) == len(peaks),
+        f"objects needs a mask for each of the {len(peaks)} photos, got {len(objects or ())}",
+    )
     mined = first_half(names.tolist())
     seen, unseen = peaks.take(mined), peaks.take(~mined)
+    measured = _Measured(
+        unseen,
+        background,
+        names[~mined].tolist(),
+        None if objects is None else [objects[i] for i in np.flatnonzero(~mined)],
+    )
     return ExplainedStudy(
         category=category,
         photos=(len(seen), len(unseen), len(background)),
         layers=tuple(layer.name for layer in peaks.layers),
         seeds={
-            int(seed): _measure(seen, unseen, background, names[~mined].tolist(), config, seed)
+            int(seed): _measure(mine_peaks(seen, config=config, seed=seed), seen, measured, seed)
             for seed in seeds
         },
     )
 
 
-def _measure(
-    seen: PeakSet,
-    unseen: PeakSet,
-    background: PeakSet,
-    groups: Sequence[str],
-    config: MiningConfig | None,
-    seed: int,
-) -> SeedShares:
-    graph = mine_peaks(seen, config=config, seed=seed)
-    texture = node_kinds(graph, seen).texture
-    shuffled = shuffled_filters(graph, seed=seed)
-    layer_of = [*(graph.node_layer == i for i in range(len(graph.layers))), graph.node_layer >= 0]
-    names = [*(layer.name for layer in graph.layers), ALL_LAYERS]
+class _Measured(NamedTuple):
+    """Photos of the category and of other things; groups of the former, and their objects."""
+
+    unseen: PeakSet
+    background: PeakSet
+    groups: Sequence[str]
+    objects: Sequence[NDArray[np.bool_]] | None
+
+
+def _measure(graph: ExplanatoryGraph, seen: PeakSet, measured: _Measured, seed: int) -> SeedShares:
+    unseen, background, groups, objects = measured
+    elsewhere = match_peaks(graph, background)
+    graph = grouped(graph, match_peaks(graph, seen), elsewhere)
+    found = match_peaks(graph, unseen)
+    own, shuffled = (
+        explained_share(graph, unseen, groups=groups, filters=filters, found=found, objects=objects)
+        for filters in (None, shuffled_filters(graph, seed=seed))
+    )
     return SeedShares(
-        nodes={name: int(rows.sum()) for name, rows in zip(names, layer_of, strict=True)},
-        part_nodes={
-            name: int((rows & ~texture).sum()) for name, rows in zip(names, layer_of, strict=True)
-        },
+        nodes=len(graph),
+        kinds=node_kinds(graph),
         rows={
-            GRAPH: explained_share(graph, unseen, texture=texture, groups=groups),
-            SHUFFLED: explained_share(
-                graph, unseen, texture=texture, groups=groups, filters=shuffled
-            ),
-            BACKGROUND: explained_share(graph, background, texture=texture),
+            GRAPH: own,
+            SHUFFLED: shuffled,
+            BACKGROUND: explained_share(graph, background, found=elsewhere),
         },
     )
 
 
-def _by_layer(layers: Sequence[str], share: ExplainedShare) -> dict[str, Shares]:
-    return {**dict(zip(layers, share.layers, strict=True)), ALL_LAYERS: share.overall}
+def _kinds_json(found: SeedShares) -> dict[str, Any]:
+    kind = found.kinds.kind
+    counts = None if kind is None else {name: int(np.sum(kind == name)) for name in KINDS}
+    return {"nodes": found.nodes, "kinds": counts, "no_kinds_because": found.kinds.reason or None}
 
 
-def _margin(found: SeedShares) -> float:
-    explained = {row: share.overall.explained for row, share in found.rows.items()}
-    return explained[GRAPH] - float(np.max([explained[SHUFFLED], explained[BACKGROUND]]))
+def _by_layer(layers: Sequence[str], share: ExplainedShare, count: str) -> dict[str, Shares]:
+    counted = getattr(share, count)
+    return {**dict(zip(layers, counted.layers, strict=True)), ALL_LAYERS: counted.overall}
+
+
+def _margin(found: SeedShares, count: str) -> float:
+    explained = {row: getattr(share, count).overall.explained for row, share in found.rows.items()}
+    return float(explained[GRAPH] - np.max([explained[SHUFFLED], explained[BACKGROUND]]))

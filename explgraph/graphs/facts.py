@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F8
-from explgraph.base.errors import check_shape, require
+from explgraph.base.errors import require
 from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
 
 from .choice import find_node
 from .graph import ExplanatoryGraph
+from .kinds import node_kinds
 from .matches import Matches, check_nodes, fires
 
 if TYPE_CHECKING:
@@ -26,26 +27,11 @@ _THIRDS = (1 / 3, 2 / 3)
 _BLOCK = 1024  # nodes at a time: bounds the temporaries to some MB per 100 photos
 
 
-class KindFigures(Protocol):
-    """Whether nodes are parts or texture; arrays of P nodes."""
-
-    @property
-    def texture(self) -> NDArray[np.bool_]:
-        """(P,) whether a node is texture; the others are parts."""
-        ...
-
-    @property
-    def places(self) -> NDArray[np.floating[Any]]:
-        """(P,) how many strong places the node's filter has in a photo in which it fires."""
-        ...
-
-
 @renamed(matches="found")
 def node_facts(
     graph: ExplanatoryGraph,
     found: Matches | None = None,
     *,
-    kinds: KindFigures | None = None,
     evidence: Mapping[int, float] | pd.Series | None = None,
 ) -> pd.DataFrame:
     """Collect what is known of every node of a graph.
@@ -57,8 +43,6 @@ def node_facts(
     found
         Where they are in N photos: the photos it was mined from, or others. None: what the graph
         itself knows of the photos it was mined from.
-    kinds
-        Which nodes are parts and which texture, e.g. from `mining.explained.node_kinds`.
     evidence
         By node, how much the logit of the photos' class drops without the node's activation, e.g.
         ``class_evidence(...).table["drop"]``. Nodes that are not in it have NaN.
@@ -81,7 +65,8 @@ def node_facts(
     - ``others``: tuple of the ids of the filter's other nodes, nearest first: the parts that the
       filter mixes; ``nearest_px``: distance of the mean places to the nearest of them, network
       pixels, NaN if there is none;
-    - with ``kinds``: ``texture`` (bool) and ``places``; with ``evidence``: ``evidence``.
+    - what `node_kinds` knows of ``contrast``, ``group_gain`` and ``kind``;
+    - with ``evidence``: ``evidence``.
 
     Without matches, ``y`` and ``x`` are the mean place in the network's input, by its height and
     width, and ``best_score``, the spreads and ``log_density`` are missing: a graph does not keep
@@ -90,11 +75,11 @@ def node_facts(
     Raises
     ------
     ExplGraphError
-        If the matches or the kinds are not of this graph's nodes, or there are no photos.
+        If the matches are not of this graph's nodes, or there are no photos.
     """
     import pandas as pd
 
-    _check(graph, found, kinds)
+    _check(graph, found)
     ids = np.array([graph.node_id(node) for node in range(len(graph))], dtype=object)
     others = [_others(graph, node) for node in range(len(graph))]
     facts = {
@@ -108,8 +93,7 @@ def node_facts(
         "others": [tuple(ids[other.nodes]) for other in others],
         "nearest_px": [other.nearest_px for other in others],
     }
-    if kinds is not None:
-        facts |= {"texture": np.asarray(kinds.texture), "places": np.asarray(kinds.places)}
+    facts |= node_kinds(graph).table.to_dict("series")
     if evidence is not None:
         facts["evidence"] = [float(evidence.get(node, np.nan)) for node in range(len(graph))]
     return pd.DataFrame(facts).rename_axis("node")
@@ -121,14 +105,13 @@ def describe_node(
     found: Matches | None,
     node: int | str,
     *,
-    kinds: KindFigures | None = None,
     evidence: Mapping[int, float] | pd.Series | None = None,
 ) -> str:
     """Say in a few lines what a node is, from the figures of `node_facts`.
 
     Parameters
     ----------
-    graph, found, kinds, evidence
+    graph, found, evidence
         As in `node_facts`.
     node
         Index, id ``layer/filter/part``, or the name that you gave it.
@@ -142,7 +125,7 @@ def describe_node(
     ExplGraphError
         As `node_facts`, and if the node does not exist.
     """
-    _check(graph, found, kinds)
+    _check(graph, found)
     index = find_node(graph, node)
     facts = {key: float(v[0]) for key, v in _firing(graph, found, np.array([index])).items()}
     lines = [
@@ -150,12 +133,8 @@ def describe_node(
         *_place_lines(facts, float(graph.spread[index]), _photos(found)),
         _parents_line(graph, index),
         _others_line(graph, index),
+        *_kind_lines(graph, index),
     ]
-    if kinds is not None:
-        kind = "texture" if kinds.texture[index] else "a part"
-        lines.append(
-            f"It is {kind}: where it fires, its filter has {kinds.places[index]:.1f} strong places."
-        )
     drop = np.nan if evidence is None else float(evidence.get(index, np.nan))
     if not np.isnan(drop):
         lines.append(f"Without its activation the class logit falls by {drop:.3f}.")
@@ -166,13 +145,10 @@ def _photos(found: Matches | None) -> str:
     return "the photos it was mined from" if found is None else f"{len(found)} photos"
 
 
-def _check(graph: ExplanatoryGraph, found: Matches | None, kinds: KindFigures | None) -> None:
+def _check(graph: ExplanatoryGraph, found: Matches | None) -> None:
     if found is not None:
         check_nodes(graph, found)
         require(len(found) > 0, "node facts need at least one matched photo, got none")
-    if kinds is not None:
-        check_shape("kinds.texture", np.asarray(kinds.texture), (len(graph),))
-        check_shape("kinds.places", np.asarray(kinds.places), (len(graph),))
 
 
 def _firing(
@@ -296,6 +272,29 @@ def _others_line(graph: ExplanatoryGraph, node: int) -> str:
         f"{nearest:.0f} px away: "
         f"{_listed(graph, others)}."
     )
+
+
+_SAID = {
+    "part": "It is a part",
+    "texture": "It is texture, now here, now there on the object",
+    "background": "It is background",
+}
+
+
+def _kind_lines(graph: ExplanatoryGraph, node: int) -> list[str]:
+    """Say what the node is, and by which figures; the figures alone where that is not known."""
+    kinds = node_kinds(graph)
+    figures = [
+        f"{name} {figure[node]:.2f}"
+        for name, figure in (("contrast", kinds.contrast), ("group gain", kinds.group_gain))
+        if figure is not None
+    ]
+    if not figures:
+        return []
+    said = ", ".join(figures)
+    if kinds.kind is not None:
+        return [f"{_SAID[str(kinds.kind[node])]}: {said}."]
+    return [f"{said[0].upper()}{said[1:]}; whether it is a part is not known of this graph."]
 
 
 def _listed(graph: ExplanatoryGraph, nodes: NDArray[Any]) -> str:

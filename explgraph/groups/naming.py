@@ -82,7 +82,8 @@ def node_parts(
     if isinstance(truth, Annotations):
         parts, known, label = _in_boxes(found, places, truth)
     else:
-        parts, known, label = _in_masks(graph, found, places, truth)
+        parts, known = truth.parts, np.ones(len(found), dtype=bool)
+        label = parts_under(graph, found, truth)
     score = found.score * (fires(found.score.T, graph.score).T & known[:, None])
     share = np.stack(
         [(score * (label == part)).sum(axis=0) for part in (*range(len(parts)), NONE)]
@@ -92,10 +93,16 @@ def node_parts(
     return parts, np.where(on_part, first, NONE).astype(np.int32)
 
 
-def _in_masks(
-    graph: ExplanatoryGraph, found: Matches, places: F8, masks: PartMasks
-) -> tuple[tuple[str, ...], NDArray[np.bool_], Labels]:
-    """Return the parts, (N,) which photos count, and (N, P) the part at each place."""
+def parts_under(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) -> Labels:
+    """Return (N, P) the part on which each node's peak lies, `NONE` for the background.
+
+    That is the part nearest to the peak, up to half a cell of the node's layer away.
+
+    Raises
+    ------
+    ExplGraphError
+        If the masks are not of the matched photos.
+    """
     from scipy.ndimage import distance_transform_edt
 
     require(
@@ -103,6 +110,7 @@ def _in_masks(
         f"the masks are of {len(masks)} photos, not of the {len(found)} matched ones in this "
         "order: read_masks(folder, matches.images)",
     )
+    places = (found.yx if found.peak_yx is None else found.peak_yx).astype(np.float64)
     cell = np.array([np.mean(layer.stride) for layer in graph.layers])[graph.node_layer]
     label = np.full(places.shape[:2], NONE, dtype=np.int16)
     for i, whole in enumerate(masks.labels):
@@ -116,7 +124,7 @@ def _in_masks(
         away, nearest = distance_transform_edt(mask == NONE, return_indices=True)
         part = mask[nearest[0][y, x], nearest[1][y, x]]
         label[i] = np.where((away[y, x] <= reach) & is_inside(places[i]), part, NONE)
-    return masks.parts, np.ones(len(found), dtype=bool), label
+    return label
 
 
 def _reduced(mask: Labels) -> Labels:

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
@@ -59,6 +62,42 @@ class Box:
         y0, x0 = (max(0, math.floor(v + _SLACK_PX)) for v in (self.y0, self.x0))
         y1, x1 = (math.ceil(v - _SLACK_PX) for v in (self.y1, self.x1))
         return y0, x0, min(height, y1), min(width, x1)
+
+
+def box_masks(
+    boxes: Mapping[str, Sequence[Box]],
+    images: Sequence[str],
+    photo_size: Mapping[str, tuple[int, int]],
+) -> list[NDArray[np.bool_]]:
+    """Mark the pixels of photos that lie in one of their boxes.
+
+    Parameters
+    ----------
+    boxes
+        By name of the photo, as `read_boxes` gives them.
+    images
+        Names of N photos.
+    photo_size
+        By name, (height, width) of the upright photo, pixels.
+
+    Returns
+    -------
+    N arrays (height, width).
+
+    Raises
+    ------
+    ExplGraphError
+        If a photo has no box.
+    """
+    masks = []
+    for name in images:
+        require(name in boxes, f"there is no box of {name!r}: every photo needs one")
+        mask = np.zeros(photo_size[name], dtype=bool)
+        for box in boxes[name]:
+            y0, x0, y1, x1 = box.pixels(*mask.shape)
+            mask[y0 : max(y1, 0), x0 : max(x1, 0)] = True
+        masks.append(mask)
+    return masks
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,9 +162,11 @@ def node_columns(
         "parents": [[printable(text) for text in ids] for ids in mine["parents"]],
         "others": [[printable(text) for text in ids] for ids in mine["others"]],
     }
-    if "texture" in mine:
-        columns["texture"] = mine["texture"].tolist()
-        columns["places"] = _rounded(mine["places"].tolist())
+    columns |= {
+        name: _rounded(mine[name].tolist()) for name in ("contrast", "group_gain") if name in mine
+    }
+    if "kind" in mine:
+        columns["kind"] = mine["kind"].tolist()
     mine_galleries = [galleries[node] for node in chosen.tolist()]
     columns["thumbnail"] = [gallery.thumbnail for gallery in mine_galleries]
     columns["strip"] = [gallery.strip for gallery in mine_galleries]

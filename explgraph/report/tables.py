@@ -13,10 +13,11 @@ from explgraph.base.text import counted, digits, percent, printable
 from explgraph.evaluation.protocol import GRAPH, RAW_MIRRORED
 from explgraph.evaluation.tables import Evaluation, evaluate, raw_peaks
 from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.kinds import NodeKinds, node_kinds
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotations import Annotations, photo_of
-from mining.explained import ExplainedShare, NodeKinds, explained_share, node_kinds
+from mining.explained import COUNTS, ExplainedShare, LayerShares, explained_share
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +27,7 @@ class Figures:
     Attributes
     ----------
     kinds
-        Which nodes are parts and which texture.
+        Which nodes are parts, texture and background, if that can be told.
     explained
         The share of the photos' response that nodes explain.
     evaluation
@@ -68,24 +69,20 @@ def measure(
         ranks = {GRAPH: graph.gain}
         evaluation = evaluate(rows, annotations, photo_size=found.photo_sizes, rank=ranks)
     if peaks is None:
-        return Figures(evaluation=evaluation)
+        return Figures(node_kinds(graph), evaluation=evaluation)
     seen = found if found.images == peaks.images else None
-    kinds = node_kinds(graph, peaks, found=seen)
     groups = [photo_of(name) for name in peaks.images]
     is_divisible = len(set(groups)) > 1  # each half's noise is fitted on the other
-    explained = (
-        explained_share(graph, peaks, texture=kinds.texture, groups=groups, found=seen)
-        if is_divisible
-        else None
-    )
-    return Figures(kinds, explained, evaluation)
+    explained = explained_share(graph, peaks, groups=groups, found=seen) if is_divisible else None
+    return Figures(node_kinds(graph), explained, evaluation)
 
 
 _TIMES, _UNKNOWN = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _EXPLAINED = (
     "Explained is the share of the filters' response in these photos that nodes predict; the rest "
-    "is left to noise. Nodes of the wrong filters explain some of it, too: compare with "
-    "“explgraph evaluate --measures explained”."
+    "is left to noise. First all kept peaks of each map count, then those above half of its "
+    "strongest, then the strongest alone. Nodes of the wrong filters explain some of it, too: "
+    "compare with “explgraph evaluate --measures explained”."
 )
 _TRACKING = (
     "Tracking ratio of the 100 nodes that follow a part best, chosen on one half of the photos and "
@@ -155,7 +152,7 @@ def tables(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> list[Table]
 
 
 def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
-    explained, kinds = figures.explained, figures.kinds
+    explained, kind = figures.explained, figures.kinds and figures.kinds.kind
     child = graph.node_layer[graph.edge_child]
     rows = []
     for i, layer in enumerate(graph.layers):
@@ -168,22 +165,30 @@ def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
             f"{np.count_nonzero(mine[chosen]):,}",
             f"{np.count_nonzero(child == i):,}",
         ]
-        if kinds is not None:
-            row.append(f"{np.count_nonzero(mine & kinds.texture):,}")
+        if kind is not None:
+            row.append(f"{np.count_nonzero(mine & (kind == 'part')):,}")
         if explained is not None:
-            row.append(percent(explained.layers[i].explained, _UNKNOWN))
+            row.append(_counts([counted.layers[i].explained for counted in _counted(explained)]))
         rows.append(row)
     head = ["layer", "cells", "filters", "nodes", "on this page", "edges to parents"]
     total = ["all layers", "", f"{sum(layer.channels for layer in graph.layers):,}"]
     total += [f"{len(graph):,}", f"{len(chosen):,}", f"{len(child):,}"]
-    if kinds is not None:
-        head.append("texture nodes")
-        total.append(f"{np.count_nonzero(kinds.texture):,}")
+    if kind is not None:
+        head.append("part nodes")
+        total.append(f"{np.count_nonzero(kind == 'part'):,}")
     if explained is not None:
         head.append("explained")
-        total.append(percent(explained.overall.explained, _UNKNOWN))
+        total.append(_counts([counted.overall.explained for counted in _counted(explained)]))
     note = "" if explained is None else _EXPLAINED
     return Table("Layers, the top one above", note, head, [*rows[::-1], total])
+
+
+def _counted(explained: ExplainedShare) -> list[LayerShares]:
+    return [getattr(explained, count) for count in COUNTS]
+
+
+def _counts(shares: Sequence[float]) -> str:
+    return " / ".join(percent(share, _UNKNOWN) for share in shares)
 
 
 def _parts(evaluation: Evaluation) -> Table:

@@ -98,7 +98,7 @@ def write_report(
     require(photos >= 1, f"photos must be at least 1, got {photos}")
     chosen = page_nodes(graph, options.get("n_nodes", NODES))
     figures = measure(graph, found, peaks, annotations)
-    facts = node_facts(graph, found, kinds=figures.kinds)
+    facts = node_facts(graph, found)
     shown, source = graph.select(chosen), open_images(images)
     network = graph.header.get("model", "a network")
     heading = options.get("title") or f"Explanatory graph of {network}"
@@ -158,7 +158,7 @@ def render_page(data: Mapping[str, Any], text: Mapping[str, Any]) -> str:
         layers=data["layers"],
         edges=data["edges"],
         n_photos=len(data["photos"]),
-        has_kinds="texture" in data["nodes"],
+        has_kinds="kind" in data["nodes"],
         canvases={
             "graph-canvas": _embedded(graph_canvas()),
             "photo-canvas": _embedded(photo_canvas()),

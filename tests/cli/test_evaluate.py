@@ -184,15 +184,39 @@ def test_measures__explained_and_fidelity_of_the_other_half(files, options):
             *("--seeds", "0,1", "--json"),
         ).stdout
     )["measures"]
-    graph = data["explained"]["means"][0]
-    assert (graph["category"], graph["layer"], graph["row"]) == ("annotated", "relu2", "graph")
-    assert graph["part"] + graph["texture"] + graph["unexplained"] == pytest.approx(1)
+    means = data["explained"]["means"]
+    first = ("annotated", "all_peaks", "relu2", "graph")
+    assert tuple(means[0][key] for key in ("category", "count", "layer", "row")) == first
+    assert 0 < means[0]["explained"] < 1
+    assert means[0]["on_object"] is None
+    assert len(means) == 3 * 3 * 3  # counts, layers and all of them, rows
     # Mined on the photos of every other group, measured on the rest: half of them.
     curves = data["fidelity"]["categories"][0]["seeds"]
     assert [curve["photos"] for curve in curves.values()] == [N_PHOTOS / 2] * 2
     last = {row["row"]: row for row in data["fidelity"]["means"]}["all"]
     by_seed = [curve["points"][-1]["kept"] for curve in curves.values()]
     assert last["kept"] == pytest.approx(np.mean(by_seed))
+
+
+def test_measures__explained_and_kinds_of_masked_photos(files, options, tmp_path):
+    """Masks say where the object is; boxes as large as the photos hold everything."""
+    common = ("evaluate", files.photos, *options, "--seeds", "0")
+    masked = (*common, "--measures", "explained,kinds", "--masks", files.masks)
+    data = json.loads(ok(*masked, "--json").stdout)["measures"]
+    row = data["explained"]["means"][0]
+    assert 0 < row["on_object"] < 1
+    (kinds,) = data["kinds"]["means"]
+    assert kinds["part"] + kinds["texture"] + kinds["background"] == pytest.approx(1)
+    printed = ok(*masked).stdout
+    assert "on_object" in printed
+    assert "relu2" not in printed  # people see all layers together
+    boxes = tmp_path / "boxes.csv"
+    names = eg.open_images(files.photos).names
+    lines = [f"{name},500,500,1e4,1e4" for name in names]
+    boxes.write_text("\n".join(["image,x,y,width,height", *lines]))
+    boxed = (*common, "--measures", "explained", "--object-boxes", boxes)
+    rows = json.loads(ok(*boxed, "--json").stdout)["measures"]["explained"]["means"]
+    assert {row["on_object"] for row in rows if row["row"] == "graph"} == {1}
 
 
 @pytest.mark.parametrize(
@@ -204,6 +228,11 @@ def test_measures__explained_and_fidelity_of_the_other_half(files, options):
         (["{.photos}", "--measures", "tracking,stability"], "annotations.csv is not a file"),
         (["{.photos}", "--measures", "explained"], "give --background DIR"),
         (["{.photos}", "--measures", "stability", "--masks", "{.masks}"], "add --measures purity"),
+        (
+            ["{.photos}", "--measures", "stability", "--object-boxes", "b"],
+            "add --measures explained",
+        ),
+        (["{.photos}", "--measures", "kinds"], "give --background DIR"),
         (["{.photos}", "--measures", "stability", "--parts", "head"], "unknown part 'head'"),
         (["{.annotated}", "--masks", "{.masks}"], "add --measures purity"),
         (

@@ -1,7 +1,6 @@
 """Node facts, on a graph of four nodes whose figures are worked out by hand."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.graphs.facts import describe_node, node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
-from tests.support.plain import plain_matches
+from tests.support.plain import plain_groups, plain_matches
 from tests.support.planted import planted_graph
 
 SIDE = 100
@@ -107,7 +106,7 @@ def test_node_facts__who_it_is_and_with_whom(graph, matches):
     assert facts["others"].tolist() == [("low/0/1",), ("low/0/0",), (), ()]
     assert facts["nearest_px"].tolist()[:2] == [50, 50]  # 30 down, 40 to the right
     assert facts["nearest_px"].isna().tolist() == [False, False, True, True]
-    assert {"texture", "places", "evidence"}.isdisjoint(facts.columns)
+    assert {"kind", "contrast", "group_gain", "evidence"}.isdisjoint(facts.columns)
 
 
 def test_node_facts__others_are_those_of_the_same_filter_and_layer_nearest_first(rng):
@@ -127,23 +126,29 @@ def test_node_facts__others_are_those_of_the_same_filter_and_layer_nearest_first
         assert facts["nearest_px"][node] == pytest.approx(min(same)[0], rel=1e-6)
 
 
-KINDS = SimpleNamespace(
-    texture=np.array([False, True, False, False]), places=np.array([1.0, 3.5, 0.0, 1.2])
-)
+@pytest.fixture
+def told(graph):
+    """The graph, its nodes a part, two textures and background."""
+    groups = plain_groups(graph, [0, 0, 0, 0], node_gain=np.array([0.75, 0.5, 0.5, 0]))
+    return graph.having(contrast=np.array([1.0, 1, 1, 0.25]), groups=groups)
 
 
-def test_node_facts__kinds_and_evidence_if_given(graph, matches):
-    facts = node_facts(graph, matches, kinds=KINDS, evidence={0: 0.5, 3: -0.1})
-    assert facts["texture"].tolist() == [False, True, False, False]
-    assert facts["places"].tolist() == [1, 3.5, 0, 1.2]
+def test_node_facts__kinds_where_they_are_known_and_evidence_if_given(graph, told, matches):
+    facts = node_facts(told, matches, evidence={0: 0.5, 3: -0.1})
+    assert facts["kind"].tolist() == ["part", "texture", "texture", "background"]
+    assert facts["contrast"].tolist() == [1, 1, 1, 0.25]
+    assert facts["group_gain"].tolist() == [0.75, 0.5, 0.5, 0]
+    facts = node_facts(graph.having(contrast=told.contrast), matches, evidence={0: 0.5, 3: -0.1})
+    assert {"kind", "group_gain"}.isdisjoint(facts.columns)
+    assert facts["contrast"].tolist() == [1, 1, 1, 0.25]
     assert facts["evidence"].tolist()[::3] == [0.5, -0.1]
     assert facts["evidence"].isna().tolist() == [False, True, True, False]
     series = node_facts(graph, matches, evidence=pd.Series([0.25], index=[2]))
     assert series["evidence"][2] == 0.25
 
 
-def test_describe_node__says_the_figures_in_words(graph, matches):
-    text = describe_node(graph, matches, 0, kinds=KINDS, evidence={0: 0.5})
+def test_describe_node__says_the_figures_in_words(told, matches):
+    text = describe_node(told, matches, 0, evidence={0: 0.5})
     assert text.splitlines() == [
         "low/0/0: a node of filter 0 of layer low, number 1 of 4 in the graph's ranking.",
         "It fires in 100% of 2 photos; mean score 4, best 6.",
@@ -152,20 +157,32 @@ def test_describe_node__says_the_figures_in_words(graph, matches):
         "Its place is sure to 7 px about the prediction; mean log density where it fires -7.00.",
         "It moves with 1 node above: top/0/0.",
         "Its filter mixes it with 1 other node, the nearest 50 px away: low/0/1 (left eye).",
-        "It is a part: where it fires, its filter has 1.0 strong places.",
+        "It is a part: contrast 1.00, group gain 0.75.",
         "Without its activation the class logit falls by 0.500.",
     ]
 
 
-def test_describe_node__by_id_and_by_name(graph, matches):
-    by_name = describe_node(graph, matches, "left eye", kinds=KINDS, evidence={0: 0.5})
-    assert by_name == describe_node(graph, matches, "low/0/1", kinds=KINDS)
+def test_describe_node__the_figures_alone_where_kinds_are_not_known(graph, told, matches):
+    """All of them would be background; or part groups are missing."""
+    same = told.having(contrast=np.zeros(4))
+    said = describe_node(same, matches, 1).splitlines()[-1]
+    assert (
+        said == "Contrast 0.00, group gain 0.50; whether it is a part is not known of this graph."
+    )
+    said = describe_node(graph.having(contrast=told.contrast), matches, 3).splitlines()[-1]
+    assert said == "Contrast 0.25; whether it is a part is not known of this graph."
+
+
+def test_describe_node__by_id_and_by_name(told, matches):
+    by_name = describe_node(told, matches, "left eye", evidence={0: 0.5})
+    assert by_name == describe_node(told, matches, "low/0/1")
     assert by_name.startswith('low/0/1 ("left eye"): ')
     assert "It has no parents" in by_name
-    assert "It is texture: where it fires, its filter has 3.5 strong places." in by_name
+    said = "It is texture, now here, now there on the object: contrast 1.00, group gain 0.50."
+    assert said in by_name
     assert "logit" not in by_name  # no evidence is known of it
     unmeasured = pd.Series([0.5, np.nan], index=[0, 1])
-    assert by_name == describe_node(graph, matches, "low/0/1", kinds=KINDS, evidence=unmeasured)
+    assert by_name == describe_node(told, matches, "low/0/1", evidence=unmeasured)
     assert "density" not in by_name
 
 
@@ -229,7 +246,5 @@ def test_facts__refuse_what_does_not_fit(graph, matches):
         node_facts(graph, matches.take(nodes=np.arange(3)))
     with pytest.raises(ExplGraphError, match="at least one matched photo"):
         node_facts(graph, matches.take(images=np.arange(0)))
-    with pytest.raises(ExplGraphError, match=r"kinds\.texture must have shape"):
-        node_facts(graph, matches, kinds=SimpleNamespace(texture=np.zeros(3), places=np.zeros(4)))
     with pytest.raises(ExplGraphError, match="unknown node 'right eye'"):
         describe_node(graph, matches, "right eye")

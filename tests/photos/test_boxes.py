@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.photos.boxes import Box, read_boxes
+from explgraph.photos.boxes import Box, box_masks, read_boxes
 from explgraph.photos.images import open_images
 
 HEADER = "image,x,y,width,height"
@@ -109,6 +109,16 @@ def test_pixels__are_those_that_overlap_the_box(corner, size, photo):
         low, high = (box.y0, box.y1) if axis == 0 else (box.x0, box.x1)
         overlap = [k for k in range(photo[axis]) if min(k + 1, high) - max(k, low) > 1e-6]
         assert list(range(found[axis], found[axis + 2])) == overlap
+
+
+def test_box_masks__mark_the_pixels_of_all_boxes():
+    boxes = {"a": [Box(0, 0, 1, 2), Box(1.5, 2, 9, 3)], "b": [Box(-5, -5, -1, -1)]}
+    a, b = box_masks(boxes, ["a", "b"], {"a": (3, 4), "b": (2, 2)})
+    assert a.tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
+    assert b.shape == (2, 2)
+    assert not b.any()
+    with pytest.raises(ExplGraphError, match="no box of 'c'"):
+        box_masks(boxes, ["a", "c"], {"a": (3, 4), "c": (1, 1)})
 
 
 def test_read_boxes__labels_choose(tmp_path):

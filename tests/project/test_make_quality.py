@@ -28,7 +28,8 @@ def script():
 def results(category, weight_hash="00"):
     """One category's results, with figures that can be told apart."""
     explained = [
-        {"layer": layer, "row": row, "part": 0.3, "texture": 0.2, "unexplained": 0.5}
+        {"count": count, "layer": layer, "row": row, "explained": share, "on_object": None}
+        for count, share in (("all_peaks", 0.3), ("strong_peaks", 0.4), ("strongest_peak", 0.5))
         for layer in ("low", "all layers")
         for row in ("graph", "shuffled filters", "background photos")
     ]
@@ -115,7 +116,7 @@ def test_draw__the_figures_that_were_given(script, saved):
     assert (head.get_title(), other.get_title()) == ("head", "other parts")
     assert lines_of(head)["graph"][2:] == pytest.approx((0.6, 0.6))
     bars = script.draw_explained(data).axes[0].patches
-    assert [bar.get_height() for bar in bars] == pytest.approx([30] * 3 + [20] * 3 + [50] * 3)
+    assert [bar.get_height() for bar in bars] == pytest.approx([30, 40, 50] * 3)
     stability = script.draw_stability(data).axes[0]
     assert stability.get_title() == "other half of the photos"
     assert lines_of(stability)["100 best nodes"][2:] == pytest.approx((90, 90))

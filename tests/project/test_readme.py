@@ -89,7 +89,7 @@ def test_python__demo_script_runs_as_it_stands(folder):
 def test_python__the_script_of_node_facts_runs_as_it_stands(folder, run_here):
     script = next(block for block in blocks("python") if "node_facts" in block)
     printed = run_here(script, folder)
-    assert "texture" in printed
+    assert "NodeKinds" in printed
     assert "in the graph's ranking." in printed
 
 

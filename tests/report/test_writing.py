@@ -18,6 +18,7 @@ from explgraph.photos.images import ImageItem, ImageSource, open_images
 from explgraph.report.nodes import edge_columns, layouts, page_nodes
 from explgraph.report.pictures import galleries, parsed_photos
 from explgraph.report.writing import write_report
+from tests.support.plain import plain_groups
 from tests.support.planted import planted_graph
 from tests.support.reporting import (
     BOX,
@@ -148,10 +149,13 @@ def test_page__same_arguments_give_the_same_bytes(tmp_path, written):
 
 def test_page__shows_what_was_measured(tmp_path, monkeypatch):
     graph = reported_graph()
-    shares = [SimpleNamespace(explained=share) for share in (0.25, 0.5, np.nan)]
-    explained = SimpleNamespace(layers=shares, overall=SimpleNamespace(explained=0.375))
-    texture = np.arange(72) % 4 == 0
-    kinds = SimpleNamespace(texture=texture, places=np.full(72, 1.5))
+    explained = SimpleNamespace(
+        all_peaks=counted(0.25, 0.5, np.nan, 0.375),
+        strong_peaks=counted(0.3, 0.6, np.nan, 0.45),
+        strongest_peak=counted(0.35, 0.7, 0.9, 0.525),
+    )
+    kind = np.where(np.arange(72) % 4 == 0, "part", "texture")
+    kinds = SimpleNamespace(kind=kind)
     tracking = {
         "raw peaks": SimpleNamespace(nodes=24, t100=0.9, constant=1.0),
         "graph": SimpleNamespace(nodes=72, t100=0.4321, constant=np.nan),
@@ -166,16 +170,39 @@ def test_page__shows_what_was_measured(tmp_path, monkeypatch):
     rows = re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
     assert [row[-2:] for row in cells[1:5]] == [
-        ["6", DASH],
-        ["6", "50%"],
-        ["6", "25%"],
-        ["18", "38%"],
+        ["6", f"{DASH} / {DASH} / 90%"],
+        ["6", "50% / 60% / 70%"],
+        ["6", "25% / 30% / 35%"],
+        ["18", "38% / 45% / 52%"],
     ]
     assert cells[6:] == [
         ["&lt;b&gt;head&lt;/b&gt;: raw peaks", "24", "0.90", "1.00", "7"],
         ["&lt;b&gt;head&lt;/b&gt;: graph", "72", "0.43", DASH, "7"],
     ]
-    assert data_of(text)["nodes"]["texture"] == texture.tolist()
+    assert "kind" not in data_of(text)["nodes"]  # the graph itself does not know them
+
+
+def counted(*explained):
+    """Shares of layers and of all of them."""
+    shares = [SimpleNamespace(explained=share) for share in explained]
+    return SimpleNamespace(layers=shares[:-1], overall=shares[-1])
+
+
+def test_page__tells_kinds_of_nodes_where_they_are_known(tmp_path):
+    graph = reported_graph()
+    rows = np.arange(72)
+    groups = plain_groups(graph, np.zeros(72, dtype=int), node_gain=np.where(rows % 2, 1, 0.25))
+    graph = graph.having(contrast=np.where(rows % 4 < 2, 1, 0.25), groups=groups)
+    write_report(graph, reported_matches(graph), magenta_source(), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    nodes = data_of(text)["nodes"]
+    assert set(nodes["kind"]) == {"part", "texture", "background"}
+    wanted = {"part": (1, 1), "texture": (1, 0.25)}
+    for kind, contrast, gain in zip(
+        nodes["kind"], nodes["contrast"], nodes["group_gain"], strict=True
+    ):
+        assert wanted.get(kind, (0.25, gain)) == (contrast, gain)
+    assert "<em>background</em> node" in text
 
 
 @pytest.mark.parametrize(("count", "per_layer"), [(72, 24), (71, 23), (30, 10), (3, 1)])

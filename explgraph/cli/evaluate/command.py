@@ -20,6 +20,7 @@ from .measures import (
     ANNOTATIONS,
     BACKGROUND,
     MASKS,
+    OBJECTS,
     TRACKING,
     Category,
     Measure,
@@ -67,16 +68,25 @@ def evaluate(
             metavar="A,B,C",
             help="What to measure: tracking of annotated parts; the share of the response that "
             "nodes explain (explained), how the network fares with their cells alone (fidelity), "
-            "whether another seed or half of the photos gives the same nodes (stability), and "
-            "whether a node means one part (purity). Only tracking needs annotations.",
+            "whether another seed or half of the photos gives the same nodes (stability), whether "
+            "a node means one part (purity), and whether nodes are what they are called (kinds). "
+            "Only tracking needs annotations.",
         ),
     ] = TRACKING,
     masks: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="For purity: a PNG of part labels for each photo (0 = background) and parts.json, "
-            "the list of the parts' names. Keep it outside of IMAGES.",
+            help="For purity, kinds and explained: a PNG of part labels for each photo (0 = "
+            "background) and parts.json, the list of the parts' names. Keep it outside of IMAGES.",
+        ),
+    ] = None,
+    object_boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="For explained, where there are no masks: boxes of the objects, a CSV "
+            "image,x,y,width,height, a COCO .json, or VOC .xml. Photos are not cut to them.",
         ),
     ] = None,
     splits: Annotated[
@@ -181,6 +191,7 @@ def evaluate(
         return evaluate_explanations(net, folders, known, asked, as_json=as_json)
     chosen = chosen_measures(split_names(measures))
     _check_needs(chosen, folders, background, masks)
+    _check_boxes(chosen, folders, masks, object_boxes)
     truths = _annotations(folders, annotations, needed=_is_needed(ANNOTATIONS, chosen))
     chosen_parts = _chosen_parts(truths, parts)
     net = load_network(model, weights, device=device, fit=fit)
@@ -214,6 +225,7 @@ def evaluate(
             annotations=truths[name],
             parts=chosen_parts[name],
             masks=masks,
+            objects=object_boxes,
         )
         for measure, found in zip(chosen.values(), results.values(), strict=True):
             found.append(measure.run(category))
@@ -222,6 +234,29 @@ def evaluate(
 
 def _is_needed(need: str, measures: Mapping[str, Measure]) -> bool:
     return any(need in measure.needs for measure in measures.values())
+
+
+def _is_taken(gift: str, measures: Mapping[str, Measure]) -> bool:
+    return any(gift in measure.needs | measure.takes for measure in measures.values())
+
+
+def _check_boxes(
+    measures: Mapping[str, Measure],
+    folders: Mapping[str, Path],
+    masks: Path | None,
+    boxes: Path | None,
+) -> None:
+    """Raise before the work begins if boxes of objects are of no use."""
+    if boxes is None:
+        return
+    require(
+        _is_taken(OBJECTS, measures), "--object-boxes is for explained: add --measures explained"
+    )
+    require(masks is None, "--masks say where objects are: leave --object-boxes out")
+    require(
+        len(folders) == 1,
+        f"--object-boxes is for one folder of photos, got {len(folders)}: one at a time",
+    )
 
 
 def _check_needs(
@@ -242,7 +277,10 @@ def _check_needs(
         )
     if masks is None:
         return
-    require(_is_needed(MASKS, measures), "--masks is for purity: add --measures purity")
+    require(
+        _is_taken(MASKS, measures),
+        "--masks is for purity, kinds and explained: add --measures purity, or another of them",
+    )
     require(
         len(folders) == 1, f"--masks is for one folder of photos, got {len(folders)}: one at a time"
     )

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from explgraph.networks.backbone import Backbone
     from explgraph.peaks.reading import ReadOptions
@@ -23,6 +25,7 @@ _T = TypeVar("_T")
 
 TRACKING = "tracking"
 ANNOTATIONS, BACKGROUND, MASKS = "annotations", "background", "masks"
+OBJECTS = "objects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Category:
         Those to measure.
     masks
         Folder of masks, or None.
+    objects
+        File of boxes in which the photos' objects are, or None.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Category:
     annotations: Annotations | None = None
     parts: Sequence[str] = ()
     masks: Path | None = None
+    objects: Path | None = None
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -97,12 +103,18 @@ class Measure:
         Columns of its table that tell rows apart, apart from the category.
     needs
         What must be given: any of `ANNOTATIONS`, `BACKGROUND` and `MASKS`.
+    takes
+        What may be given: any of `MASKS` and `OBJECTS`.
+    printed
+        Keys and the only value of each that people are shown; JSON has all.
     """
 
     title: str
     run: Callable[[Category], Result]
     keys: tuple[str, ...]
     needs: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    printed: tuple[tuple[str, str], ...] = ()
 
 
 def chosen_measures(names: Sequence[str]) -> dict[str, Measure]:
@@ -143,6 +155,37 @@ def _explained(category: Category) -> Result:
     return study_explained(
         category.peaks,
         _given(category.background),
+        groups=category.groups,
+        seeds=category.seeds,
+        category=category.name,
+        objects=_objects(category),
+    )
+
+
+def _objects(category: Category) -> list[NDArray[np.bool_]] | None:
+    """Return where the object is in each photo, if masks or boxes tell."""
+    from explgraph.base.arrays import NONE
+    from explgraph.photos.boxes import box_masks, read_boxes
+    from explgraph.photos.images import open_images
+    from explgraph.photos.masks import read_masks
+
+    images = category.peaks.images
+    if category.masks is not None:
+        return [mask != NONE for mask in read_masks(category.masks, images).labels]
+    if category.objects is None:
+        return None
+    size = open_images(category.folder).photo_sizes(images)
+    return box_masks(read_boxes(category.objects), images, size)
+
+
+def _kinds(category: Category) -> Result:
+    from explgraph.evaluation.kinds import study_kinds
+    from explgraph.photos.masks import read_masks
+
+    return study_kinds(
+        category.peaks,
+        _given(category.background),
+        read_masks(_given(category.masks), category.peaks.images),
         groups=category.groups,
         seeds=category.seeds,
         category=category.name,
@@ -248,8 +291,16 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "explained": Measure(
             "share of the response that nodes explain",
             _explained,
-            ("layer", "row"),
+            ("count", "layer", "row"),
             frozenset({BACKGROUND}),
+            frozenset({MASKS, OBJECTS}),
+            (("layer", "all layers"),),
+        ),
+        "kinds": Measure(
+            "kinds: are nodes what they are called?",
+            _kinds,
+            (),
+            frozenset({BACKGROUND, MASKS}),
         ),
         "fidelity": Measure(
             "share of photos whose class stays, with only the cells that nodes claim",

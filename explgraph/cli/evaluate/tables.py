@@ -63,7 +63,7 @@ def measure_report(measure: Measure, results: Sequence[Result]) -> Printed:
     keys = ["category", *measure.keys]
     means = by_seed.drop(columns="seed").groupby(keys, sort=False, as_index=False).mean()
     data = {"categories": [result.to_json() for result in results], "means": _records(means)}
-    return data, [_means_table(measure.title, means, keys)]
+    return data, [_means_table(measure, means, keys)]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -104,10 +104,17 @@ def _summary_table(part: object, means: pd.DataFrame) -> Table:
     return result
 
 
-def _means_table(title: str, means: pd.DataFrame, keys: Sequence[str]) -> Table:
-    """Show a measure's means over seeds, a row for each category and row of its table."""
+def _means_table(measure: Measure, means: pd.DataFrame, keys: Sequence[str]) -> Table:
+    """Show a measure's means over seeds, a row for each category and row of its table.
+
+    Of `Measure.printed` one value is shown, and what is known of no row is left out.
+    """
+    for key, value in measure.printed:
+        means = means[means[key] == value].drop(columns=key)
+    means = means.dropna(axis="columns", how="all")
+    keys = [key for key in keys if key not in dict(measure.printed)]
     figures = [str(column) for column in means if column not in keys]
-    result = table(*keys, *figures, title=title, text=len(keys))
+    result = table(*keys, *figures, title=measure.title, text=len(keys))
     for row in means.to_dict(orient="records"):
         names = [_name(row[key]) for key in keys]
         result.add_row(*names, *(_compact(row[column]) for column in figures))

@@ -239,7 +239,7 @@ class TextureProbe:
         Parameters
         ----------
         texture
-            (P,) which nodes are textures by it: ``eg.node_kinds(graph, peaks).texture``.
+            (P,) which nodes are textures by it: ``eg.node_kinds(graph).kind == "texture"``.
 
         Returns
         -------

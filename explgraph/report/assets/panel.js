@@ -80,10 +80,9 @@ function createPanel(data, select) {
       "Score in these photos": `mean ${nodes.mean_score[node].toFixed(2)}, best ${nodes.best_score[node].toFixed(2)}`,
       "Sure to": `${Math.round(nodes.sure_px[node])} px`,
     };
-    if (nodes.texture) {
-      const kind = nodes.texture[node] ? "texture" : "part";
-      rows["Kind"] = `${kind}, ${nodes.places[node].toFixed(1)} strong places`;
-    }
+    if (nodes.kind) rows["Kind"] = nodes.kind[node];
+    if (nodes.contrast) rows["Contrast"] = nodes.contrast[node].toFixed(2);
+    if (nodes.group_gain) rows["Group gain"] = nodes.group_gain[node].toFixed(2);
     const list = Object.entries(rows).map(([name, value]) =>
       element("div", {}, element("dt", {}, name), element("dd", {}, value)));
     if (nodes.y[node] !== null) {
