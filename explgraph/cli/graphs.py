@@ -19,9 +19,11 @@ from .base import Report, table
 if TYPE_CHECKING:
     from explgraph.drawing.graph.draw import Arrangement, Level
     from explgraph.graphs.graph import ExplanatoryGraph
+    from explgraph.graphs.groups import PartGroups
     from explgraph.graphs.matches import Matches
 
 
+_GROUP = ("nodes", "y", "x", "spread", "sureness", "gain")
 _BEST = ("id", "name", "gain", "score", "support", "y", "x", "spread_px")
 
 
@@ -106,7 +108,8 @@ def info(
         str | None,
         typer.Option(
             metavar="NODE",
-            help="Tell what this one is: number, layer/filter/part, or the name that you gave it.",
+            help="Tell what this one is: number, layer/filter/part, the name that you gave it (of "
+            "several nodes the best), or best.",
         ),
     ] = None,
     matches: Annotated[
@@ -119,7 +122,7 @@ def info(
     ] = None,
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Show what a graph's file holds: header, layers, counts, the best nodes; or one node."""
+    """Show what a graph's file holds: part groups, layers, the best nodes; or one node."""
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.graphs.matches import Matches
 
@@ -158,6 +161,7 @@ def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
         "input_size": list(graph.input_size),
         "nodes": len(graph),
         "edges": len(graph.edge_child),
+        "groups": [] if graph.groups is None else _groups(graph.groups),
         "layers": [
             {**layer.to_json(), "nodes": int(n), "edges_up": int(e)}
             for layer, n, e in zip(graph.layers, nodes, edges, strict=True)
@@ -167,6 +171,12 @@ def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
             for node, values in zip(rows["index"], rows["data"], strict=True)
         ],
     }
+
+
+def _groups(groups: PartGroups) -> list[dict[str, Any]]:
+    """Return part groups as JSON values, the best first."""
+    rows = groups.table.reset_index().to_dict(orient="records")
+    return [dict(plain(row)) for row in rows]
 
 
 def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
@@ -182,7 +192,10 @@ def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
     nodes = table("best node", "name", *_BEST[2:], text=2)
     for row in data["best_nodes"]:
         nodes.add_row(row["id"], row["name"], *(f"{row[key]:.3g}" for key in _BEST[2:]))
-    return (header, layers, counts, nodes)
+    groups = table("part group", "name", *_GROUP, text=2)
+    for row in data["groups"]:
+        groups.add_row(str(row["group"]), row["name"], *(f"{row[key]:.3g}" for key in _GROUP))
+    return (header, *([groups] if data["groups"] else []), layers, counts, nodes)
 
 
 def _on_one_line(value: object) -> str:

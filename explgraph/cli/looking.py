@@ -44,7 +44,7 @@ def gallery(
         typer.Option(
             metavar="NODE",
             help="Galleries of this node and its filter, instead of the best: number, "
-            "layer/filter/part, or the name that you gave it. May be given again.",
+            "layer/filter/part, the name that you gave it, or best. May be given again.",
         ),
     ] = None,
     patches: Annotated[

@@ -152,8 +152,8 @@ Around = Annotated[
     str | None,
     typer.Option(
         metavar="NODE",
-        help="Only this node, its ancestors and descendants: number, layer/filter/part, or the "
-        "name that you gave it.",
+        help="Only this node, its ancestors and descendants: number, layer/filter/part, the name "
+        "that you gave it, or best.",
     ),
 ]
 NoMirror = Annotated[
@@ -230,6 +230,12 @@ def check_out_folder(out: Path) -> None:
 
 
 def node_name(graph: ExplanatoryGraph, text: str) -> str | int:
-    """Read a node from the command line: digits are its number, unless a node is called so."""
-    is_number = text.isdecimal() and text not in graph.names.values()
-    return int(text) if is_number else text
+    """Read a node from the command line: digits are its number, "best" the first of the ranking.
+
+    Unless a node is called so.
+    """
+    if text in graph.names.values():
+        return text
+    if text == "best" and len(graph):
+        return int(graph.ranking()[0])
+    return int(text) if text.isdecimal() else text

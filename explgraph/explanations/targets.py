@@ -49,8 +49,8 @@ class FilterTarget:
     cell
         (row, column); None: wherever it is largest.
     name
-        What the target is called if it is a node of a graph: the user's name or the node's id; ""
-        for a filter as such.
+        What the target is called if it is a node of a graph: its id, after the user's name for it
+        where there is one; "" for a filter as such.
     """
 
     layer: LayerSpec
@@ -106,7 +106,8 @@ def find_target(
     target = node_of(target, graph) or target
     if isinstance(target, Node):
         found = _filter(net, target.layer.name, target.channel)
-        return replace(found, name=target.name or target.id)
+        named = f"{target.name} ({target.id})" if target.name else target.id
+        return replace(found, name=named)
     if isinstance(target, FilterTarget):
         return _checked_cell(
             replace(target, layer=_filter(net, target.layer.name, target.channel).layer)

@@ -192,7 +192,9 @@ def _keys(graph: ExplanatoryGraph) -> Iterator[tuple[int, int, int]]:
 
 
 def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
-    """Return the index of a node given by index, id or user's name (the lowest on a tie).
+    """Return the index of a node given by index, id or user's name.
+
+    Of several nodes of one name it is the best: the first of them in `ExplanatoryGraph.ranking`.
 
     Raises
     ------
@@ -203,10 +205,15 @@ def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
         require(0 <= node < len(graph), f"node {node} does not exist: the graph has {len(graph)}")
         return int(node)
     ids = {graph.node_id(i): i for i in range(len(graph))}
-    names = {name: i for i, name in sorted(graph.names.items(), reverse=True)}
-    if node not in ids and node not in names:
-        raise unknown_name("node", node, [*names, *ids], "graph.nodes lists them")
-    return ids[node] if node in ids else names[node]
+    if node in ids:
+        return ids[node]
+    called = [i for i, name in graph.names.items() if name == node]
+    if not called:
+        raise unknown_name("node", node, [*graph.names.values(), *ids], "graph.nodes lists them")
+    if len(called) == 1:
+        return called[0]
+    ranking = graph.ranking()
+    return int(ranking[np.isin(ranking, called)][0])
 
 
 def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:

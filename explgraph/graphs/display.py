@@ -39,11 +39,13 @@ def graph_html(graph: ExplanatoryGraph) -> str:
         for i, layer in enumerate(graph.layers)
     ]
     head = ("layer", "grid", "filters", "with nodes", "nodes", "edges up")
+    groups = [] if graph.groups is None else [graph.groups.html_table()]
     size = f"{graph.input_size[0]} x {graph.input_size[1]}"
     return markup.shown(
         "Explanatory graph",
         f"{len(graph):,} nodes, {len(graph.edge_child):,} edges; network "
         f"{graph.header.get('model', 'unknown')}, input {size} px",
+        *groups,
         markup.html_table(head, rows[::-1]),
         _drawing(graph) if len(graph) else "",
     )

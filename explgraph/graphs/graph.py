@@ -172,7 +172,9 @@ class ExplanatoryGraph:
             f"{layer.name}: {int(np.sum(self.node_layer == i))}"
             for i, layer in enumerate(self.layers)
         )
-        return f"<ExplanatoryGraph {len(self)} nodes ({per_layer}), {len(self.edge_child)} edges>"
+        groups = "" if self.groups is None else f", {len(self.groups)} part groups"
+        edges = f"{len(self.edge_child)} edges"
+        return f"<ExplanatoryGraph {len(self)} nodes ({per_layer}), {edges}{groups}>"
 
     def _repr_html_(self) -> str:
         from .display import graph_html
@@ -196,6 +198,8 @@ class ExplanatoryGraph:
 
     def node(self, node: str | int) -> Node:
         """Return one node as an object, by index, id ``layer/filter/part`` or user's name.
+
+        Many nodes may bear one name: the best of them is returned, the first in `ranking`.
 
         Raises
         ------

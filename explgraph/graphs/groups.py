@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from explgraph.base import markup
 from explgraph.base.arrays import F4, I4, NONE, U1, frozen
 from explgraph.base.errors import check_finite, check_shape, index_of, require
 from explgraph.base.frames import mirrored_yx
@@ -200,6 +201,25 @@ class PartGroups:
     def __repr__(self) -> str:
         inside = int(np.count_nonzero(self.node_group != NONE))
         return f"<PartGroups: {inside} of {len(self.node_group)} nodes in {len(self)} groups>"
+
+    def _repr_html_(self) -> str:
+        inside = int(np.count_nonzero(self.node_group != NONE))
+        return markup.shown(
+            "Part groups",
+            f"{inside:,} of {counted(len(self.node_group), 'node')} in "
+            f"{counted(len(self), 'group')}; y and x are shares of the photo's height and width, "
+            "in the graph's own orientation",
+            self.html_table(),
+        )
+
+    def html_table(self) -> str:
+        """Return the groups as a table for notebooks, the best first."""
+        head = ("part group", "nodes", "y", "x", "sure", "gain")
+        rows = (
+            (group.name, len(group.nodes), *group.yx, f"{group.sureness:.0%}", group.gain)
+            for group in self
+        )
+        return markup.html_table(head, rows)
 
     def nodes(self, group: int) -> NDArray[np.int64]:
         """Return (n,) the nodes of a group, the best by group gain first."""

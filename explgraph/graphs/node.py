@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explgraph.base import markup
-from explgraph.base.arrays import F8
+from explgraph.base.arrays import F8, NONE
 from explgraph.base.layer import LayerSpec
+
+from .groups import Group
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
@@ -85,6 +87,24 @@ class Node:
         return float(self.graph.gain[self.index])
 
     @property
+    def contrast(self) -> float | None:
+        """How much stronger it scores in the category's photos than elsewhere; None: unknown."""
+        return None if self.graph.contrast is None else float(self.graph.contrast[self.index])
+
+    @property
+    def group(self) -> Group | None:
+        """Its part group; None without groups, and if it is in none."""
+        groups = self.graph.groups
+        number = NONE if groups is None else int(groups.node_group[self.index])
+        return None if groups is None or number == NONE else groups[number]
+
+    @property
+    def group_gain(self) -> float | None:
+        """How much better a group's place predicts its own than its usual one; None: unknown."""
+        groups = self.graph.groups
+        return None if groups is None else float(groups.node_gain[self.index])
+
+    @property
     def parents(self) -> tuple[Node, ...]:
         """The nodes of the layer above that predict where it is."""
         return tuple(Node(self.graph, int(i)) for i in self.graph.parents(self.index))
@@ -110,10 +130,17 @@ class Node:
 
     def __repr__(self) -> str:
         named = f" ({self.name!r})" if self.name else ""
+        group = "" if self.group is None else f", part group {self.group.name!r}"
+        figures = "".join(f", {name} {value:.2f}" for name, value in self._figures().items())
         return (
             f"<Node {self.index}: {self.id}{named}, score {self.score:.3g}, fires in "
-            f"{self.support:.0%} of the photos>"
+            f"{self.support:.0%} of the photos{group}{figures}>"
         )
+
+    def _figures(self) -> dict[str, float]:
+        """Return contrast and group gain, what is known of them."""
+        known = {"contrast": self.contrast, "group gain": self.group_gain}
+        return {name: value for name, value in known.items() if value is not None}
 
     def _repr_html_(self) -> str:
         y, x = self.yx
@@ -123,6 +150,8 @@ class Node:
             "score": f"{self.score:.3g}",
             "fires in": f"{self.support:.0%} of the photos it was mined from",
             "gain": f"{self.gain:.3g} over noise, per photo",
+            **({} if self.group is None else {"part group": self.group.name}),
+            **{name: f"{value:.2f}" for name, value in self._figures().items()},
             "parents": _listed(self.parents),
             "children": _listed(self.children),
             "mixed with": _listed(self.siblings),

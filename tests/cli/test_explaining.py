@@ -57,7 +57,7 @@ def test_explain__a_filter_and_a_node(world, files, tmp_path):
         options = ("--method", "saliency", "--target", target, *more)
         done = ok(*explain(files, *options, "--out", tmp_path / "s.png", "--json"))
         labels.append(json.loads(done.stdout)["target"])
-    assert labels == [f"filter {channel} of {layer}", "node eye"]
+    assert labels == [f"filter {channel} of {layer}", f"node eye ({world.graph.node_id(3)})"]
 
 
 @pytest.mark.parametrize(

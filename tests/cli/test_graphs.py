@@ -141,6 +141,25 @@ def test_info_tells_what_is_in_a_graph(planted):
     assert data["best_nodes"][0]["id"] == graph.node_id(order[0])
 
 
+def test_info_begins_with_part_groups(planted, tmp_path):
+    graph = planted[1].having(groups=plain_groups(planted[1], [0] * 50 + [1] * 22))
+    graph = graph.rename(groups={1: "beak"})
+    path = tmp_path / "grouped.safetensors"
+    graph.save(path)
+    first, second = json.loads(ok("info", path, "--json").stdout)["groups"]
+    assert (first["nodes"], second["nodes"], second["name"]) == (50, 22, "beak")
+    text = ok("info", path).stdout
+    assert text.index("beak") < text.index("features.3")
+    assert json.loads(ok("info", planted[0], "--json").stdout)["groups"] == []
+
+
+def test_info_of_the_best_node(planted):
+    graph = planted[1]
+    best = min(range(72), key=lambda i: (near_border(graph, i), -graph.gain[i], i))
+    text = ok("info", planted[0], "--node", "best").stdout
+    assert text.startswith(graph.node_id(best))
+
+
 def test_info_for_people(planted):
     text = ok("info", planted[0]).stdout
     assert "72 nodes, 240 edges" in text

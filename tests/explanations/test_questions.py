@@ -233,7 +233,10 @@ def test_ask__knows_nodes_by_the_users_names():
     net = bright_net()
     graph = graph_of(net).rename({"conv/0/0": "пятно"})
     found = matches_of(graph, (0.3, 0.7))
-    assert ask(net, spot(0.3, 0.7), "пятно", graph=graph, found=found).target.name == "пятно"
+    assert (
+        ask(net, spot(0.3, 0.7), "пятно", graph=graph, found=found).target.name
+        == "пятно (conv/0/0)"
+    )
     assert ask(net, spot(0.3, 0.7), "dark", graph=graph).target == ClassTarget(1, "dark")
     with pytest.raises(ExplGraphError, match="unknown node 'conv/0/7'; the nearest are"):
         ask(net, spot(0.3, 0.7), "conv/0/7", graph=graph)

@@ -11,7 +11,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.node import Node
 from tests.support.parts_by_hand import answers, hand_made_parts
-from tests.support.plain import plain_matches
+from tests.support.plain import plain_groups, plain_matches
 from tests.support.planted import SIDE, planted_graph
 from tests.support.planted_peaks import peak_set, random_peaks
 
@@ -135,6 +135,49 @@ def test_node__repr_says_which():
     graph = planted_graph().rename({1: "ear"})
     assert re.match(r"<Node 1: features\.3/0/1 \('ear'\), score .*%.*>", repr(graph.node(1)))
     assert isinstance(graph.node(1), Node)
+
+
+def test_node__knows_its_group_and_what_that_tells():
+    graph = planted_graph()
+    bare = graph.node(0)
+    assert (bare.group, bare.group_gain, bare.contrast) == (None, None, None)
+    assert "group" not in repr(bare)
+    known = graph.having(
+        groups=plain_groups(graph, [0, 1, *[-1] * 70]).rename({0: "<ear>"}),
+        contrast=np.linspace(0, 1, 72),
+    )
+    node = known.node(0)
+    assert node.group.name == "<ear>"
+    assert (node.group_gain, node.contrast) == (1, 0)
+    assert repr(node).endswith("part group '<ear>', contrast 0.00, group gain 1.00>")
+    page = Page(node._repr_html_())
+    for name, value in (("part group", "<ear>"), ("contrast", "0.00"), ("group gain", "1.00")):
+        assert page.cells[page.cells.index(name) + 1] == value
+    assert known.node(5).group is None
+    assert "part group" not in repr(known.node(5))
+    assert repr(known).endswith("2 part groups>")
+
+
+def test_graph__lists_its_part_groups_first():
+    graph = planted_graph()
+    groups = plain_groups(graph, [0] * 3 + [1] * 69).rename({1: "ear <b>"})
+    for shown in (graph.having(groups=groups), groups):
+        page = Page(shown._repr_html_())
+        at = page.cells.index("ear <b>")
+        assert page.cells[at + 1] == "69"
+        assert "b" not in page.tags
+        if shown is not groups:
+            assert at < page.cells.index("features.3")
+    assert "72 of 72 nodes in 2 groups" in groups._repr_html_()
+
+
+def test_node__of_several_of_one_name_is_the_best():
+    graph = planted_graph()
+    nodes = [3, 20, 41, 66]
+    named = graph.rename(dict.fromkeys(nodes, "eye"))
+    order = graph.ranking().tolist()
+    assert named.node("eye").index == min(nodes, key=order.index)
+    assert named.node("eye").index != min(nodes)
 
 
 def test_matches__show_each_layers_share():
