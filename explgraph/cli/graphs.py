@@ -18,6 +18,7 @@ from .base import Report, table
 
 if TYPE_CHECKING:
     from explgraph.drawing.graph.draw import Arrangement, Level
+    from explgraph.graphs.attributes import EdgeKind
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.graphs.groups import PartGroups
     from explgraph.graphs.matches import Matches
@@ -53,6 +54,7 @@ def export(
         ),
     ] = "layers",
     level: cli.Level = None,
+    edges: cli.Edges = "moves with",
     thumbnails: Annotated[
         bool,
         typer.Option(
@@ -92,6 +94,7 @@ def export(
         parents_per_node=parents_per_node,
         level=cast("Level | None", level),
         arrangement=cast("Arrangement", arrangement),
+        edges=cast("EdgeKind", edges),
         thumbnails=thumbnails,
         found=found,
         images=source,

@@ -42,6 +42,14 @@ Level = Annotated[
         "nodes would be too many to read.",
     ),
 ]
+Edges = Annotated[
+    str,
+    typer.Option(
+        metavar="'moves with'|'is made of'",
+        help="Which edges are drawn: those along which nodes move together; or, where the graph's "
+        "file holds effects, those that say what a node's response is made of.",
+    ),
+]
 GraphModel = Annotated[
     str | None,
     typer.Option(

@@ -20,7 +20,7 @@ from explgraph.graphs.choice import (
     best_of_layers,
     find_node,
     places_in,
-    strongest_parents,
+    steadiest_parents,
 )
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes, fires
@@ -78,8 +78,8 @@ def draw_match(
         "groups" or "nodes". None: groups, where the graph has part groups, unless ``choice`` asks
         for nodes.
     parents_per_node
-        Lines drawn from each node: to its parents, among the nodes drawn, with the highest
-        co-activation.
+        Lines drawn from each node: to the parents, among the nodes drawn, that it moves with most
+        steadily.
     **choice
         Which nodes, as `explgraph.graphs.choice.NodeChoice`: ``nodes``, only these;
         ``nodes_per_layer``, at most so many (12; None: all); ``min_score``, with at least this
@@ -111,7 +111,7 @@ def draw_match(
     focus = None if around is None else find_node(graph, around)
     nodes = choose_nodes(graph, found, row, focus, **choice)
     drawn = graph.select(nodes)
-    edges = strongest_parents(drawn, parents_per_node)
+    edges = steadiest_parents(drawn, parents_per_node)
     parsed = Parsed(
         graph=graph,
         found=found,

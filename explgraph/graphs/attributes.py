@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .effects import EdgeEffects
 from .graph import ExplanatoryGraph
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+EdgeKind = Literal["moves with", "is made of"]
+"""What an edge says of a child and a parent: that they move together, or that the child's cells
+carry a part of the parent's response."""
+
+MOVES_WITH: EdgeKind = "moves with"
+IS_MADE_OF: EdgeKind = "is made of"
 
 _HEADER_KEYS = ("model", "weight_hash", "seed")
 # XML 1.0 cannot hold these, nor UTF-8 a lone surrogate; XML turns a carriage return into a newline.
@@ -44,6 +52,11 @@ def writable(text: str) -> str:
 def edge_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
     """Yield each edge's attributes as plain scalars, as `to_networkx` describes them."""
     return _rows(graph.edges.drop(columns=["child", "parent"]))
+
+
+def effect_attributes(effects: EdgeEffects) -> Iterator[dict[str, Any]]:
+    """Yield the attributes of each edge "is made of" as plain scalars."""
+    return _rows(effects.table.drop(columns=["child", "parent"]))
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, I4, I8, NONE
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 
+from .effects import EdgeEffects
 from .graph import ExplanatoryGraph
 from .groups import PartGroups
 
@@ -216,15 +217,32 @@ def find_node(graph: ExplanatoryGraph, node: str | int) -> int:
     return int(ranking[np.isin(ranking, called)][0])
 
 
+def steadiest_parents(graph: ExplanatoryGraph, count: int) -> I8:
+    """Return the indices of each node's ``count`` steadiest edges "moves with", ascending.
+
+    Those with the smallest `ExplanatoryGraph.edge_spread`; on a tie the edge with the lower index.
+    """
+    return _first_of(graph.edge_child, graph.edge_spread, count)
+
+
 def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:
-    """Return the indices of each node's ``count`` edges of highest co-activation, ascending.
+    """Return the indices of each node's ``count`` edges of highest co-activation, ascending."""
+    return _first_of(graph.edge_child, -graph.edge_coactivation, count)
+
+
+def largest_effects(effects: EdgeEffects, count: int) -> I8:
+    """Return the indices of each parent's ``count`` edges "is made of" of largest size, ascending.
 
     On a tie the edge with the lower index wins.
     """
-    n_edges = len(graph.edge_child)
-    order = np.lexsort((np.arange(n_edges), -graph.edge_coactivation, graph.edge_child))
-    child = graph.edge_child[order]
-    rank = np.arange(n_edges) - np.searchsorted(child, child)
+    return _first_of(effects.parent, -np.abs(effects.effect), count)
+
+
+def _first_of(node: I4, figure: NDArray[np.floating], count: int) -> I8:
+    """Return (k,) the places of each node's ``count`` smallest figures, ascending."""
+    n_edges = len(node)
+    order = np.lexsort((np.arange(n_edges), figure, node))
+    rank = np.arange(n_edges) - np.searchsorted(node[order], node[order])
     return np.sort(order[rank < count])
 
 
@@ -242,3 +260,20 @@ def groups_of(graph: ExplanatoryGraph) -> PartGroups:
     )
     assert graph.groups is not None
     return graph.groups
+
+
+def effects_of(graph: ExplanatoryGraph) -> EdgeEffects:
+    """Return a graph's edges "is made of".
+
+    Raises
+    ------
+    ExplGraphError
+        If it has none.
+    """
+    require(
+        graph.effects is not None,
+        'the graph has no edges "is made of": graph.having(effects=eg.edge_effects(graph, found, '
+        "net, images)), or 'explgraph effects'",
+    )
+    assert graph.effects is not None
+    return graph.effects

@@ -9,7 +9,7 @@ import numpy as np
 from explgraph.base import markup
 from explgraph.base.text import counted, cut_beginning, photos_named
 
-from .choice import choose, strongest_parents
+from .choice import choose, steadiest_parents
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
@@ -67,7 +67,7 @@ def _drawing(graph: ExplanatoryGraph) -> str:
             f'<rect x="{left + 0.5:.1f}" y="{_HEADING + 0.5}" width="{width - 1:.1f}" '
             f'height="{height - 1:.1f}" fill="{markup.PAPER}" stroke="{markup.FAINT}"/>'
         )
-    for edge in strongest_parents(kept, _LINES):
+    for edge in steadiest_parents(kept, _LINES):
         child, parent = kept.edge_child[edge], kept.edge_parent[edge]
         marks.append(
             f'<line x1="{x[child]:.1f}" y1="{y[child]:.1f}" x2="{x[parent]:.1f}" '

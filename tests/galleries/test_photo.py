@@ -47,8 +47,8 @@ def two_layers(yx, score, edges=((0, 2), (1, 3))):
         edge_child=child,
         edge_parent=parent,
         edge_displacement=np.zeros((len(edges), 2)),
-        edge_spread=np.ones(len(edges)),
-        edge_coactivation=np.arange(len(edges)) + 1.0,
+        edge_spread=len(edges) - np.arange(len(edges), dtype=float),
+        edge_coactivation=np.ones(len(edges)),
     )
     found = planted_matches(graph, ("a",), np.zeros((1, 2)))
     return graph, replace(found, yx=np.array([yx]), score=np.array([score]))
@@ -94,8 +94,8 @@ def test_draw_match__areas_are_as_the_scores(tmp_path):
     np.testing.assert_allclose(radius, 13 * np.sqrt([1, 0.5, 0.75, 0.25]) - 0.4, atol=0.6)
 
 
-def test_draw_match__strongest_parents_only(tmp_path):
-    # Node 0 moves with 2, and more often with 3.
+def test_draw_match__steadiest_parents_only(tmp_path):
+    # Node 0 moves with 2, and more steadily with 3.
     graph, found = two_layers(PLACES, (4, 4, 4, 4), edges=((0, 2), (0, 3)))
     draw_match(graph, found, source_of("a"), tmp_path / "m.png", 0)
     photo = large_photo(tmp_path / "m.png")

@@ -1,9 +1,18 @@
 """The best nodes of layers, and the nodes of a part in the whole graph."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from explgraph.graphs.choice import best_of_layers, choose, places_in
+from explgraph.graphs.choice import (
+    best_of_layers,
+    choose,
+    largest_effects,
+    places_in,
+    steadiest_parents,
+)
+from explgraph.graphs.effects import EdgeEffects
 from tests.support.planted import near_border, planted_graph
 
 
@@ -23,3 +32,24 @@ def test_places_in__are_where_the_nodes_came_from():
     nodes = [3, 30, 31, 70]
     assert places_in(graph, choose(graph, nodes=nodes)).tolist() == nodes
     assert places_in(graph, graph).tolist() == list(range(len(graph)))
+
+
+def test_steadiest_parents__against_a_naive_choice():
+    graph = planted_graph(parents=7)
+    spread = np.round(graph.edge_spread / 8)  # many ties
+    graph = replace(graph, edge_spread=spread)
+    wanted = []
+    for child in range(len(graph)):
+        edges = [e for e in range(len(graph.edge_child)) if graph.edge_child[e] == child]
+        wanted += sorted(edges, key=lambda e: (spread[e], e))[:2]
+    assert steadiest_parents(graph, 2).tolist() == sorted(wanted)
+    assert len(steadiest_parents(graph, 0)) == 0
+    assert len(steadiest_parents(graph, 99)) == len(graph.edge_child)
+
+
+def test_largest_effects__count_for_and_against():
+    effect = np.array([0.1, -0.5, 0.3, 0.2, 0.2, -0.2])
+    parent = np.array([3, 3, 3, 5, 5, 5])
+    effects = EdgeEffects(np.arange(6), parent, effect, np.ones(6))
+    assert largest_effects(effects, 2).tolist() == [1, 2, 3, 4]
+    assert largest_effects(effects, 0).tolist() == []

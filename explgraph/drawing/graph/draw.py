@@ -12,12 +12,14 @@ from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.rendering import Drawing, picture_format, render
 from explgraph.drawing.thumbnails import open_thumbnails
-from explgraph.graphs.choice import NodeChoice, choose, groups_of, strongest_parents
+from explgraph.graphs.attributes import MOVES_WITH, EdgeKind
+from explgraph.graphs.choice import NodeChoice, choose, groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 
 from .groups import groups_text
 from .layers import layers_text
+from .lines import lines_of
 from .places import places_text
 
 Arrangement = Literal["layers", "places"]
@@ -41,9 +43,12 @@ class GraphView(NodeChoice, total=False):
     arrangement
         "layers" (default) or "places" of the nodes; groups are in layers.
     parents_per_node
-        Lines drawn from each node in layers, 3 by default: to its parents, among the nodes drawn,
-        with the highest co-activation. From each cell of the graph of groups: to the cells with
+        Lines drawn from each node in layers, 3 by default: to the parents, among the nodes drawn,
+        that it moves with most steadily; with edges "is made of" lines to each node, from those
+        that carry most of its response. From each cell of the graph of groups: to the cells with
         most edges, if they are 15 % of all that it has.
+    edges
+        "moves with" (default), or "is made of", which graphs know by `edge_effects`.
     nodes, around, min_score, nodes_per_layer
         Which nodes: see `explgraph.graphs.choice.NodeChoice`.
     """
@@ -51,6 +56,7 @@ class GraphView(NodeChoice, total=False):
     level: Level | None
     arrangement: Arrangement
     parents_per_node: int
+    edges: EdgeKind
 
 
 def draw_graph(
@@ -74,9 +80,11 @@ def draw_graph(
     its layer's colour. All pictures are in the file that is written.
 
     In layers, with the top layer above, a line leads from a child up to its parent in the colour of
-    the child's layer; the more often both fire together, against chance, the wider and darker it
+    the child's layer; the steadier the child keeps its place to the parent, the wider and darker it
     is. Its mean displacement (child minus parent, network pixels) is written on it in drawings
-    of few lines, and always in its tooltip in SVG. By places, every layer has a panel: the
+    of few lines, and always in its tooltip in SVG. With ``edges="is made of"`` the width is how
+    much of the parent's response the child's cells carry, written in per cent; where they inhibit
+    it, the line is dashed. By places, every layer has a panel: the
     network's input with each node at its mean place, and a circle of its spread's radius. Labels
     and pictures that would lie on each other are moved aside, with a line to the place, those of
     lower rank first; if there is no room, a dot remains.
@@ -97,8 +105,8 @@ def draw_graph(
         The photos that ``found`` names, and perhaps others, in any form that `open_images` takes.
         Each is loaded once at most.
     **view
-        ``level``, ``arrangement``, ``parents_per_node``, and which nodes to draw: ``nodes``,
-        ``nodes_per_layer``, ``min_score``, ``around``: see `GraphView`.
+        ``level``, ``arrangement``, ``edges``, ``parents_per_node``, and which nodes to draw:
+        ``nodes``, ``nodes_per_layer``, ``min_score``, ``around``: see `GraphView`.
 
     Returns
     -------
@@ -107,9 +115,9 @@ def draw_graph(
     Raises
     ------
     ExplGraphError
-        If the suffix, the level or the arrangement is unknown, there are no groups to draw, the
-        node ``around`` does not exist, no node is left to draw, or thumbnails are asked for without
-        matches and photos of this graph.
+        If the suffix, the level, the arrangement or the edges are unknown, there are no groups or
+        no effects to draw, the node ``around`` does not exist, no node is left to draw, or
+        thumbnails are asked for without matches and photos of this graph.
     """
     suffix = picture_format(path, thumbnails=thumbnails)
     arrangement, parents = view.get("arrangement", "layers"), view.get("parents_per_node", 3)
@@ -125,14 +133,15 @@ def draw_graph(
         elif arrangement == "places":
             text = places_text(kept, graph, tiles)
         else:
-            text = layers_text(kept, strongest_parents(kept, parents), graph, tiles)
+            lines = lines_of(kept, view.get("edges", MOVES_WITH), parents)
+            text = layers_text(kept, lines, graph, tiles)
         drawing = render(text, suffix)
     return drawing.save(path)
 
 
 def node_choice(view: GraphView) -> NodeChoice:
     """Return which nodes a view asks for, without how they are drawn."""
-    how = ("level", "arrangement", "parents_per_node")
+    how = ("level", "arrangement", "parents_per_node", "edges")
     return cast("NodeChoice", {key: value for key, value in view.items() if key not in how})
 
 

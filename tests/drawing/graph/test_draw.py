@@ -11,10 +11,10 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.dot import attributes, quoted
 from explgraph.drawing.graph.draw import draw_graph
-from explgraph.drawing.graph.layers import Scale
 from explgraph.drawing.graph.layers_layout import Sizes, lay_out, order_nodes, place_labels
+from explgraph.drawing.graph.lines import Scale
 from explgraph.drawing.look import COLORS
-from explgraph.graphs.choice import strongest_parents
+from explgraph.graphs.effects import EdgeEffects
 from tests.support.planted import planted_graph
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -67,7 +67,7 @@ def test_draw_graph__nodes_say_layer_filter_and_part(tmp_path):
     assert "8 of 8 nodes" in headings
 
 
-def test_draw_graph__edges_tell_coactivation_and_displacement(tmp_path):
+def test_draw_graph__edges_tell_steadiness_and_displacement(tmp_path):
     graph = planted_graph(2, 3, 2)
     draw_graph(graph, tmp_path / "g.svg", parents_per_node=2)
     edges = groups(tmp_path / "g.svg", "edge")
@@ -82,12 +82,53 @@ def test_draw_graph__edges_tell_coactivation_and_displacement(tmp_path):
         label = f"{dy:+.0f}, {dx:+.0f} px"
         assert texts(group) == [label]
         assert label in tooltip(group)
-        assert f"co-activation {graph.edge_coactivation[e]:.2f}" in tooltip(group)
+        assert f"steady within {graph.edge_spread[e]:.1f} px" in tooltip(group)
+        assert "activation" not in tooltip(group)
         line = group.find(f".//{SVG}path")
-        widths[float(graph.edge_coactivation[e])] = float(line.get("stroke-width", 1))
+        widths[float(graph.edge_spread[e])] = float(line.get("stroke-width", 1))
     in_order = [widths[c] for c in sorted(widths)]
-    assert in_order == sorted(in_order)
-    assert in_order[0] < in_order[-1]
+    assert in_order == sorted(in_order, reverse=True)  # the steadier, the wider
+    assert in_order[0] > in_order[-1]
+
+
+def with_effects(graph, rows):
+    child, parent, effect = (np.array([row[i] for row in rows]) for i in range(3))
+    photos = np.arange(len(rows)) + 5
+    return graph.having(effects=EdgeEffects(child, parent, effect, photos))
+
+
+def test_draw_graph__edges_tell_what_a_response_is_made_of(tmp_path):
+    rows = [(0, 6, 0.42), (1, 6, -0.2), (2, 6, 0.004), (3, 7, 0.1)]
+    graph = with_effects(planted_graph(2, 3, 2), rows)
+    draw_graph(graph, tmp_path / "g.svg", edges="is made of", parents_per_node=2)
+    edges = groups(tmp_path / "g.svg", "edge")
+    assert len(edges) == 3  # the smallest of node 6 is one too many
+    widths = []
+    for (child, parent, effect), text in zip(
+        (rows[0], rows[1], rows[3]), ("42%", "\u221220%", "10%"), strict=True
+    ):
+        group = edges[f"{graph.node_id(child)}->{graph.node_id(parent)}"]
+        assert texts(group) == [text]
+        line = group.find(f".//{SVG}path")
+        assert ("stroke-dasharray" in line.attrib) == (effect < 0)
+        widths.append(float(line.get("stroke-width", 1)))
+        said = "carries" if effect > 0 else "inhibits:"
+        assert f"{said} {text} of its response\nmean of" in tooltip(group)
+    assert widths[0] > widths[1] > widths[2]
+    shown = " ".join(legend(tmp_path / "g.svg"))
+    assert "inhibits" in shown
+    assert "of the parent's response carried by the child's cells" in shown
+    assert "3 of 4 edges" in shown
+    draw_graph(with_effects(graph, rows[:1]), tmp_path / "g.svg", edges="is made of")
+    assert "inhibits" not in " ".join(legend(tmp_path / "g.svg"))
+
+
+def test_draw_graph__edges_that_are_unknown_are_refused():
+    graph = planted_graph(2, 3, 2)
+    with pytest.raises(ExplGraphError, match='no edges "is made of": graph'):
+        draw_graph(graph, edges="is made of")
+    with pytest.raises(ExplGraphError, match="unknown kind of edges 'made of'"):
+        draw_graph(graph, edges="made of")
 
 
 def test_draw_graph__many_edges_have_tooltips_only(tmp_path):
@@ -95,7 +136,7 @@ def test_draw_graph__many_edges_have_tooltips_only(tmp_path):
     edges = groups(tmp_path / "g.svg", "edge")
     assert len(edges) == 48 * 3
     assert not any(texts(group) for group in edges.values())
-    assert all(" px (" in tooltip(group) for group in edges.values())
+    assert all("steady within" in tooltip(group) for group in edges.values())
 
 
 @pytest.mark.parametrize(
@@ -219,28 +260,20 @@ def texts_of(group: ET.Element) -> list[str]:
     return ["".join(text.itertext()) for text in group.findall(f"{SVG}text")]
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "wanted"),
-    [
-        (1.0, 4.0, ["1.0", "2.0", "3.0", "4.0"]),
-        (1.0, 1.12, ["1.00", "1.04", "1.08", "1.12"]),
-        (1.001, 1.02, ["1.001", "1.007", "1.014", "1.020"]),
-        (1.0, 1.0001, ["1.000"]),
-        (2.5, 2.5, ["2.500"]),
-    ],
-)
-def test_scale__samples_are_distinct(low, high, wanted):
-    samples = Scale(low, high, 1.0).samples()
-    assert list(samples) == [f"{number}\u00d7" for number in wanted]
-    assert list(samples.values()) == sorted(samples.values())
+def test_scale__the_steadiest_line_is_the_widest():
+    scale = Scale.of(np.linspace(2, 12, 11), falling=True)
+    assert scale.samples() == pytest.approx(np.linspace(11.5, 2.5, 4))
+    widths = [scale.look(value, "#000000")[0] for value in (30, *scale.samples(), 0)]
+    assert widths == sorted(widths)
+    assert widths[0] == widths[1]  # beyond the bounds all are alike
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-5, 0.003, 0.1, 5.0])
 def test_draw_graph__no_two_samples_of_the_legend_are_alike(tmp_path, spread):
     graph = planted_graph()
     ramp = np.linspace(0, spread, len(graph.edge_child))
-    draw_graph(replace(graph, edge_coactivation=1 + ramp), tmp_path / "g.svg")
-    samples = [text for text in legend(tmp_path / "g.svg") if text.endswith("\u00d7")]
+    draw_graph(replace(graph, edge_spread=1 + ramp), tmp_path / "g.svg")
+    samples = [text for text in legend(tmp_path / "g.svg") if text.endswith(" px")]
     assert len(samples) == len(set(samples)) >= 1
 
 
@@ -275,19 +308,6 @@ def test_draw_graph__title_names_the_model(tmp_path, model):
 def test_draw_graph__unknown_choices_are_refused(tmp_path):
     with pytest.raises(TypeError, match="nodes_per_layr"):
         draw_graph(planted_graph(), tmp_path / "g.svg", nodes_per_layr=3)
-
-
-def test_strongest_parents__against_a_naive_choice():
-    graph = planted_graph(parents=7)
-    coactivation = np.round(graph.edge_coactivation)  # many ties
-    graph = replace(graph, edge_coactivation=coactivation)
-    wanted = []
-    for child in range(len(graph)):
-        edges = [e for e in range(len(graph.edge_child)) if graph.edge_child[e] == child]
-        wanted += sorted(edges, key=lambda e: (-coactivation[e], e))[:2]
-    assert strongest_parents(graph, 2).tolist() == sorted(wanted)
-    assert len(strongest_parents(graph, 0)) == 0
-    assert len(strongest_parents(graph, 99)) == len(graph.edge_child)
 
 
 @pytest.mark.parametrize("counts", [(1,), (20, 20, 20), (3, 0, 50), (500, 400, 300, 7), (1, 11)])
