@@ -63,13 +63,15 @@ def gallery(
 ) -> Report:
     """Show where the nodes of a graph fire in photos.
 
-    Writes a contact sheet for each layer (sheet_LAYER.png); for single nodes the photos in which
-    they score best (node_LAYER_FILTER_PART.png); and for filters the nodes that they mix, against
-    their raw peaks (filter_LAYER_FILTER.png).
+    Writes parts at a glance (groups.png), where the graph has part groups, and a contact sheet for
+    each layer (sheet_LAYER.png); for single nodes the photos in which they score best
+    (node_LAYER_FILTER_PART.png); and for filters the nodes that they mix, against their raw peaks
+    (filter_LAYER_FILTER.png).
     """
     from explgraph.galleries.galleries import draw_filter, draw_node
+    from explgraph.galleries.groups import draw_groups
     from explgraph.galleries.sheet import draw_nodes
-    from explgraph.graphs.choice import best_of_layers
+    from explgraph.graphs.choice import shown_first
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.photos.images import open_images
 
@@ -82,7 +84,10 @@ def gallery(
     options = read_options(batch_size, strict, precision=precision)
     seen = see(mined, source, model, weights, device=device, force=force, **options)
     written = []
-    for layer, nodes in enumerate(best_of_layers(mined, nodes_per_layer) if node is None else ()):
+    if node is None and mined.groups is not None and len(mined.groups):
+        written.append(out / "groups.png")
+        draw_groups(mined, seen.found, source, written[0])
+    for layer, nodes in enumerate(shown_first(mined, nodes_per_layer) if node is None else ()):
         path = out / f"sheet_{_file_name(mined.layers[layer].name)}.png"
         if len(nodes):
             draw_nodes(mined, seen.found, source, path, nodes=nodes.tolist())
@@ -102,11 +107,11 @@ def gallery(
 
 def _nodes(graph: ExplanatoryGraph, named: Sequence[str] | None, per_layer: int) -> list[int]:
     """Return the nodes that get galleries: those asked for, or the best of each layer."""
-    from explgraph.graphs.choice import best_of_layers, find_node
+    from explgraph.graphs.choice import find_node, shown_first
 
     if named:
         return [find_node(graph, cli.node_name(graph, text)) for text in named]
-    return [node for nodes in best_of_layers(graph, per_layer) for node in nodes.tolist()]
+    return [node for nodes in shown_first(graph, per_layer) for node in nodes.tolist()]
 
 
 def _file_name(name: str) -> str:

@@ -17,7 +17,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 
 from .strongest import StrongestPeaks
-from .tiles import CAPTION, Place, Tile, add_caption, add_dots, add_tile, blank_map
+from .tiles import CAPTION, Place, Tile, add_caption, add_dots, add_tile, blank_map, group_line
 
 TILE = 128
 """Side of a tile's cell, pixels."""
@@ -109,6 +109,7 @@ def _node_row(
         [NONE] * len(photos),
         [
             *([graph.node_id(node)] if name else []),
+            *group_line(graph, node),
             f"claims {strongest.share_of(node):.0%} of the strongest",
             f"fires in {graph.support[node]:.0%} of photos",
             f"mean score {graph.score[node]:.2f}",

@@ -13,10 +13,12 @@ from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
 from explgraph.drawing.look import EMPTY, FAINT, INK, layer_color
 from explgraph.drawing.patches import best_photos, node_patches, patch_share
 from explgraph.drawing.pictures import check_picture_name, save_picture
-from explgraph.graphs.choice import best_of_layers
+from explgraph.graphs.choice import shown_first
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes
 from explgraph.photos.images import open_images
+
+from .tiles import group_line
 
 _MARGIN, _GAP, _LABEL_WIDTH, _TILE, _LEAST_WIDTH = 28, 10, 180, 112, 640  # pixels of the sheet
 _TITLE_HEIGHT, _HEADING_HEIGHT, _ROW_HEIGHT = 38, 62, 138
@@ -59,7 +61,8 @@ def draw_nodes(
     nodes
         Indices of the nodes to show, instead of the best.
     nodes_per_layer
-        Nodes to show of each layer, the best by `ExplanatoryGraph.ranking`.
+        Nodes to show of each layer: of every part group some, as `ExplanatoryGraph.top` has them;
+        the best by `ExplanatoryGraph.ranking` where the graph has no groups.
     patches
         Photos shown of each node, highest score first (on a tie the first photo first). Photos
         without a peak of the node (score 0) are not shown.
@@ -97,8 +100,8 @@ def _checked(graph: ExplanatoryGraph, nodes: Sequence[int]) -> list[int]:
 
 
 def best_nodes(graph: ExplanatoryGraph, per_layer: int) -> list[int]:
-    """Return the best nodes of each layer by `ExplanatoryGraph.ranking`, top layer first."""
-    best: list[int] = np.concatenate(best_of_layers(graph, per_layer)[::-1]).tolist()
+    """Return the nodes of each layer to look at first, top layer first: `shown_first`."""
+    best: list[int] = np.concatenate(shown_first(graph, per_layer)[::-1]).tolist()
     return best
 
 
@@ -164,6 +167,7 @@ class _Sheet:
         self.canvas.text(fitted(name or identity, 15, _ROOM), 15, (_MARGIN, y + 6), INK)
         details = [
             *([fitted(identity, 12, _ROOM)] if name else []),
+            *(fitted(line, 12, _ROOM) for line in group_line(graph, node)),
             f"mean score {graph.score[node]:.2f}",
             f"fires in {graph.support[node]:.0%} of photos",
         ]

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from explgraph.base.arrays import F8
+from explgraph.base.arrays import F8, NONE
 from explgraph.base.frames import mirrored_yx, to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.drawing.canvas import LINE, Canvas, fitted
 from explgraph.drawing.look import EMPTY, FAINT
 from explgraph.drawing.overlay import Overlay
 from explgraph.drawing.patches import cut_field, field_size, load_each
+from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.images import ImageSource, LoadedImage
 
@@ -175,6 +176,14 @@ def add_caption(canvas: Canvas, corner: tuple[int, int], side: int, lines: Seque
     for i, line in enumerate(lines):
         place = (corner[0], corner[1] + side + 3 + i * (LINE - 2))
         canvas.text(fitted(line, 11, side), 11, place, FAINT)
+
+
+def group_line(graph: ExplanatoryGraph, node: int) -> list[str]:
+    """Return the line that says which part group a node is in; none where it is in none."""
+    number = NONE if graph.groups is None else int(graph.groups.node_group[node])
+    if graph.groups is None or number == NONE:
+        return []
+    return [f"group {number}: {graph.groups.title(number)}"]
 
 
 def field_note(layer: LayerSpec, input_size: tuple[int, int], tiles: Iterable[Tile]) -> str:

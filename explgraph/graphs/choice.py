@@ -124,6 +124,23 @@ def seated(graph: ExplanatoryGraph, count: int) -> I8:
     return np.array([*result, *rest[: count - len(result)].tolist()], dtype=np.int64)
 
 
+def shown_first(graph: ExplanatoryGraph, count: int | None = None) -> list[I8]:
+    """Return by layer, lowest first, the nodes to look at first, of every part group some.
+
+    Those of `ExplanatoryGraph.top`, each layer's own; without groups they are its best.
+
+    Parameters
+    ----------
+    graph
+        The graph.
+    count
+        How many of each layer, at most; default: all.
+    """
+    order = seated(graph, max(len(graph), 1))
+    layer = graph.node_layer[order]
+    return [order[layer == index][:count] for index in range(len(graph.layers))]
+
+
 def _by_turns(graph: ExplanatoryGraph, ranking: I8, group: int) -> I8:
     """Return a group's nodes, the best of each layer first, then the second of each, and so on."""
     assert graph.groups is not None

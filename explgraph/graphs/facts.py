@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F8
+from explgraph.base.arrays import F8, NONE
 from explgraph.base.errors import require
 from explgraph.base.renamed import renamed
 from explgraph.base.text import counted
@@ -65,7 +65,8 @@ def node_facts(
     - ``others``: tuple of the ids of the filter's other nodes, nearest first: the parts that the
       filter mixes; ``nearest_px``: distance of the mean places to the nearest of them, network
       pixels, NaN if there is none;
-    - what `node_kinds` knows of ``contrast``, ``group_gain`` and ``kind``;
+    - what `node_kinds` knows of ``contrast``, ``group_gain`` and ``kind``; where the graph has part
+      groups ``group``, the number of the node's own, -1 for none;
     - with ``evidence``: ``evidence``.
 
     Without matches, ``y`` and ``x`` are the mean place in the network's input, by its height and
@@ -94,6 +95,8 @@ def node_facts(
         "nearest_px": [other.nearest_px for other in others],
     }
     facts |= node_kinds(graph).table.to_dict("series")
+    if graph.groups is not None:
+        facts["group"] = graph.groups.node_group
     if evidence is not None:
         facts["evidence"] = [float(evidence.get(node, np.nan)) for node in range(len(graph))]
     return pd.DataFrame(facts).rename_axis("node")
@@ -133,6 +136,7 @@ def describe_node(
         *_place_lines(facts, float(graph.spread[index]), _photos(found)),
         _parents_line(graph, index),
         _others_line(graph, index),
+        *_group_lines(graph, index),
         *_kind_lines(graph, index),
     ]
     drop = np.nan if evidence is None else float(evidence.get(index, np.nan))
@@ -295,6 +299,21 @@ def _kind_lines(graph: ExplanatoryGraph, node: int) -> list[str]:
     if kinds.kind is not None:
         return [f"{_SAID[str(kinds.kind[node])]}: {said}."]
     return [f"{said[0].upper()}{said[1:]}; whether it is a part is not known of this graph."]
+
+
+def _group_lines(graph: ExplanatoryGraph, node: int) -> list[str]:
+    """Say which part group the node is in; nothing where the graph has none."""
+    if graph.groups is None:
+        return []
+    number = int(graph.groups.node_group[node])
+    if number == NONE:
+        return ["It is in no part group."]
+    nodes, title = graph.groups.nodes(number), graph.groups.title(number)
+    place = int(np.flatnonzero(nodes == node)[0]) + 1
+    return [
+        f'It is in part group {number}, "{title}": number {place} of {counted(len(nodes), "node")} '
+        "by group gain."
+    ]
 
 
 def _listed(graph: ExplanatoryGraph, nodes: NDArray[Any]) -> str:

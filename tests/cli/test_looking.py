@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,9 +48,9 @@ def galleries_of(graph, nodes):
 
 def test_gallery__writes_sheets_nodes_and_filters(world, work, tmp_path):
     done = gallery(work, tmp_path / "g", "--json")
-    names = {f"sheet_{layer}.png" for layer in LAYERS}
+    names = {"groups.png", *(f"sheet_{layer}.png" for layer in LAYERS)}
     for layer in range(len(LAYERS)):
-        own = [i for i in world.graph.ranking() if world.graph.node_layer[i] == layer]
+        own = [i for i in world.graph.top(len(world.graph)) if world.graph.node_layer[i] == layer]
         names |= galleries_of(world.graph, own[:2])
     found = sizes(tmp_path / "g")
     assert set(found) == names
@@ -57,6 +58,18 @@ def test_gallery__writes_sheets_nodes_and_filters(world, work, tmp_path):
     data = json.loads(done.stdout)
     assert data["photos"] == N_PHOTOS
     assert {name.split("/")[-1] for name in data["files"]} == names
+
+
+def test_gallery__of_a_graph_without_part_groups(world, work, tmp_path):
+    graph = replace(world.graph, groups=None)
+    graph.save(tmp_path / "bare.safetensors")
+    command = ("gallery", tmp_path / "bare.safetensors", work / "photos", "--model", MODEL)
+    ok(*command, "--out", tmp_path / "g", "--galleries", 1)
+    names = {f"sheet_{layer}.png" for layer in LAYERS}
+    for layer in range(len(LAYERS)):
+        own = [i for i in graph.ranking() if graph.node_layer[i] == layer]
+        names |= galleries_of(graph, own[:1])
+    assert set(sizes(tmp_path / "g")) == names
 
 
 def test_gallery__of_nodes_that_are_named(world, work, tmp_path):

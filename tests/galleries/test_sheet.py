@@ -10,6 +10,7 @@ from explgraph.drawing.patches import best_photos
 from explgraph.galleries.sheet import best_nodes, contact_sheet
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource, open_images
+from tests.support.plain import plain_groups
 from tests.support.planted import near_border, planted_graph
 from tests.support.planted_dots import is_magenta, photo_with_dot, pixels_of, planted_matches
 
@@ -39,6 +40,18 @@ def test_best_nodes__are_those_of_highest_gain_and_the_borders_last():
     members = [[i for i in range(12) if graph.node_layer[i] == layer] for layer in (1, 0)]
     ranked = [sorted(m, key=lambda i: (near_border(graph, i), -graph.gain[i])) for m in members]
     assert best_nodes(graph, 2) == ranked[0][:2] + ranked[1][:2]
+
+
+def test_best_nodes__are_of_every_part_group():
+    graph = planted_graph(2, 30, 2)
+    group = np.where(graph.gain < np.quantile(graph.gain, 0.2), 1, 0)  # the ranking has them last
+    bare = {group[node] for node in best_nodes(graph, 6)}
+    grouped = graph.having(groups=plain_groups(graph, group, gain=np.array([2.0, 1.0])))
+    best = best_nodes(grouped, 6)
+    assert bare == {0}
+    for rows in (best[:6], best[6:]):
+        assert {int(group[node]) for node in rows} == {0, 1}
+    assert [int(graph.node_layer[node]) for node in best] == [1] * 6 + [0] * 6
 
 
 @pytest.mark.parametrize("is_mirrored", [False, True])

@@ -157,9 +157,20 @@ def test_describe_node__says_the_figures_in_words(told, matches):
         "Its place is sure to 7 px about the prediction; mean log density where it fires -7.00.",
         "It moves with 1 node above: top/0/0.",
         "Its filter mixes it with 1 other node, the nearest 50 px away: low/0/1 (left eye).",
+        'It is in part group 0, "middle": number 1 of 4 nodes by group gain.',
         "It is a part: contrast 1.00, group gain 0.75.",
         "Without its activation the class logit falls by 0.500.",
     ]
+
+
+def test_facts__say_the_part_group(told, matches):
+    groups = plain_groups(told, [0, 0, -1, 1], node_gain=np.array([0.1, 0.9, 0, 0.5]))
+    graph = told.having(groups=groups).rename(groups={1: "ear"})
+    assert node_facts(graph, matches)["group"].tolist() == [0, 0, -1, 1]
+    lines = [describe_node(graph, matches, node).splitlines()[-2] for node in range(4)]
+    assert "number 2 of 2 nodes" in lines[0] and "number 1 of 2 nodes" in lines[1]
+    assert lines[2] == "It is in no part group."
+    assert 'part group 1, "ear": number 1 of 1 node ' in lines[3]
 
 
 def test_describe_node__the_figures_alone_where_kinds_are_not_known(graph, told, matches):
