@@ -1,5 +1,6 @@
 import itertools
 import json
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.graph.draw import draw_graph
 from explgraph.export import export_graph, to_networkx
 from explgraph.graphs.choice import choose, find_node
+from explgraph.graphs.effects import EdgeEffects
 from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.groups import PartGroups
 from tests.support.painted_photos import painted, pictures
 from tests.support.parts_by_hand import hand_made_parts
 from tests.support.planted import near_border, planted_graph
@@ -82,6 +85,7 @@ def test_to_networkx__edges_lead_from_child_to_parent(graph):
         assert graph.node_layer[parent] == graph.node_layer[child] + 1
         attributes = result.edges[graph.node_id(child), graph.node_id(parent)]
         assert attributes == {
+            "kind": "moves with",
             "dy_px": graph.edge_displacement[e, 0],
             "dx_px": graph.edge_displacement[e, 1],
             "spread_px": graph.edge_spread[e],
@@ -108,33 +112,129 @@ def test_to_networkx__of_no_nodes_and_without_header():
     }
 
 
-@pytest.mark.parametrize("suffix", ["graphml", "json"])
-def test_export_graph__round_trip(graph, tmp_path, suffix):
+def with_figures(graph):
+    """The graph with groups, contrast, and effects: two along edges, one where there is none."""
+    child, parent = graph.edge_child[[3, 40]], graph.edge_parent[[3, 40]]
+    pairs = set(zip(graph.edge_child.tolist(), graph.edge_parent.tolist(), strict=True))
+    lower, upper = (np.flatnonzero(graph.node_layer == i) for i in (0, 1))
+    new = next(p for p in itertools.product(lower, upper) if p not in pairs)
+    effects = EdgeEffects(
+        child=np.array([*child, new[0]])[(order := np.argsort([*parent, new[1]], kind="stable"))],
+        parent=np.array([*parent, new[1]])[order],
+        effect=np.array([0.25, -0.125, 0.5]),
+        photos=np.array([20, 7, 1]),
+    )
+    group = np.full(len(graph), -1)
+    group[:10], group[50:] = 0, 1
+    groups = PartGroups(
+        input_size=graph.input_size,
+        node_group=group,
+        node_offset=np.zeros((len(graph), 2)),
+        node_gain=np.linspace(-0.5, 1, len(graph)),
+        yx=np.array([[20.0, 20.0], [200.0, 200.0]]),
+        spread=np.ones(2),
+        sureness=np.ones(2),
+        gain=np.array([2.0, 1.0]),
+        names=(NASTY, ""),
+    )
+    contrast = np.linspace(-1, 2, len(graph))
+    return graph.having(effects=effects, groups=groups, contrast=contrast)
+
+
+def read(path):
+    if path.suffix == ".graphml":
+        return nx.read_graphml(path)
+    if path.suffix == ".gexf":
+        return nx.read_gexf(path, version="1.3")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return nx.node_link_graph(data, edges="edges")
+
+
+def rows(found, path, wanted):
+    """Nodes and edges without what the format itself adds."""
+    added = {".gexf": {"id", "label"}, ".graphml": {"id"}, ".json": set()}[path.suffix]
+    nodes = {
+        node: {key: data[key] for key in data if key not in added or key in wanted.nodes[node]}
+        for node, data in found.nodes(data=True)
+    }
+    edges = [
+        (child, parent, sorted((key, data[key]) for key in data if key not in added))
+        for child, parent, data in found.edges(data=True)
+    ]
+    return nodes, sorted(edges)
+
+
+@pytest.mark.parametrize("make", [lambda graph: graph, with_figures])
+@pytest.mark.parametrize("suffix", ["graphml", "json", "gexf"])
+def test_export_graph__round_trip(graph, tmp_path, suffix, make):
+    graph = make(graph)
     path = tmp_path / "new folder" / f"g.{suffix}"
     export_graph(graph, path)
-    if suffix == "graphml":
-        found = nx.read_graphml(path)
-    else:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        found = nx.node_link_graph(data, edges="edges")
-    wanted = to_networkx(graph)
+    found, wanted = read(path), to_networkx(graph)
     assert isinstance(found, nx.DiGraph)
-    assert dict(found.nodes(data=True)) == dict(wanted.nodes(data=True))
-    assert sorted(found.edges(data=True)) == sorted(wanted.edges(data=True))
-    assert found.graph.items() >= wanted.graph.items()
+    assert found.is_multigraph() == wanted.is_multigraph()
+    assert rows(found, path, wanted) == rows(wanted, path, wanted)
+    if suffix != "gexf":  # which has no attributes of the graph
+        assert found.graph.items() >= wanted.graph.items()
     assert found.nodes["features.3/0/0"]["name"] == NASTY.replace("\x07", " ")
 
 
-def test_export_graph__other_networkx_formats_take_the_graph(graph, tmp_path):
-    result = to_networkx(graph)
-    nx.write_gexf(result, tmp_path / "g.gexf")
-    assert nx.read_gexf(tmp_path / "g.gexf").number_of_edges() == 240
-    assert nx.nx_agraph.to_agraph(result).number_of_nodes() == 72
+def test_to_networkx__has_groups_and_both_kinds_of_edges(graph):
+    known = with_figures(graph)
+    result = to_networkx(known)
+    assert type(result) is nx.MultiDiGraph
+    assert result.number_of_edges() == 240 + 3
+    effects = known.effects
+    for child, parent, effect, photos in effects.table.itertuples(index=False):
+        ends = known.node_id(child), known.node_id(parent)
+        edge = result.edges[*ends, "is made of"]
+        assert edge == {"kind": "is made of", "effect": effect, "photos": photos}
+        moves = list(zip(known.edge_child, known.edge_parent, strict=True))
+        assert ("moves with" in result.get_edge_data(*ends)) == ((child, parent) in moves)
+    inside, outside = result.nodes[known.node_id(60)], result.nodes[known.node_id(20)]
+    assert (inside["group"], inside["group_name"]) == (1, "lower right")
+    assert (outside["group"], outside["group_name"]) == (-1, "")
+    assert inside["group_gain"] == known.groups.node_gain[60]
+    assert inside["contrast"] == known.contrast[60]
+    kinds = {type(value) for row in result.nodes.values() for value in row.values()}
+    assert kinds == {int, float, str}
+
+
+def test_export_graph__gexf_is_as_gephi_wants_it(graph, tmp_path):
+    """Edges between the same nodes differ in kind, ids are unique, no day stands in the file."""
+    known = with_figures(graph)
+    export_graph(known, tmp_path / "a.gexf")
+    export_graph(known, tmp_path / "b.gexf")
+    assert (tmp_path / "a.gexf").read_bytes() == (tmp_path / "b.gexf").read_bytes()
+    root = ET.parse(tmp_path / "a.gexf").getroot()
+    space = "{http://gexf.net/1.3}"
+    assert root.tag == f"{space}gexf"
+    assert "date" not in (tmp_path / "a.gexf").read_text(encoding="utf-8")
+    assert "model: planted" in root.find(f"{space}meta/{space}description").text
+    edges = list(root.iter(f"{space}edge"))
+    assert len({edge.get("id") for edge in edges}) == len(edges) == 243
+    assert len({(e.get("source"), e.get("target"), e.get("kind")) for e in edges}) == 243
+    assert {edge.get("kind") for edge in edges} == {"moves with", "is made of"}
+    nodes = {node.get("id") for node in root.iter(f"{space}node")}
+    assert {edge.get(end) for edge in edges for end in ("source", "target")} <= nodes
+
+
+def test_export_graph__graphml_ids_are_unique_and_without_blanks(graph, tmp_path):
+    export_graph(with_figures(graph), tmp_path / "g.graphml")
+    root = ET.parse(tmp_path / "g.graphml").getroot()
+    found = [e.get("id") for e in root.iter("{http://graphml.graphdrawing.org/xmlns}edge")]
+    assert len(set(found)) == len(found) == 243
+    assert not any(" " in one for one in found)
+
+
+def test_export_graph__other_networkx_formats_take_the_graph(graph):
+    for known in (graph, with_figures(graph)):
+        assert nx.nx_agraph.to_agraph(to_networkx(known)).number_of_nodes() == 72
 
 
 @pytest.mark.parametrize("name", ["g.xls", "g", "g.SVGZ"])
 def test_export_graph__unknown_suffix_names_the_valid_ones(graph, tmp_path, name):
-    with pytest.raises(ExplGraphError, match="dot, svg, pdf, png, graphml, json"):
+    with pytest.raises(ExplGraphError, match="dot, svg, pdf, png, graphml, gexf, json"):
         export_graph(graph, tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -32,7 +32,9 @@ def export(
     graph: cli.GraphFile,
     out: Annotated[
         Path,
-        typer.Option(metavar="F", help="A .dot, .svg, .pdf, .png, .graphml or .json to write."),
+        typer.Option(
+            metavar="F", help="A .dot, .svg, .pdf, .png, .graphml, .gexf or .json to write."
+        ),
     ],
     nodes_per_layer: Annotated[
         int | None,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from explgraph.base.arrays import NONE
+
 from .effects import EdgeEffects
 from .graph import ExplanatoryGraph
 
@@ -41,6 +43,10 @@ def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
     frame = graph.nodes.drop(columns=["id", "y_px", "x_px"])
     frame.insert(1, "layer_index", graph.node_layer)
     frame["name"] = [writable(name) for name in frame["name"]]
+    if graph.groups is not None:
+        titles = [writable(graph.groups.title(group)) for group in range(len(graph.groups))]
+        names = [titles[group] if group != NONE else "" for group in frame["group"]]
+        frame.insert(frame.columns.get_loc("group") + 1, "group_name", names)
     return _rows(frame)
 
 

@@ -14,7 +14,13 @@ from explgraph.base.errors import unknown_name
 from explgraph.base.text import counted
 from explgraph.drawing.legend import Item, line_item
 from explgraph.drawing.look import INK, with_opacity
-from explgraph.graphs.attributes import MOVES_WITH, EdgeKind, edge_attributes, effect_attributes
+from explgraph.graphs.attributes import (
+    IS_MADE_OF,
+    MOVES_WITH,
+    EdgeKind,
+    edge_attributes,
+    effect_attributes,
+)
 from explgraph.graphs.choice import effects_of, largest_effects, steadiest_parents
 from explgraph.graphs.graph import ExplanatoryGraph
 
@@ -87,7 +93,7 @@ def moves_with(graph: ExplanatoryGraph, parents_per_node: int) -> Lines:
     """Return the steadiest edges up from each node."""
     edges = steadiest_parents(graph, parents_per_node)
     every = list(edge_attributes(graph))
-    known = [every[edge] for edge in edges]
+    known = [{"kind": MOVES_WITH, **every[edge]} for edge in edges]
     where = [f"{one['dy_px']:+.0f}, {one['dx_px']:+.0f} px" for one in known]
     return Lines(
         child=graph.edge_child[edges].astype(np.int64),
@@ -114,7 +120,7 @@ def is_made_of(graph: ExplanatoryGraph, children_per_node: int) -> Lines:
     effects = effects_of(graph)
     edges = largest_effects(effects, children_per_node)
     every = list(effect_attributes(effects))
-    known = [every[edge] for edge in edges]
+    known = [{"kind": IS_MADE_OF, **every[edge]} for edge in edges]
     return Lines(
         child=effects.child[edges].astype(np.int64),
         parent=effects.parent[edges].astype(np.int64),
