@@ -207,12 +207,12 @@ def _grouped(
         return figures
     judged = inside & (truth.share >= _SURE)
     part, own = truth.part[judged], label[judged]
-    leading = {g: np.bincount(part[own == g]).argmax() for g in np.unique(own).tolist()}
-    purity = np.mean(part == np.array([leading[g] for g in own.tolist()])) if len(own) else math.nan
+    leading = {g: int(np.bincount(part[own == g]).argmax()) for g in np.unique(own).tolist()}
+    right = [leading[g] == true for g, true in zip(own.tolist(), part.tolist(), strict=True)]
     return replace(
         figures,
         ami=float(adjusted_mutual_info_score(part, own)),
-        purity=float(purity),
+        purity=sum(right) / len(right) if right else math.nan,
         parts=len(set(leading.values())),
     )
 
