@@ -36,6 +36,7 @@ from explgraph.evaluation.tracking import ranking, tracking_ratio, unique_nodes
 from explgraph.evaluation.truth import part_truth
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
+from explgraph.groups.naming import name_groups
 from explgraph.networks.backbone import load_backbone
 from explgraph.networks.preprocess import Preprocess
 from explgraph.peaks.structures import PeakSet
@@ -131,6 +132,8 @@ def run_demo(
     with clock.step("matching", "Finding the graph's nodes in unseen drawings"):
         peaks = extract(net, folder / "unseen", background=graph, progress=progress)
         matches = match_peaks(graph, peaks)
+        if graph.groups is not None:
+            graph = name_groups(graph, matches, truth.masks)
     with clock.step("measuring", "Checking the nodes against the known parts"):
         maps = map_purity(net, folder / "unseen", peaks, truth.masks, progress=progress)
         purity = study_purity(

@@ -118,8 +118,8 @@ def summary(graph: ExplanatoryGraph, shown: int, photos: int) -> str:
         f"{counted(len(graph), 'node')} in {counted(layers, 'layer')}, "
         f"{counted(len(graph.edge_child), 'edge')}"
         + (f", mined from {counted(int(mined), 'photo')}" if mined is not None else "")
-        + f". This page shows {'all' if shown == len(graph) else f'the best {shown:,}'} of them, "
-        f"as found in {counted(photos, 'photo')}."
+        + f". {'All nodes' if shown == len(graph) else f'{shown:,} of the nodes'} are shown in "
+        f"pictures, as found in {counted(photos, 'photo')}."
     )
 
 

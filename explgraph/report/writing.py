@@ -21,17 +21,18 @@ from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotations import Annotations
 from explgraph.photos.images import open_images
 
-from .canvas import graph_canvas, photo_canvas
-from .nodes import TILE, edge_columns, layer_rows, layouts, node_columns, page_nodes
-from .pictures import galleries, parsed_photos
+from .groups import cell_lines, cells, group_rows, grouped, usual_photo
+from .nodes import edge_columns, layer_rows, node_columns, page_nodes, picture_columns
+from .pictures import galleries, parsed_photos, row_pictures, seen_photo
 from .tables import about, measure, summary, tables
 
 if TYPE_CHECKING:
+    import pandas as pd
     from markupsafe import Markup
 
 
 NODES, PHOTOS = 400, 12
-"""Most nodes and photos on a page unless other numbers are asked for."""
+"""Most nodes with pictures, and photos, on a page unless other numbers are asked for."""
 
 
 class PageOptions(TypedDict, total=False):
@@ -42,10 +43,10 @@ class PageOptions(TypedDict, total=False):
     title
         The page's heading; default: one that names the network.
     n_nodes
-        Most nodes on the page (400): the best of each layer (`ExplanatoryGraph.best`, linked), as
-        many of one layer as of another where there are enough.
+        Most nodes with pictures (400): those of `ExplanatoryGraph.top`. The table has all nodes.
     n_photos
-        Most photos on the page to look at the nodes in (12): those with the highest mean score.
+        Most photos on the page to look at groups and nodes in (12): the one in which the groups lie
+        nearest to their usual places, and those with the highest mean score.
     """
 
     title: str | None
@@ -62,9 +63,10 @@ def write_report(
     *,
     peaks: PeakSet | None = None,
     annotations: Annotations | None = None,
+    evidence: Mapping[int, float] | pd.Series | None = None,
     **options: Unpack[PageOptions],
 ) -> None:
-    """Write a page that shows a graph: its nodes as pictures in layers, their facts, and photos.
+    """Write a page that shows a graph: its part groups, its nodes, their facts, and photos.
 
     The page is one HTML file with all pictures and scripts in it. It loads nothing from a network,
     and forbids the browser to do so. Equal arguments give equal bytes.
@@ -72,7 +74,7 @@ def write_report(
     Parameters
     ----------
     graph
-        P nodes.
+        P nodes. One without part groups gets those that its nodes form in these photos.
     found
         Where they are in N photos; `node_facts` and pictures come from these.
     images
@@ -84,6 +86,9 @@ def write_report(
         nodes explain, and which of them are parts. Best are photos that mining has not seen.
     annotations
         Parts annotated in these photos: the page then tells how well nodes follow them.
+    evidence
+        By node, how much the logit of the class drops without it, e.g.
+        ``class_evidence(...).table["drop"]``: groups and nodes then tell it.
     **options
         ``title``, ``n_nodes``, ``n_photos``: see `PageOptions`.
 
@@ -96,20 +101,22 @@ def write_report(
     photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")
     require(photos >= 1, f"photos must be at least 1, got {photos}")
+    graph = grouped(graph, found)
     chosen = page_nodes(graph, options.get("n_nodes", NODES))
     figures = measure(graph, found, peaks, annotations)
-    facts = node_facts(graph, found)
-    shown, source = graph.select(chosen), open_images(images)
+    source, usual = open_images(images), usual_photo(graph, found)
     network = graph.header.get("model", "a network")
     heading = options.get("title") or f"Explanatory graph of {network}"
-    strips = galleries(graph, found, source, chosen)
+    rows = group_rows(graph, None if evidence is None else dict(evidence))
     data = {
-        "layers": layer_rows(graph, shown),
-        "nodes": node_columns(graph, facts, chosen, strips),
-        "edges": edge_columns(shown),
-        "layouts": layouts(shown),
-        "photos": parsed_photos(graph, found, source, chosen, _best_photos(found, photos)),
-        "tile": TILE,
+        "layers": layer_rows(graph),
+        "groups": rows,
+        "cells": cells(graph),
+        "cell_lines": cell_lines(graph),
+        "nodes": node_columns(graph, found, node_facts(graph, found, evidence=evidence), chosen),
+        "pictures": picture_columns(chosen, galleries(graph, found, source, chosen)),
+        "edges": edge_columns(graph),
+        "photos": parsed_photos(graph, found, source, _photos(found, photos, usual)),
         "counts": {"nodes": len(graph), "photos": len(found)},
     }
     text = {
@@ -117,17 +124,21 @@ def write_report(
         "summary": summary(graph, len(chosen), len(found)),
         "about": about(graph, found),
         "tables": tables(graph, chosen, figures),
+        "patches": row_pictures(graph, found, source),
+        "usual_photo": seen_photo(graph, found, source, usual) if rows else "",
     }
     write_bytes(path, render_page(data, text).encode())
 
 
-def _best_photos(found: Matches, count: int) -> I8:
-    """Return the photos of highest mean score over all nodes, the best first."""
+def _photos(found: Matches, count: int, first: int) -> I8:
+    """Return a photo and then those of highest mean score over all nodes, the best first."""
     score = found.score.mean(axis=1, dtype=np.float64)
-    return np.argsort(-score, kind="stable")[:count]
+    best = np.argsort(-score, kind="stable")
+    return np.concatenate([[first], best[best != first]])[:count]
 
 
-_SCRIPTS = ("graph", "photo", "panel", "page")  # in the order of their dependence
+_SCRIPTS = ("words", "card", "groups", "graph", "photo", "panel", "table", "page")
+"""In the order of their dependence."""
 
 
 def render_page(data: Mapping[str, Any], text: Mapping[str, Any]) -> str:
@@ -136,17 +147,16 @@ def render_page(data: Mapping[str, Any], text: Mapping[str, Any]) -> str:
     Parameters
     ----------
     data
-        JSON values for the page's scripts: ``layers``, ``nodes``, ``edges``, ``layouts``,
-        ``photos`` and ``counts``.
+        JSON values for the page's scripts.
     text
-        What the template shows by itself: ``title``, ``summary``, ``about`` and ``tables``.
+        What the template shows by itself: ``title``, ``summary``, ``about``, ``tables``,
+        ``patches`` of groups and the ``usual_photo``.
 
     Notes
     -----
     Names that users gave go through Jinja's escaping, or through JSON to scripts that write them as
     text, never as HTML.
     """
-    from bokeh.resources import Resources
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -154,16 +164,12 @@ def render_page(data: Mapping[str, Any], text: Mapping[str, Any]) -> str:
     script = "\n".join(_read(f"{name}.js") for name in _SCRIPTS)
     return environment.from_string(_read("page.html")).render(
         text,
-        data=_embedded(json.dumps(data, allow_nan=False)),
+        data=_embedded(json.dumps(data, allow_nan=False, separators=(",", ":"))),
         layers=data["layers"],
-        edges=data["edges"],
+        groups=data["groups"],
+        nodes=data["nodes"],
+        kinds=list(data["edges"]),
         n_photos=len(data["photos"]),
-        has_kinds="kind" in data["nodes"],
-        canvases={
-            "graph-canvas": _embedded(graph_canvas()),
-            "photo-canvas": _embedded(photo_canvas()),
-        },
-        bokeh=Markup(Resources(mode="inline", components=["bokeh"]).render_js()),
         style=Markup(_read("page.css")),
         script=Markup(script),
     )

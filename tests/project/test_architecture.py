@@ -343,7 +343,7 @@ photos = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint
 net = eg.load_backbone("explgraph.demo:network", device="cpu")
 graph = eg.mine(net, photos, progress=False)
 eg.match(graph, net, photos, progress=False)
-heavy = ("torch._dynamo", "torchvision", "pandas", "sklearn", "bokeh", "networkx", "triton")
+heavy = ("torch._dynamo", "torchvision", "pandas", "sklearn", "networkx", "triton")
 print(*[name for name in heavy if name in sys.modules])
 """
     assert fresh_python(code) == []

@@ -1,7 +1,5 @@
 """The report as a file: what is on it, where things lie, what it may not hold."""
 
-import base64
-import io
 import json
 import re
 from collections import Counter
@@ -11,19 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.photos.images import ImageItem, ImageSource, open_images
-from explgraph.report.nodes import edge_columns, layouts, page_nodes
-from explgraph.report.pictures import galleries, parsed_photos
+from explgraph.photos.images import open_images
+from explgraph.report.nodes import page_nodes
 from explgraph.report.writing import write_report
 from tests.support.plain import plain_groups
 from tests.support.planted import planted_graph
 from tests.support.reporting import (
-    BOX,
     FOREIGN,
-    MAGENTA,
     NAMED,
     NAMES,
     SCRIPT,
@@ -42,12 +36,15 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.text, self._open = [], Counter(), []
-        self.words = []
+        self.words, self.unlabelled = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
+        if tag in ("input", "select") and "label" not in self._open:
+            self.unlabelled.append(attributes)
         self.tags.append((tag, dict(attributes)))
-        self._open.append(tag)
+        if tag not in ("input", "meta", "link", "img"):
+            self._open.append(tag)
 
     def handle_endtag(self, tag):
         while self._open and self._open.pop() != tag:
@@ -62,12 +59,6 @@ def data_of(text):
     """The data of the page's scripts."""
     found = re.search(r'id="report-data">(.*?)</script>', text, re.DOTALL)
     return json.loads(found[1])
-
-
-def picture_of(uri):
-    head, _, body = uri.partition(",")
-    assert head == "data:image/jpeg;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(body)))).astype(int)
 
 
 @pytest.fixture(scope="module")
@@ -95,31 +86,32 @@ def test_page__loads_nothing(written):
 def test_page__is_html_that_people_and_programs_can_find_their_way_in(written):
     page = Page(written)
     tags = Counter(tag for tag, _ in page.tags)
-    assert (tags["h1"], tags["main"], tags["header"], tags["select"]) == (1, 1, 1, 1)
+    assert (tags["h1"], tags["main"], tags["header"], tags["aside"]) == (1, 1, 1, 1)
     assert ("html", {"lang": "en"}) in page.tags
     assert any(a.get("name") == "viewport" for _, a in page.tags)
     ids = Counter(a["id"] for _, a in page.tags if "id" in a)
     assert set(ids.values()) == {1}
-    labels = {a["for"] for tag, a in page.tags if tag == "label"}
-    controls = {a["id"] for tag, a in page.tags if tag in ("input", "select")}
-    assert labels == controls
+    assert page.unlabelled == []
     headed = [a["aria-labelledby"] for tag, a in page.tags if tag == "section"]
-    assert len(headed) == 5
+    assert len(headed) == 8
     assert set(headed) <= set(ids)
 
 
 def test_page__says_how_many_there_are(written):
     words = " ".join(" ".join(Page(written).words).split())
     assert "Explanatory graph of planted" in words
-    assert "72 nodes in 3 layers, 240 edges. This page shows all of them" in words
+    assert "72 nodes in 3 layers, 240 edges. All nodes are shown in pictures" in words
     assert "found in 4 photos" in words
     rows = re.findall(r"<tr>(.*?)</tr>", written, re.DOTALL)
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
-    assert cells[1:] == [
-        ["features.9", f"14 {TIMES} 14", "8", "24", "24", "0"],
-        ["features.6", f"28 {TIMES} 28", "8", "24", "24", "120"],
-        ["features.3", f"56 {TIMES} 56", "8", "24", "24", "120"],
-        ["all layers", "", "24", "72", "72", "240"],
+    graph = reported_graph()
+    is_part = (graph.contrast >= 0.45) & (graph.groups.node_gain > 0.65)
+    parts = [str(np.count_nonzero(is_part[graph.node_layer == layer])) for layer in range(3)]
+    assert cells[-4:] == [
+        ["features.9", f"14 {TIMES} 14", "8", "24", "24", "0", parts[2]],
+        ["features.6", f"28 {TIMES} 28", "8", "24", "24", "120", parts[1]],
+        ["features.3", f"56 {TIMES} 56", "8", "24", "24", "120", parts[0]],
+        ["all layers", "", "24", "72", "72", "240", str(sum(map(int, parts)))],
     ]
 
 
@@ -148,7 +140,7 @@ def test_page__same_arguments_give_the_same_bytes(tmp_path, written):
 
 
 def test_page__shows_what_was_measured(tmp_path, monkeypatch):
-    graph = reported_graph()
+    graph = replace(reported_graph(), contrast=None)
     explained = SimpleNamespace(
         all_peaks=counted(0.25, 0.5, np.nan, 0.375),
         strong_peaks=counted(0.3, 0.6, np.nan, 0.45),
@@ -205,136 +197,14 @@ def test_page__tells_kinds_of_nodes_where_they_are_known(tmp_path):
     assert "<em>background</em> node" in text
 
 
-@pytest.mark.parametrize(("count", "per_layer"), [(72, 24), (71, 23), (30, 10), (3, 1)])
-def test_page_nodes__as_many_of_each_layer(count, per_layer):
-    graph = planted_graph(3, 8, 3)
-    chosen = page_nodes(graph, count)
-    assert Counter(graph.node_layer[chosen].tolist()) == dict.fromkeys(range(3), per_layer)
-    top = chosen[graph.node_layer[chosen] == 2]
-    inside = [min(x, 1 - x) >= 0.1 for x in (graph.mu / 224).tolist() for x in [min(x), max(x)]]
-    inside = np.array(inside).reshape(-1, 2).all(axis=1)
-    order = sorted(range(48, 72), key=lambda i: (not inside[i], -graph.gain[i]))
-    assert sorted(top.tolist()) == sorted(order[:per_layer])
-
-
-def test_page_nodes__what_small_layers_leave_goes_to_the_others():
-    graph = planted_graph(2, 8, 3)
-    graph = graph.select(np.r_[0:24, 24:28])
-    assert len(page_nodes(graph, 20)) == 20
-    with pytest.raises(ExplGraphError, match="nodes must be at least 2, one for each layer, got 1"):
-        page_nodes(graph, 1)
-
-
-def test_layouts__each_has_the_one_before_and_nothing_overlaps():
-    graph = planted_graph(3, 8, 4)
-    found = layouts(graph)
-    assert [layout["per_layer"] for layout in found] == [5, 10, 20, 32]
-    before = set()
-    for layout in found:
-        nodes = layout["nodes"]
-        assert before <= set(nodes)
-        assert Counter(graph.node_layer[nodes].tolist()) == dict.fromkeys(
-            range(3), layout["per_layer"]
-        )
-        before = set(nodes)
-        places = np.stack([layout["y"], layout["x"]], axis=-1)
-        apart = np.abs(places[:, None] - places[None]).max(axis=-1)
-        assert apart[~np.eye(len(nodes), dtype=bool)].min() >= 64 + 10
-        for node, (y, x) in zip(nodes, places, strict=True):
-            top, left, bottom, right = layout["bands"][graph.node_layer[node]]
-            assert top + 32 < y < bottom - 32
-            assert left + 32 < x < right - 32
-        height, width = layout["size"]
-        assert 0.75 < width / height < 3
-        tops = [band[0] for band in layout["bands"]]
-        assert tops == sorted(tops, reverse=True)
-
-
-def test_edge_columns__the_strongest_of_a_child_come_first():
-    graph = planted_graph(2, 4, 2)
-    edges = edge_columns(graph)
-    listed = list(zip(edges["child"], edges["parent"], edges["coactivation"], strict=True))
-    wanted = sorted(
-        zip(graph.edge_child, graph.edge_parent, graph.edge_coactivation, strict=True),
-        key=lambda edge: (edge[0], -edge[2]),
-    )
-    assert [(c, p) for c, p, _ in listed] == [(c, p) for c, p, _ in wanted]
-    np.testing.assert_allclose([v for *_, v in listed], [v for *_, v in wanted], atol=0.006)
-    low, high = edges["bounds"]
-    middle = [(v - low) / (high - low) for *_, v in listed]
-    np.testing.assert_allclose(edges["strength"], np.clip(middle, 0, 1), atol=0.02)
-    assert {0.0, 1.0} <= set(edges["strength"])
-
-
-def test_galleries__the_best_photos_side_by_side(rng):
-    # Photos are plain, each of another grey.
-    graph = planted_graph(1, 2, 2)
-    photos = np.stack([np.full((40, 60, 3), 20 * (1 + i), dtype=np.uint8) for i in range(8)])
-    source = open_images(photos)
-    found = reported_matches(graph, source.names)
-    score = np.round(rng.uniform(0, 4, (8, 4)))
-    score[:, 2] = 0
-    score[1:, 3] = 0
-    found = replace(found, score=score, yx=np.full((8, 4, 2), 0.5))
-    cut = galleries(graph, found, source, np.arange(4))
-    for node in range(4):
-        order = sorted(range(8), key=lambda i, node=node: (-score[i, node], i))
-        wanted = [i for i in order if score[i, node] > 0][:6]
-        assert [patch[0] for patch in cut[node].patches] == [f"{i:06d}" for i in wanted]
-        assert [patch[1:] for patch in cut[node].patches] == [
-            (score[i, node], i % 2 == 1) for i in wanted
-        ]
-        if wanted:
-            strip = picture_of(cut[node].strip)
-            side = strip.shape[0]
-            assert strip.shape[1] == side * len(wanted)
-            seen = strip[side // 2, side // 2 :: side, 0]
-            np.testing.assert_allclose(seen, [20 * (1 + i) for i in wanted], atol=3)
-            assert abs(picture_of(cut[node].thumbnail)[10, 30, 0] - seen[0]) < 4
-    assert cut[2].strip == ""
-    assert np.ptp(picture_of(cut[2].thumbnail)) < 12  # a plain grey
-
-
-def test_parsed_photos__places_are_those_of_the_photo_or_box():
-    graph = reported_graph()
-    found, source = reported_matches(graph), magenta_source()
-    chosen = np.array([3, SILENT, 40])
-    photos = parsed_photos(graph, found, source, chosen, np.array([2, 0]))
-    assert [photo["name"] for photo in photos] == [NAMES[2], NAMES[0]]
-    boxed, whole = photos
-    assert (boxed["size"], whole["size"]) == ([100, 100], [120, 200])
-    assert (boxed["mirrored"], whole["mirrored"]) == (False, False)
-    assert boxed["nodes"] == whole["nodes"] == [0, 2]  # the silent one fires nowhere
-    for photo, row in ((boxed, 2), (whole, 0)):
-        y, x = found.yx[row, [3, 40]].T
-        if photo is boxed:
-            y = (y * 120 - BOX.y0) / 100
-            x = (x * 200 - BOX.x0) / 100
-        np.testing.assert_allclose(photo["y"], y, atol=1e-3)
-        np.testing.assert_allclose(photo["x"], x, atol=1e-3)
-        np.testing.assert_allclose(photo["score"], found.score[row, [3, 40]], atol=1e-3)
-        np.testing.assert_allclose(picture_of(photo["picture"])[50, 50], MAGENTA, atol=12)
-
-
-def test_parsed_photos__large_photos_are_reduced_and_weak_nodes_left_out():
-    graph = planted_graph(1, 1, 2)
-    photo = Image.new("RGB", (1920, 480))
-    source = ImageSource([ImageItem("a", 0)], lambda _: photo)
-    found = reported_matches(graph, ("a",))
-    found = replace(found, score=graph.score[None] * [[0.49, 0.51]])
-    (parsed,) = parsed_photos(graph, found, source, np.arange(2), np.array([0]))
-    assert parsed["size"] == [120, 480]
-    assert parsed["nodes"] == [1]
-
-
-def test_write_report__shows_the_photos_of_highest_mean_score(tmp_path):
-    graph = reported_graph(2, 2, 2)
+def test_write_report__shows_the_usual_photo_and_those_of_highest_mean_score(tmp_path):
+    graph = planted_graph(2, 2, 2)
     names = tuple("abcde")
     found = reported_matches(graph, names)
     found = replace(found, score=np.array([1, 3, 2, 3, 0.5])[:, None] * np.ones(8))
-    write_report(graph, found, magenta_source(names), tmp_path / "r.html", photos=3)
+    write_report(graph, found, magenta_source(names), tmp_path / "r.html", n_photos=3)
     photos = data_of((tmp_path / "r.html").read_text())["photos"]
-    assert [photo["name"] for photo in photos] == ["b", "d", "c"]
+    assert [photo["name"] for photo in photos] == ["a", "b", "d"]
 
 
 def test_write_report__of_one_node_in_one_photo(tmp_path):
@@ -342,12 +212,48 @@ def test_write_report__of_one_node_in_one_photo(tmp_path):
     write_report(
         graph, reported_matches(graph, ("a",)), magenta_source(("a",)), tmp_path / "r.html"
     )
-    data = data_of((tmp_path / "r.html").read_text())
-    assert len(data["layouts"]) == 1
-    assert data["edges"]["child"] == []
+    text = (tmp_path / "r.html").read_text()
+    data = data_of(text)
+    assert data["nodes"]["group"] == [-1]
+    assert data["edges"]["moves"]["child"] == []
+    assert "glance-title" not in text
 
 
-def test_write_report__columns_are_the_nodes_facts(written):
+def test_write_report__a_graph_without_groups_gets_those_of_its_photos(tmp_path, rng):
+    graph = planted_graph(1, 10, 2)
+    names = tuple(f"{i}" for i in range(12))
+    moves = rng.uniform(0.3, 0.7, (12, 1, 2))
+    yx = np.repeat(moves, 20, axis=1)
+    yx[:, 10:] = rng.uniform(0, 1, (12, 10, 2))  # half of the nodes go together, half wander
+    found = replace(reported_matches(graph, names), yx=yx, mirrored=np.zeros(12))
+    found = replace(found, score=np.tile(graph.score, (12, 1)))
+    write_report(graph, found, magenta_source(names), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    data = data_of(text)
+    assert data["nodes"]["group"] == [0] * 10 + [-1] * 10
+    assert "glance-title" in text
+    assert len(data["photos"][0]["places"]) == 1
+
+
+def test_write_report__the_rows_of_groups_stand_in_the_page_itself(written):
+    rows = re.findall(
+        r'<li class="row" data-group="(\d)">(.*?)</li>\s*(?=<li class="row"|</ol>)',
+        written,
+        re.DOTALL,
+    )
+    assert [int(number) for number, _ in rows] == [0, 1, 2, 3]
+    assert written.index('data-group="3"') > written.index("<details>")  # at the border
+    for number, text in rows:
+        nodes = re.findall(r'data-node="(\d+)"', text)
+        assert len(nodes) == len(NAMES)
+        assert {int(node) % 5 for node in nodes} == {int(number)}
+        assert text.count("<circle") == len([n for n in range(72) if n % 5 == int(number)])
+    words = " ".join(" ".join(Page(written).words).split())
+    assert "It keeps finding 3 places: upper left , wing , lower right ." in words
+    assert "upper right · 15 nodes" in words
+
+
+def test_write_report__columns_are_the_facts_of_all_nodes(tmp_path, written):
     graph, nodes = reported_graph(), data_of(written)["nodes"]
     found = reported_matches(graph)
     assert nodes["id"] == [graph.node_id(i) for i in range(72)]
@@ -357,13 +263,18 @@ def test_write_report__columns_are_the_nodes_facts(written):
     x = np.where(found.mirrored[:, None] == 1, 1 - found.yx[..., 1], found.yx[..., 1])
     mean = (x * found.score).sum(axis=0)[7] / found.score[:, 7].sum()
     assert nodes["x"][7] == pytest.approx(mean, rel=1e-3)
-    assert nodes["parents"][0] == [graph.node_id(i) for i in graph.parents(0)]
-    assert nodes["others"][0] in (
-        [nodes["id"][1], nodes["id"][2]],
-        [nodes["id"][2], nodes["id"][1]],
-    )
     by_gain = np.argsort([nodes["rank"][i] for i in range(72)])
     assert by_gain.tolist() == graph.ranking().tolist()
+    assert nodes["group"] == graph.groups.node_group.tolist()
+    np.testing.assert_allclose(nodes["group_gain"], graph.groups.node_gain, rtol=1e-3)
+    np.testing.assert_allclose(nodes["contrast"], graph.contrast, rtol=1e-3)
+    path = tmp_path / "few.html"
+    write_report(graph, found, magenta_source(), path, n_nodes=5, evidence={3: 0.5})
+    few = data_of(path.read_text(encoding="utf-8"))
+    assert few["nodes"]["id"] == nodes["id"]
+    assert len(few["pictures"]["node"]) == len(page_nodes(graph, 5)) < 20
+    assert few["nodes"]["evidence"][2:5] == [None, 0.5, None]
+    assert few["groups"][3]["evidence"] == {"drop": 0.5, "nodes": 1}
 
 
 def test_write_report__names_what_is_wrong(tmp_path):
@@ -375,8 +286,8 @@ def test_write_report__names_what_is_wrong(tmp_path):
         write_report(graph.select([]), found, source, path)
     with pytest.raises(ExplGraphError, match="photos must be at least 1, got 0"):
         write_report(graph, found, source, path, photos=0)
-    with pytest.raises(ExplGraphError, match="nodes must be at least 3"):
-        write_report(graph, found, source, path, nodes=2)
+    with pytest.raises(ExplGraphError, match="nodes must be at least 1"):
+        write_report(graph, found, source, path, nodes=0)
     with pytest.raises(ExplGraphError, match="Give those of the matches"):
         write_report(graph, found, magenta_source(("other",)), path)
     assert not list(tmp_path.iterdir())

@@ -1,180 +1,199 @@
-// What both drawings share, and the drawing of the graph.
-// Bokeh draws, hovers, drags and zooms; here its data sources are filled.
+// The graph of nodes: groups side by side, layers one above the other; dragged, zoomed, clicked.
 
-const BAR = 5; // width of the coloured bar at the left of a layer, units of the layout
-const CHARACTER = 7.5; // width of a heading's character, pixels
-const VEIL = 0.84; // how much of a dimmed picture is covered with white
+const TILE = 64, STEP_X = 78, STEP_Y = 84, GAP = 20, BAND = 24, TOP = 20; // units of the drawing
 const LABEL_SCALE = 0.72; // pixels per unit from which on labels have room below their pictures
+const MOST_ROWS = 12, DRAG = 4; // rows of a layer at most; pixels of a move that is no click
+const LARGEST = 1.3, HIGHEST = 0.68; // pixels per unit; of the window
 
-/** Embed a drawing whose JSON stands in the page, and return its plot. */
-async function embed(id) {
-  const item = JSON.parse(document.getElementById(`${id}-plot`).textContent);
-  const [view] = await Bokeh.embed.embed_item(item, id);
-  // A finger that moves up or down scrolls the page, which Bokeh would forbid over a drawing that
-  // can be dragged; one that moves sideways drags the drawing.
-  const surface = view.canvas_view.events_el;
-  surface.style.touchAction = "pan-y pinch-zoom";
-  surface.tabIndex = -1; // keys do nothing there: the buttons and the list are for them
-  return view.model;
-}
-
-/** Let a plot show a box {left, top, right, bottom}, as large as it fits, in the middle. */
-function showBox(plot, box) {
-  const { inner_width: width, inner_height: height } = plot;
-  if (!(width > 0 && height > 0)) return;
-  const perPixel = Math.max((box.right - box.left) / width, (box.bottom - box.top) / height);
-  const x = (box.left + box.right) / 2, y = (box.top + box.bottom) / 2;
-  plot.x_range.setv({ start: x - (width / 2) * perPixel, end: x + (width / 2) * perPixel });
-  plot.y_range.setv({ start: y + (height / 2) * perPixel, end: y - (height / 2) * perPixel });
-}
-
-/** Return the box that a plot shows now. */
-function shownBox({ x_range: x, y_range: y }) {
-  return { left: x.start, right: x.end, top: y.end, bottom: y.start };
-}
-
-/** Call back with the node, or null, that a reader clicks; `rows` tells whose row is which. */
-function onTap(source, rows, callback) {
-  let isOurs = false;
-  source.selected.properties.indices.change.connect(() => {
-    if (isOurs) return;
-    const [row] = source.selected.indices;
-    callback(row === undefined ? null : rows()[row]);
-  });
-  // What is chosen elsewhere has to be known to Bokeh, or a click beside it would change nothing.
-  return (node) => {
-    const row = rows().indexOf(node);
-    isOurs = true;
-    source.selected.indices = row < 0 ? [] : [row];
-    isOurs = false;
-  };
-}
-
-function createGraphView(data, plot, select) {
-  const { layers, nodes, edges } = data;
-  const sources = {};
-  for (const name of ["bands", "bars", "headings", "lines", "pictures", "nodes", "labels"]) {
-    sources[name] = plot.document.get_model_by_name(name);
+/** Place some nodes in a box (width, height): groups are columns, layers rows; as large as fits. */
+function placeNodes(shown, order, box) {
+  const columns = order.filter((group) => shown.some((node) => nodes.group[node] === group));
+  const used = layers.map((_, layer) => layer)
+    .filter((layer) => shown.some((node) => nodes.layer[node] === layer)).reverse();
+  const members = (layer, group) => shown
+    .filter((node) => nodes.layer[node] === layer && nodes.group[node] === group)
+    .sort((a, b) => (nodes.x[a] ?? 0) - (nodes.x[b] ?? 0));
+  const cells = used.map((layer) => columns.map((group) => members(layer, group)));
+  let best = null;
+  for (let rows = 1; rows <= MOST_ROWS; rows += 1) {
+    const wide = columns.map((_, i) =>
+      Math.max(...cells.map((row) => Math.ceil(row[i].length / rows)), 1));
+    const high = cells.map((row) =>
+      Math.max(...row.map((cell, i) => Math.ceil(cell.length / wide[i])), 1));
+    const width = wide.reduce((a, b) => a + b, 0) * STEP_X + (columns.length + 1) * GAP;
+    const height = high.reduce((a, b) => a + b, 0) * STEP_Y + used.length * BAND + TOP;
+    const scale = Math.min(box.width / width, box.height / height, LARGEST);
+    if (best === null || scale > best.scale) best = { wide, high, width, height, scale };
   }
-  const labels = plot.renderers.find((renderer) => renderer.data_source === sources.labels);
-  let shown = [], lines = [], layout = data.layouts[0], place = new Map(), home = null;
-  const mark = onTap(sources.nodes, () => shown, select);
+  return { ...best, columns, used, cells };
+}
 
-  /** Put the nodes `now` at their places in a layout, with `edgesNow` between them. */
-  function show(now, edgesNow, layoutNow) {
-    const isMoved = layout !== layoutNow || home === null;
-    shown = now;
-    lines = edgesNow;
-    layout = layoutNow;
-    place = new Map(layout.nodes.map((node, i) => [node, [layout.x[i], layout.y[i]]]));
-    const x = shown.map((node) => place.get(node)[0]), y = shown.map((node) => place.get(node)[1]);
-    const corner = (value) => value - data.tile / 2;
-    sources.pictures.data = {
-      x: x.map(corner), y: y.map(corner), url: shown.map((node) => nodes.thumbnail[node]) };
-    showBands();
-    if (isMoved) fit();
+function createGraphView(select) {
+  const canvas = document.getElementById("graph-canvas");
+  const drawing = shape("svg", { class: "drawing", "aria-hidden": "true" });
+  canvas.append(drawing);
+  let view = { x: 0, y: 0, width: 1, height: 1 }, placed = null, place = new Map();
+  let shown = [], lines = [], kind = "moves", tiles = new Map(), drawnLines = [], dragged = false;
+
+  function show(now, linesNow, kindNow, order) {
+    [shown, lines, kind] = [now, linesNow, kindNow];
+    draw(order);
+    fit();
   }
 
-  function showBands() {
-    const columns = { left: [], right: [], top: [], bottom: [] };
-    const texts = { x: [], y: [], text: [] };
-    const room = Math.floor((plot.inner_width || 360) / CHARACTER);
-    layout.bands.forEach(([top, left, bottom, right], layer) => {
-      columns.left.push(left); columns.right.push(right);
-      columns.top.push(top); columns.bottom.push(bottom);
-      const mine = shown.filter((node) => nodes.layer[node] === layer).length;
-      const { name, grid, nodes: all } = layers[layer];
-      texts.x.push(left); texts.y.push(top);
-      texts.text.push(heading(name, ` · ${grid[0]} × ${grid[1]} cells`,
-        ` · ${mine} of ${count(all, "node")}`, room));
+  function draw(order) {
+    const most = Math.min(Math.max(innerHeight * HIGHEST, 340), 760);
+    placed = placeNodes(shown, order, { width: canvas.clientWidth || 1, height: most });
+    canvas.style.height = `${Math.round(Math.min(Math.max(placed.height * placed.scale, 240), most))}px`;
+    const bands = shape("g"), pictures = shape("g"), texts = shape("g");
+    place = new Map();
+    tiles = new Map();
+    let top = TOP;
+    placed.used.forEach((layer, row) => {
+      const height = BAND + placed.high[row] * STEP_Y;
+      bands.append(
+        shape("rect", { x: 0, y: top, width: placed.width, height: height - 6, class: "band" }),
+        shape("rect", { x: 0, y: top, width: 5, height: height - 6, fill: layers[layer].color }));
+      texts.append(shape("text", { x: 12, y: top + 16, class: "layer" }, bandWords(layer, row)));
+      let left = GAP;
+      placed.columns.forEach((group, column) => {
+        placed.cells[row][column].forEach((node, i) => {
+          const x = left + (i % placed.wide[column]) * STEP_X + (STEP_X - TILE) / 2;
+          const y = top + BAND + Math.floor(i / placed.wide[column]) * STEP_Y;
+          place.set(node, [x, y]);
+          pictures.append(tile(node, x, y));
+        });
+        left += placed.wide[column] * STEP_X + GAP;
+      });
+      top += height;
     });
-    sources.bands.data = columns;
-    sources.bars.data = { ...columns, right: columns.left.map((left) => left + BAR),
-      color: layers.map((layer) => layer.color) };
-    sources.headings.data = texts;
+    let left = GAP;
+    if (groups.length) placed.columns.forEach((group, column) => {
+      const room = Math.floor((placed.wide[column] * STEP_X + GAP) / 7);
+      const width = placed.wide[column] * STEP_X;
+      texts.append(shape("text", { x: left + width / 2, y: 13, "text-anchor": "middle",
+        class: "heading" }, cut(groupName(group), room)));
+      left += width + GAP;
+    });
+    drawing.replaceChildren(bands, lineShapes(), pictures, texts);
   }
 
-  /** Return a layer's heading of at most `room` characters; of a long name the end tells most. */
-  function heading(name, cells, counts, room) {
-    const more = name.length + cells.length + counts.length <= room ? cells + counts : counts;
-    const left = Math.max(room - more.length, 8);
-    return (name.length > left ? `…${name.slice(1 - left)}` : name) + more;
+  function bandWords(layer, row) {
+    const mine = placed.cells[row].reduce((sum, cell) => sum + cell.length, 0);
+    const { name, grid, nodes: all } = layers[layer];
+    const counted = ` · ${mine} of ${count(all, "node")}`;
+    const room = Math.max(Math.floor(placed.width / 7.5) - counted.length, 12);
+    const words = `${name} · ${grid[0]} × ${grid[1]} cells`;
+    return (words.length <= room ? words : name.length > room ? `…${name.slice(1 - room)}` : name)
+      + counted;
+  }
+
+  function tile(node, x, y) {
+    const result = shape("g", { class: "tile", "data-node": node },
+      shape("image", { x, y, width: TILE, height: TILE, href: picture.get(node).thumbnail }),
+      shape("rect", { x, y, width: TILE, height: TILE, stroke: layers[nodes.layer[node]].color }),
+      shape("text", { x: x + TILE / 2, y: y + TILE + 12, "text-anchor": "middle" },
+        cut(nodes.name[node] || `filter ${nodes.filter[node]}`, 12)));
+    result.addEventListener("click", (event) => {
+      event.stopPropagation();
+      if (!dragged) select({ node });
+    });
+    card.attach(result, node);
+    tiles.set(node, result);
+    return result;
+  }
+
+  function lineShapes() {
+    const values = lines.map((edge) => Math.abs(edges[kind].value[edge]));
+    const low = Math.min(...values), span = Math.max(...values) - low || 1;
+    const crowd = Math.min(1, (160 / Math.max(lines.length, 1)) ** 0.4);
+    drawnLines = lines.map((edge, i) => {
+      const [child, parent] = [edges[kind].child[edge], edges[kind].parent[edge]];
+      const [x0, y0] = place.get(child), [x1, y1] = place.get(parent);
+      const [from, to] = [[x0 + TILE / 2, y0], [x1 + TILE / 2, y1 + TILE]];
+      const middle = (from[1] + to[1]) / 2;
+      // A steady edge is wide; so is one that carries much.
+      const share = (values[i] - low) / span, strength = kind === "moves" ? 1 - share : share;
+      return shape("path", {
+        d: `M${from}C${from[0]} ${middle} ${to[0]} ${middle} ${to}`,
+        class: edges[kind].value[edge] < 0 ? "line against" : "line",
+        "stroke-width": (0.8 + 2.6 * strength).toFixed(1),
+        "stroke-opacity": (crowd * (0.25 + 0.55 * strength)).toFixed(2) },
+      shape("title", {}, edgeWords(kind, edges[kind].value[edge])));
+    });
+    return shape("g", { fill: "none" }, ...drawnLines);
   }
 
   /** Show which node is chosen; what is not in its family, if there is one, is dimmed. */
   function highlight(chosen, family) {
-    const isBright = (node) => family === null || family.has(node);
-    const x = shown.map((node) => place.get(node)[0]), y = shown.map((node) => place.get(node)[1]);
-    sources.nodes.data = {
-      x, y,
-      color: shown.map((node) => (node === chosen ? "#1F2328" : layers[nodes.layer[node]].color)),
-      width: shown.map((node) => (node === chosen ? 5 : 2)),
-      alpha: shown.map((node) => (isBright(node) ? 1 : 0.25)),
-      veil: shown.map((node) => (isBright(node) ? 0 : VEIL)),
-      title: shown.map((node) => nodes.name[node] || nodes.id[node]),
-      line: shown.map((node) => nodeLine(data, node)),
-      ...galleryColumns(data, shown),
-    };
-    const short = (text) => ([...text].length > 12 ? `${[...text].slice(0, 11).join("")}…` : text);
-    sources.labels.data = {
-      x, y: y.map((value) => value + data.tile / 2),
-      text: shown.map((node) => short(nodes.name[node] || nodes.id[node].split("/").slice(-2).join("/"))),
-      alpha: shown.map((node) => (isBright(node) ? 1 : 0.25)),
-    };
-    showLines(isBright, family !== null);
-    mark(chosen);
-  }
-
-  function showLines(isBright, isChosen) {
-    // Many lines hide each other: then they are paler.
-    const crowd = Math.min(1, (200 / Math.max(lines.length, 1)) ** 0.3);
-    const columns = { x0: [], y0: [], x1: [], y1: [], cx0: [], cy0: [], cx1: [], cy1: [],
-      color: [], width: [], alpha: [] };
-    for (const edge of lines) {
-      const child = edges.child[edge], parent = edges.parent[edge];
-      const [x0, y0] = place.get(child), [x1, y1] = place.get(parent), middle = (y0 + y1) / 2;
-      const values = { x0, y0, x1, y1, cx0: x0, cy0: middle, cx1: x1, cy1: middle };
-      for (const [key, value] of Object.entries(values)) columns[key].push(value);
-      const strength = edges.strength[edge], isIn = isBright(child) && isBright(parent);
-      columns.color.push(layers[nodes.layer[child]].color);
-      columns.width.push((isChosen && isIn ? 1.2 : crowd * 0.7) + crowd * 2.8 * strength);
-      columns.alpha.push(isIn ? (isChosen ? 0.9 : crowd * (0.3 + 0.6 * strength)) : 0.05);
+    for (const [node, mark] of tiles) {
+      mark.classList.toggle("chosen", node === chosen);
+      mark.classList.toggle("dim", family !== null && !family.has(node));
     }
-    sources.lines.data = columns;
+    lines.forEach((edge, i) => {
+      const ends = [edges[kind].child[edge], edges[kind].parent[edge]];
+      const isIn = family === null || ends.every((node) => family.has(node));
+      drawnLines[i].classList.toggle("dim", !isIn);
+      drawnLines[i].classList.toggle("bright", family !== null && isIn);
+    });
+    if (chosen !== null) reveal(chosen);
   }
 
-  /** Show all nodes that are shown now, with room for the uppermost layer's heading. */
+  function setView(box) {
+    view = box;
+    drawing.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
+    drawing.classList.toggle("small", canvas.clientWidth / box.width < LABEL_SCALE);
+  }
+
+  /** Show all nodes that are shown now. */
   function fit() {
-    const [height, width] = layout.size;
-    const perPixel = Math.max(width / (plot.inner_width || 1), height / (plot.inner_height || 1));
-    home = { left: -8 * perPixel, right: width + 8 * perPixel,
-      top: -26 * perPixel, bottom: height + 8 * perPixel };
-    showBox(plot, home);
+    const [width, height] = [canvas.clientWidth || 1, canvas.clientHeight || 1];
+    const scale = placed.scale * 0.985;
+    const box = { width: width / scale, height: height / scale };
+    setView({ ...box, x: (placed.width - box.width) / 2,
+      y: Math.min((placed.height - box.height) / 2, 0) });
   }
 
-  /** Move by shares of what is shown, and zoom about the middle. */
-  function move(dx, dy, zoom) {
-    const { left, right, top, bottom } = shownBox(plot);
-    const width = (right - left) / zoom, height = (bottom - top) / zoom;
-    const x = (left + right) / 2 + dx * width, y = (top + bottom) / 2 + dy * height;
-    showBox(plot, { left: x - width / 2, right: x + width / 2,
-      top: y - height / 2, bottom: y + height / 2 });
+  /** Move by shares of what is shown, and zoom about the middle or another point of it. */
+  function move(dx, dy, zoom, at = [0.5, 0.5]) {
+    const [width, height] = [view.width / zoom, view.height / zoom];
+    setView({ width, height, x: view.x + (view.width - width) * at[0] + dx * width,
+      y: view.y + (view.height - height) * at[1] + dy * height });
   }
 
-  /** Bring a node into sight. */
   function reveal(node) {
     if (!place.has(node)) return;
-    const [x, y] = place.get(node), { left, right, top, bottom } = shownBox(plot);
-    if (x > left && x < right && y > top && y < bottom) return;
-    move((x - (left + right) / 2) / (right - left), (y - (top + bottom) / 2) / (bottom - top), 1);
+    const [x, y] = place.get(node);
+    const isSeen = x + TILE > view.x && x < view.x + view.width
+      && y + TILE > view.y && y < view.y + view.height;
+    if (!isSeen) setView({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
   }
 
-  function showLabels() {
-    const { left, right } = shownBox(plot);
-    labels.visible = plot.inner_width / (right - left) >= LABEL_SCALE;
+  let start = null;
+  drawing.addEventListener("pointerdown", (event) => {
+    dragged = false;
+    if (event.button === 0) start = { x: event.clientX, y: event.clientY, view };
+  });
+  drawing.addEventListener("pointermove", (event) => {
+    if (start === null) return;
+    const [dx, dy] = [event.clientX - start.x, event.clientY - start.y];
+    if (!dragged && Math.hypot(dx, dy) < DRAG) return;
+    if (!dragged) drawing.setPointerCapture(event.pointerId);
+    dragged = true;
+    card.hide();
+    const scale = start.view.width / canvas.clientWidth;
+    setView({ ...start.view, x: start.view.x - dx * scale, y: start.view.y - dy * scale });
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    drawing.addEventListener(end, () => { start = null; });
   }
-  plot.x_range.properties.end.change.connect(showLabels);
-  plot.properties.inner_width.change.connect(() => { showBands(); fit(); });
-  plot.properties.inner_height.change.connect(fit);
-  return { show, highlight, fit, move, reveal };
+  drawing.addEventListener("click", () => { if (!dragged) select({ node: null }); });
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return; // without the key the wheel scrolls the page
+    event.preventDefault();
+    const box = canvas.getBoundingClientRect();
+    move(0, 0, event.deltaY < 0 ? 1.15 : 1 / 1.15,
+      [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+  }, { passive: false });
+  return { show, highlight, fit, move };
 }
