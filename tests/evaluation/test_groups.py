@@ -104,7 +104,9 @@ def test_nearest_part__within_tolerance():
 
 def test_node_parts__counts_photos_in_which_a_node_fires(world):
     layer = world.graph.layers[:1]
-    graph = plain_graph(layer, (8, 8), tuple(np.array([[0, 0], [0, 1], [0, 0]])), mu=np.zeros((2, 2)))
+    graph = plain_graph(
+        layer, (8, 8), tuple(np.array([[0, 0], [0, 1], [0, 0]])), mu=np.zeros((2, 2))
+    )
     mask = np.full((8, 8), NONE, dtype=np.int16)
     mask[:4, :4] = 1
     yx = np.full((4, 2, 2), 0.1)
