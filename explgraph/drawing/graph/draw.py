@@ -17,6 +17,7 @@ from explgraph.graphs.choice import NodeChoice, choose, groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 
+from .group_lines import Cells, group_lines
 from .groups import groups_text
 from .layers import layers_text
 from .lines import lines_of
@@ -45,8 +46,8 @@ class GraphView(NodeChoice, total=False):
     parents_per_node
         Lines drawn from each node in layers, 3 by default: to the parents, among the nodes drawn,
         that it moves with most steadily; with edges "is made of" lines to each node, from those
-        that carry most of its response. From each cell of the graph of groups: to the cells with
-        most edges, if they are 15 % of all that it has.
+        that carry most of its response. Likewise lines from or to each cell of the graph of groups,
+        those of at least 15 % of all that it has.
     edges
         "moves with" (default), or "is made of", which graphs know by `edge_effects`.
     nodes, around, min_score, nodes_per_layer
@@ -73,7 +74,7 @@ def draw_graph(
     The graph of groups has a row for each layer, the top layer above, and a column for each part
     group, in their order; a cell has the number of the group's nodes in that layer, and with
     ``thumbnails`` the best of them by group gain. A line is all edges from the nodes of one cell to
-    those of another; the more they are, the wider it is.
+    those of another; the more they are, or the more of the response they carry, the wider it is.
 
     A node shows its layer, filter and part number, and the user's name for it; with ``thumbnails``
     it is the patch of the photo in which it scores best, in the graph's own orientation, framed in
@@ -127,14 +128,16 @@ def draw_graph(
     kept = choose(graph, **node_choice(view))
     require(len(kept) > 0, "there is nothing to draw: the graph has no nodes")
     level = _level(kept, view.get("level"), arrangement)
+    edges = view.get("edges", MOVES_WITH)
     with open_thumbnails(graph, found, images) if thumbnails else nullcontext() as tiles:
         if level == "groups":
-            text = groups_text(kept, graph, parents, tiles)
+            cells = Cells.of(kept)
+            sums = group_lines(kept, cells, edges, parents)
+            text = groups_text(kept, cells, sums, graph, tiles)
         elif arrangement == "places":
             text = places_text(kept, graph, tiles)
         else:
-            lines = lines_of(kept, view.get("edges", MOVES_WITH), parents)
-            text = layers_text(kept, lines, graph, tiles)
+            text = layers_text(kept, lines_of(kept, edges, parents), graph, tiles)
         drawing = render(text, suffix)
     return drawing.save(path)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explgraph.base.arrays import F8, I8, NONE
+from explgraph.base.arrays import F8, NONE
 from explgraph.base.text import counted, cut_end
 from explgraph.drawing.dot import (
     Markup,
@@ -22,7 +22,7 @@ from explgraph.drawing.dot import (
     point,
     quoted,
 )
-from explgraph.drawing.legend import Item, Legend, line_item
+from explgraph.drawing.legend import Item, Legend
 from explgraph.drawing.look import (
     EMPTY,
     FAINT,
@@ -41,6 +41,7 @@ from explgraph.drawing.thumbnails import Thumbnails
 from explgraph.graphs.choice import groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
 
+from .group_lines import Cells, GroupLines
 from .layers_layout import place_labels
 
 _NOTE = "part groups beside each other, layers above each other; a line is all edges between two"
@@ -50,102 +51,9 @@ _BOX = (30.0, 52.0)  # the same without a thumbnail
 _GAPS = (58.0, 30.0)  # between rows, between columns
 _MARGIN, _PAD, _HEAD = 116.0, 12.0, 40.0  # left of the columns, of a band, above the top row
 _MIN_WIDTH = 560.0
-_WIDTHS = (0.6, 7.0)  # of lines
-_LEAST_SHARE = 0.15  # of a cell's edges: thinner lines are left out
 _LABEL = (10.0, 30.0)  # height and width of a number on a line
 _MOST_LABELS = 60
 _NAME_SIZE = 10.0
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Cells:
-    """The cells of a graph of groups: C of them, where a group has nodes in a layer.
-
-    Attributes
-    ----------
-    layer, group
-        (C,) which layer and which group; by layer, then by group.
-    count
-        (C,) how many nodes.
-    best
-        (C,) the node that stands for them, the best by group gain.
-    node_cell
-        (P,) each node's cell; `NONE` for nodes in no group.
-    """
-
-    layer: I8
-    group: I8
-    count: I8
-    best: I8
-    node_cell: I8
-
-    @classmethod
-    def of(cls, graph: ExplanatoryGraph) -> Cells:
-        """Find the cells of a graph."""
-        groups = groups_of(graph)
-        inside = np.flatnonzero(groups.node_group != NONE)
-        keys = np.stack([graph.node_layer[inside], groups.node_group[inside]], axis=-1)
-        cells, place, count = np.unique(
-            keys.astype(np.int64), axis=0, return_inverse=True, return_counts=True
-        )
-        node_cell = np.full(len(graph), NONE, dtype=np.int64)
-        node_cell[inside] = place.reshape(-1)
-        order = np.argsort(-groups.node_gain, kind="stable")
-        best = np.array([order[node_cell[order] == cell][0] for cell in range(len(cells))])
-        return cls(cells[:, 0], cells[:, 1], count, best.astype(np.int64), node_cell)
-
-    def __len__(self) -> int:
-        return len(self.layer)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Lines:
-    """The lines of a graph of groups: M of them, from a cell up to another one.
-
-    Attributes
-    ----------
-    child, parent
-        (M,) cells.
-    count
-        (M,) how many edges lead from nodes of the one to nodes of the other.
-    steady
-        (M,) median of the edges' spread, network pixels.
-    total
-        How many edges lead from one cell to another.
-    """
-
-    child: I8
-    parent: I8
-    count: I8
-    steady: F8
-    total: int
-
-    def __len__(self) -> int:
-        return len(self.child)
-
-    @classmethod
-    def of(cls, graph: ExplanatoryGraph, cells: Cells, parents_per_cell: int) -> Lines:
-        """Sum up a graph's edges, and keep from each cell the lines of most edges.
-
-        Parameters
-        ----------
-        graph, cells
-            The graph and its cells.
-        parents_per_cell
-            Lines from each cell, at most; those of less than a tenth of its edges are left out.
-        """
-        ends = cells.node_cell[np.stack([graph.edge_child, graph.edge_parent], axis=-1)]
-        inside = np.flatnonzero((ends != NONE).all(axis=-1))
-        pairs, place = np.unique(ends[inside], axis=0, return_inverse=True)
-        place = place.reshape(-1)
-        count = np.bincount(place, minlength=len(pairs))
-        up = np.bincount(pairs[:, 0], weights=count, minlength=len(cells))
-        order = np.lexsort((pairs[:, 1], -count, pairs[:, 0]))
-        rank = np.empty(len(pairs), dtype=np.int64)
-        rank[order] = np.arange(len(pairs)) - np.searchsorted(pairs[order, 0], pairs[order, 0])
-        kept = np.flatnonzero((rank < parents_per_cell) & (count >= _LEAST_SHARE * up[pairs[:, 0]]))
-        steady = [float(np.median(graph.edge_spread[inside[place == pair]])) for pair in kept]
-        return cls(pairs[kept, 0], pairs[kept, 1], count[kept], np.array(steady), len(inside))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -180,8 +88,9 @@ def _lay_out(cells: Cells, has_pictures: bool) -> _Grid:
 
 def groups_text(
     graph: ExplanatoryGraph,
+    cells: Cells,
+    lines: GroupLines,
     whole: ExplanatoryGraph,
-    parents_per_cell: int,
     thumbnails: Thumbnails | None,
 ) -> str:
     """Return the drawing of a graph's groups as DOT text.
@@ -190,21 +99,19 @@ def groups_text(
     ----------
     graph
         What to draw; at least one node is in a group.
+    cells, lines
+        Its cells, and the lines between them.
     whole
         The graph that ``graph`` is a part of, for the counts in the captions.
-    parents_per_cell
-        Lines drawn upwards from each cell.
     thumbnails
         Pictures of the nodes, or None.
     """
-    cells = Cells.of(graph)
-    lines = Lines.of(graph, cells, parents_per_cell)
     grid = _lay_out(cells, thumbnails is not None)
     pictures: dict[int, str] = {}
     if thumbnails is not None:
         columns = [cells.best[cells.group == group].tolist() for group in grid.columns]
         pictures = thumbnails.save(thumbnails.cut_apart(graph, columns))
-    legend = Legend.of(_explained(graph, whole, cells, lines, bool(pictures)), grid.size[1])
+    legend = Legend.of(_explained(whole, cells, lines, bool(pictures)), grid.size[1])
     page = Page(grid.size, title_of(graph), _NOTE, legend)
     text = [
         *page.begin(_heads(graph, grid, page.base)),
@@ -216,13 +123,8 @@ def groups_text(
     return "\n".join(text) + "\n"
 
 
-def _width(count: int, most: int) -> float:
-    """Return a line's width: its square is in proportion to the edges, but for the least."""
-    return max(_WIDTHS[0], _WIDTHS[1] * float(np.sqrt(count / most)))
-
-
 def _explained(
-    graph: ExplanatoryGraph, whole: ExplanatoryGraph, cells: Cells, lines: Lines, pictures: bool
+    whole: ExplanatoryGraph, cells: Cells, lines: GroupLines, pictures: bool
 ) -> list[list[Item] | str]:
     inside = int(np.count_nonzero(cells.node_cell != NONE))
     shown = len(np.unique(cells.group))
@@ -237,14 +139,7 @@ def _explained(
         )
     if not len(lines):
         return [said]
-    most = int(lines.count.max())
-    samples = {f"{n:,}": n for n in (most, most // 4, most // 16) if n > 0}
-    items = [line_item(text, _width(n, most), FAINT) for text, n in samples.items()]
-    return [
-        [*items, Item("edges up from nodes of a cell to nodes of another: they move together")],
-        f"{said} The lines are {int(lines.count.sum()):,} of the {lines.total:,} edges between "
-        f"groups; those of less than {_LEAST_SHARE:.0%} of a cell's edges are left out.",
-    ]
+    return [lines.legend(), f"{said} {lines.note}"]
 
 
 def _heads(graph: ExplanatoryGraph, grid: _Grid, base: float) -> str:
@@ -324,7 +219,7 @@ def _card(picture: str, number: Markup) -> Markup:
 
 
 def _lines(
-    graph: ExplanatoryGraph, cells: Cells, lines: Lines, grid: _Grid, base: float
+    graph: ExplanatoryGraph, cells: Cells, lines: GroupLines, grid: _Grid, base: float
 ) -> Iterator[str]:
     """Yield the lines: curves from the top of a cell to the foot of one above it."""
     half = np.array([grid.cell[0] / 2, 0.0])
@@ -334,25 +229,22 @@ def _lines(
     curves = np.stack([child, *bends, parent], axis=1)
     is_labelled = len(lines) <= _MOST_LABELS
     places = place_labels(curves, _LABEL) if is_labelled else curves[:, 0]
-    most = int(lines.count.max(initial=1))
     for i, (curve, (y, x)) in enumerate(zip(curves, places, strict=True)):
-        ends = [_identity(graph, cells, int(end[i])) for end in (lines.child, lines.parent)]
-        count, color = int(lines.count[i]), layer_color(int(cells.layer[lines.child[i]]))
-        is_own = cells.group[lines.child[i]] == cells.group[lines.parent[i]]
+        child, parent, value = int(lines.child[i]), int(lines.parent[i]), float(lines.value[i])
+        ends = [_identity(graph, cells, end) for end in (child, parent)]
+        color = layer_color(int(cells.layer[child]))
+        is_own = cells.group[child] == cells.group[parent]
         values: dict[str, Value] = {
-            "tooltip": escape_tooltip(
-                f"{ends[0]} → {ends[1]}\n{counted(count, 'edge')}\n"
-                f"steady within {lines.steady[i]:.1f} px (median)"
-            ),
+            "tooltip": escape_tooltip(f"{ends[0]} → {ends[1]}\n{lines.detail[i]}"),
             "pos": " ".join(point(x, base - y) for y, x in curve),
-            "penwidth": _width(count, most),
+            "penwidth": lines.width(value),
             "color": with_opacity(color, 0.75 if is_own else 0.45),
-            "edges": count,
-            "spread_px": float(lines.steady[i]),
+            "style": "solid" if value >= 0 else "dashed",
+            "edges" if lines.is_count else "effect": value,
         }
         if is_labelled:
-            text = f"{count:,}"
-            values |= {"label": _on_white(text), "lp": point(x, base - y), "fontsize": SMALL}
+            label = _on_white(lines.label(i))
+            values |= {"label": label, "lp": point(x, base - y), "fontsize": SMALL}
         yield f"{quoted(ends[0])} -> {quoted(ends[1])} {attributes(values)};"
 
 

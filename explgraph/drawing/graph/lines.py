@@ -72,7 +72,7 @@ class Lines:
             return [*items, Item("how steadily the child keeps its place to the parent")], (
                 "A line joins a child (below) to a parent (above) that it moves with"
             )
-        samples = {_percent(value): value for value in scale.samples()}
+        samples = {percent(value): value for value in scale.samples()}
         items = [line_item(text, *scale.look(v, INK)) for text, v in samples.items()]
         if np.any(self.value < 0):
             middle = scale.look(scale.high, INK)
@@ -126,9 +126,9 @@ def is_made_of(graph: ExplanatoryGraph, children_per_node: int) -> Lines:
         parent=effects.parent[edges].astype(np.int64),
         value=effects.effect[edges].astype(np.float64),
         is_steadiness=False,
-        label=[_percent(one["effect"]) for one in known],
+        label=[percent(one["effect"]) for one in known],
         tooltip=[
-            f"{'carries' if one['effect'] >= 0 else 'inhibits:'} {_percent(one['effect'])} of its "
+            f"{'carries' if one['effect'] >= 0 else 'inhibits:'} {percent(one['effect'])} of its "
             f"response\nmean of {counted(one['photos'], 'photo')}"
             for one in known
         ],
@@ -136,7 +136,7 @@ def is_made_of(graph: ExplanatoryGraph, children_per_node: int) -> Lines:
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Write a share, with a minus sign as wide as a digit."""
     text = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{share:.1%}"
     return text.replace("-", "\N{MINUS SIGN}")

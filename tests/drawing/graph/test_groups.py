@@ -10,9 +10,10 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.graph.draw import MOST_NODES, draw_graph
-from explgraph.drawing.graph.groups import Cells, Lines
+from explgraph.drawing.graph.group_lines import Cells, group_lines
 from explgraph.drawing.patches import best_photos
 from explgraph.drawing.thumbnails import open_thumbnails
+from explgraph.graphs.effects import EdgeEffects
 from tests.support.painted_photos import painted
 from tests.support.plain import plain_groups
 from tests.support.planted import planted_graph
@@ -60,7 +61,7 @@ def test_cells__hold_every_node_that_is_in_a_group():
 def test_lines__are_the_cells_strongest_sums(parents):
     graph = grouped(parts=5)
     cells = Cells.of(graph)
-    lines = Lines.of(graph, cells, parents)
+    lines = group_lines(graph, cells, "moves with", parents)
     by_hand = edges_by_hand(graph)
     names = list(zip(cells.layer.tolist(), cells.group.tolist(), strict=True))
     expected = {}
@@ -70,16 +71,70 @@ def test_lines__are_the_cells_strongest_sums(parents):
         order = sorted(mine, key=lambda ends: (-len(mine[ends]), ends))[:parents]
         expected |= {e: mine[e] for e in order if len(mine[e]) >= 0.15 * total}
     drawn = {
-        (names[child], names[parent]): (count, steady)
-        for child, parent, count, steady in zip(
-            lines.child, lines.parent, lines.count, lines.steady, strict=True
+        (names[child], names[parent]): (count, detail)
+        for child, parent, count, detail in zip(
+            lines.child, lines.parent, lines.value, lines.detail, strict=True
         )
     }
     assert set(drawn) == set(expected)
-    for ends, (count, steady) in drawn.items():
+    for ends, (count, detail) in drawn.items():
         assert count == len(expected[ends])
-        assert steady == pytest.approx(np.median(expected[ends]), rel=1e-6)
-    assert lines.total == sum(map(len, by_hand.values()))
+        assert f"within {np.median(expected[ends]):.1f} px" in detail
+    counts = [sum(map(len, edges.values())) for edges in (expected, by_hand)]
+    assert f"{counts[0]:,} of the {counts[1]:,} edges" in lines.note
+
+
+def with_effects(graph, seed=0):
+    """Of half of the nodes above the lowest layer seven children are known, some inhibit."""
+    rng = np.random.default_rng(seed)
+    above = np.flatnonzero(graph.node_layer > 0)
+    rows = []
+    for parent in sorted(rng.choice(above, len(above) // 2, replace=False).tolist()):
+        below = np.flatnonzero(graph.node_layer == graph.node_layer[parent] - 1)
+        rows += [(child, parent) for child in rng.choice(below, 7, replace=False).tolist()]
+    child, parent = np.array(rows).T
+    effect = rng.normal(0.02, 0.05, len(rows))
+    photos = rng.integers(1, 21, len(rows))
+    return graph.having(effects=EdgeEffects(child, parent, effect, photos))
+
+
+@pytest.mark.parametrize("children", [0, 1, 3])
+def test_lines__of_effects_are_what_a_cells_nodes_are_made_of(children):
+    graph = with_effects(grouped(parts=5))
+    cells = Cells.of(graph)
+    lines = group_lines(graph, cells, "is made of", children)
+    effects, cell = graph.effects, cells.node_cell
+    sums, parents = {}, {}
+    for c, p, e, n in effects.table[["child", "parent", "effect", "photos"]].to_numpy():
+        c, p, e = int(c), int(p), e * n / effects.photos[effects.parent == p].max()
+        if cell[p] >= 0:
+            parents.setdefault(int(cell[p]), set()).add(int(p))
+            if cell[c] >= 0:
+                ends = int(cell[c]), int(cell[p])
+                sums[ends] = sums.get(ends, 0.0) + float(e)
+    share = {ends: total / len(parents[ends[1]]) for ends, total in sums.items()}
+    expected = {}
+    for above in parents:
+        mine = {ends: value for ends, value in share.items() if ends[1] == above}
+        total = sum(map(abs, mine.values()))
+        order = sorted(mine, key=lambda ends: -abs(mine[ends]))[:children]
+        expected |= {e: mine[e] for e in order if abs(mine[e]) >= 0.15 * total}
+    drawn = dict(zip(zip(lines.child, lines.parent, strict=True), lines.value, strict=True))
+    assert drawn == pytest.approx(expected)
+
+
+def test_draw_graph__groups_by_what_they_are_made_of(tmp_path):
+    graph = with_effects(grouped())
+    draw_graph(graph, tmp_path / "g.dot", level="groups", edges="is made of")
+    drawing = pygraphviz.AGraph(str(tmp_path / "g.dot"))
+    effects = [float(edge.attr["effect"]) for edge in drawing.edges()]
+    styles = [edge.attr["style"] for edge in drawing.edges()]
+    assert min(effects) < 0 < max(effects)
+    assert styles == ["dashed" if effect < 0 else "solid" for effect in effects]
+    with pytest.raises(ExplGraphError, match="edge_effects"):
+        draw_graph(grouped(), level="groups", edges="is made of")
+    with pytest.raises(ExplGraphError, match="kind of edges"):
+        draw_graph(graph, level="groups", edges="moves")
 
 
 def test_draw_graph__groups_are_cells_in_rows_and_columns(tmp_path):
@@ -99,7 +154,7 @@ def test_draw_graph__groups_are_cells_in_rows_and_columns(tmp_path):
     assert all(len(v) == 1 for v in [*x.values(), *y.values()])
     assert [min(x[g]) for g in sorted(x)] == sorted(min(v) for v in x.values())
     assert [min(y[k]) for k in sorted(y)] == sorted(min(v) for v in y.values())  # top layer above
-    assert len(drawing.edges()) == len(Lines.of(graph, cells, 3))
+    assert len(drawing.edges()) == len(group_lines(graph, cells, "moves with", 3))
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "dot"])
