@@ -15,10 +15,9 @@ from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.kinds import KINDS, NodeKinds, node_kinds
 from explgraph.peaks.structures import PeakSet
+from explgraph.pipeline import grouped
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining.explained import COUNTS, ExplainedShare, Shares, explained_share, shuffled_filters
-
-from .kinds import grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,8 +199,7 @@ class _Measured(NamedTuple):
 
 def _measure(graph: ExplanatoryGraph, seen: PeakSet, measured: _Measured, seed: int) -> SeedShares:
     unseen, background, groups, objects = measured
-    elsewhere = match_peaks(graph, background)
-    graph = grouped(graph, match_peaks(graph, seen), elsewhere)
+    graph = grouped(graph, seen, background=background)
     found = match_peaks(graph, unseen)
     own, shuffled = (
         explained_share(graph, unseen, groups=groups, filters=filters, found=found, objects=objects)
@@ -213,7 +211,7 @@ def _measure(graph: ExplanatoryGraph, seen: PeakSet, measured: _Measured, seed: 
         rows={
             GRAPH: own,
             SHUFFLED: shuffled,
-            BACKGROUND: explained_share(graph, background, found=elsewhere),
+            BACKGROUND: explained_share(graph, background),
         },
     )
 

@@ -10,30 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import NONE, first_half
+from explgraph.base.arrays import first_half
 from explgraph.base.errors import require
 from explgraph.base.text import plain
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.kinds import KINDS, node_kinds
-from explgraph.graphs.matches import Matches, fires
-from explgraph.groups.contrast import node_contrast
-from explgraph.groups.grouping import part_groups
-from explgraph.groups.naming import parts_under
+from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.masks import PartMasks
+from explgraph.pipeline import grouped
 from mining import MiningConfig, match_peaks, mine_peaks
+
+from .node_parts import node_parts
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-Flags = NDArray[np.bool_]
-
-ON_PART = 0.6
-"""A node is truly a part if so large a share of its peaks lies on one and the same part."""
-
-ON_BACKGROUND = 0.5
-"""It is truly background if so large a share of its peaks lies on no part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +146,9 @@ def study_kinds(
     found = {}
     for seed in seeds:
         graph = mine_peaks(seen, config=config, seed=seed)
-        graph = grouped(graph, match_peaks(graph, seen), match_peaks(graph, background))
+        graph = grouped(graph, seen, background=background)
         found[int(seed)] = kind_agreement(graph, match_peaks(graph, unseen), truth)
     return KindsStudy(category, (len(seen), len(unseen)), found)
-
-
-def grouped(graph: ExplanatoryGraph, found: Matches, background: Matches) -> ExplanatoryGraph:
-    """Return a graph that knows its contrast and part groups."""
-    graph = graph.having(contrast=node_contrast(graph, found, background))
-    return graph.having(groups=part_groups(graph, found))
 
 
 def kind_agreement(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) -> KindAgreement:
@@ -174,7 +159,9 @@ def kind_agreement(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) ->
     ExplGraphError
         If matches or masks do not fit, contrast or groups are unknown, or no node ever fires.
     """
-    truth = true_kinds(graph, found, masks)
+    from sklearn.metrics import cohen_kappa_score
+
+    truth = node_parts(graph, found, masks).kind
     told = truth != ""
     require(bool(told.any()), "kinds need a node that fires in at least one photo with masks")
     truth, kinds = truth[told], node_kinds(graph)
@@ -183,7 +170,8 @@ def kind_agreement(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) ->
     shares = {name: float(np.mean(truth == name)) for name in KINDS}
     kappa = accuracy = math.nan
     if kinds.kind is not None:
-        kappa, accuracy = _agreement(truth, kinds.kind[told])
+        kappa = float(cohen_kappa_score(truth, kinds.kind[told]))
+        accuracy = float(np.mean(truth == kinds.kind[told]))
     part, on_object = truth == "part", truth != "background"
     return KindAgreement(
         nodes=len(truth),
@@ -191,44 +179,14 @@ def kind_agreement(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) ->
         kappa=kappa,
         accuracy=accuracy,
         frequent=max(shares.values()),
-        contrast_auc=_auc(np.asarray(contrast)[told], on_object),
-        group_gain_auc=_auc(np.asarray(group_gain)[told], part),
-        gain_auc=_auc(graph.gain[told], part),
+        contrast_auc=_auc(on_object, np.asarray(contrast)[told]),
+        group_gain_auc=_auc(part, np.asarray(group_gain)[told]),
+        gain_auc=_auc(part, graph.gain[told]),
     )
 
 
-def true_kinds(graph: ExplanatoryGraph, found: Matches, masks: PartMasks) -> NDArray[np.str_]:
-    """Tell (P,) what nodes are by masks: where the peaks lie on which they fire.
+def _auc(wanted: NDArray[np.bool_], figure: NDArray[np.floating]) -> float:
+    """Return the area under the curve; NaN where all nodes are alike."""
+    from sklearn.metrics import roc_auc_score
 
-    A peak lies on the nearest part within half a cell. "background" if half of the peaks or more
-    lie on none, else "part" if .6 or more lie on one and the same, else "texture"; empty for a node
-    that never fires.
-    """
-    label = parts_under(graph, found, masks)
-    fire = fires(found.score.T, graph.score).T
-    count = np.stack(
-        [(fire & (label == part)).sum(axis=0) for part in (NONE, *range(len(masks.parts)))]
-    )
-    total = count.sum(axis=0)
-    share = count / np.maximum(total, 1)
-    on_object = np.where(share[1:].max(axis=0) >= ON_PART, "part", "texture")
-    kind = np.where(share[0] >= ON_BACKGROUND, "background", on_object)
-    return np.where(total > 0, kind, "")
-
-
-def _agreement(truth: NDArray[np.str_], told: NDArray[np.str_]) -> tuple[float, float]:
-    """Return Cohen's kappa, and the share of nodes that both call the same."""
-    accuracy = float(np.mean(truth == told))
-    chance = sum(float(np.mean(truth == name) * np.mean(told == name)) for name in KINDS)
-    return (accuracy - chance) / (1 - chance) if chance < 1 else math.nan, accuracy
-
-
-def _auc(figure: NDArray[np.floating], wanted: Flags) -> float:
-    """Return how often a wanted node has the larger figure of a pair, ties as halves."""
-    from scipy.stats import rankdata
-
-    n, rest = np.count_nonzero(wanted), np.count_nonzero(~wanted)
-    if not n or not rest:
-        return math.nan
-    rank = rankdata(figure)
-    return float((rank[wanted].sum() - n * (n + 1) / 2) / (n * rest))
+    return float(roc_auc_score(wanted, figure)) if len(np.unique(wanted)) == 2 else math.nan

@@ -10,10 +10,10 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.text import plain
 from explgraph.evaluation.explained import ALL_LAYERS, BACKGROUND, GRAPH, SHUFFLED, study_explained
-from explgraph.evaluation.kinds import grouped
 from explgraph.graphs.kinds import NodeKinds, node_kinds
 from explgraph.peaks.structures import Peaks
-from mining import MiningConfig, match_peaks, mine_peaks
+from explgraph.pipeline import grouped
+from mining import MiningConfig, mine_peaks
 from mining.explained import COUNTS, explained_share, shuffled_filters
 from tests.support.planted_peaks import planted_peaks
 
@@ -73,7 +73,7 @@ def test_study__measures_photos_that_were_not_mined(study, peaks, background):
 
 def mined(seen, background, seed=0):
     graph = mine_peaks(seen, config=CONFIG, seed=seed)
-    return grouped(graph, match_peaks(graph, seen), match_peaks(graph, background))
+    return grouped(graph, seen, background=background)
 
 
 def test_study__objects_are_those_of_the_unseen_photos(peaks, background):

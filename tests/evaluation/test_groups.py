@@ -8,7 +8,7 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.evaluation import groups as module
 from explgraph.evaluation.groups import GROUPS, KMEANS, RANDOM, Labelled, measure_groups
-from explgraph.evaluation.node_parts import nearest_part, node_parts
+from explgraph.evaluation.node_parts import node_parts
 from explgraph.evaluation.tracking import tracking_ratio
 from explgraph.evaluation.truth import part_truth
 from explgraph.photos.masks import PartMasks
@@ -91,17 +91,6 @@ def test_measure__needs_groups(world):
 # -- the truth -------------------------------------------------------------------------------------
 
 
-def test_nearest_part__within_tolerance():
-    mask = np.full((10, 20), NONE, dtype=np.int16)
-    mask[2:4, 2:4], mask[2:4, 8:10] = 0, 1
-    yx = np.array([[2.5, 2.5], [2.5, 5.5], [2.5, 6.5], [9.5, 19.5]]) / mask.shape
-    near = nearest_part(yx, mask, np.full(4, 3 / 15))
-    assert near.tolist() == [0, 0, 1, NONE]
-    assert nearest_part(yx, mask, np.full(4, 1 / 15)).tolist() == [0, NONE, NONE, NONE]
-    empty = np.full((4, 4), NONE, dtype=np.int16)
-    assert nearest_part(yx, empty, np.ones(4)).tolist() == [NONE] * 4
-
-
 def test_node_parts__counts_photos_in_which_a_node_fires(world):
     layer = world.graph.layers[:1]
     graph = plain_graph(
@@ -118,5 +107,5 @@ def test_node_parts__counts_photos_in_which_a_node_fires(world):
     found = plain_matches(names, yx, score)
     parts = node_parts(graph, found, PartMasks(tuple(names), ("head", "tail"), (mask,) * 4))
     np.testing.assert_allclose(parts.shares, [[0, 2 / 3, 1 / 3], [0, 0, 0]])
-    assert parts.kind.tolist() == ["part", "texture"]
+    assert parts.kind.tolist() == ["part", ""]
     assert parts.part[0] == 1

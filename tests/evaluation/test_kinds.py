@@ -9,8 +9,10 @@ import pytest
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
-from explgraph.evaluation.kinds import grouped, kind_agreement, study_kinds, true_kinds
+from explgraph.evaluation.kinds import kind_agreement, study_kinds
+from explgraph.evaluation.node_parts import node_parts
 from explgraph.photos.masks import PartMasks
+from explgraph.pipeline import grouped
 from mining import MiningConfig, match_peaks, mine_peaks
 from tests.support.plain import plain_graph, plain_groups, plain_matches
 from tests.support.planted_peaks import planted_peaks
@@ -49,7 +51,7 @@ def test_truth__by_the_shares_of_peaks():
         [(0.55, 0.2)] * 10,
     )
     wanted = ["part", "texture", "background", "part", "part", "background"]
-    assert true_kinds(graph_of(6), found, masks()).tolist() == wanted
+    assert node_parts(graph_of(6), found, masks()).kind.tolist() == wanted
 
 
 def test_truth__only_photos_in_which_a_node_fires_count():
@@ -58,7 +60,7 @@ def test_truth__only_photos_in_which_a_node_fires_count():
     score = np.array(found.score)
     score[4:, 0], score[:, 1] = 0.4, 0.4
     found = dataclasses.replace(found, score=score)
-    assert true_kinds(graph_of(2), found, masks()).tolist() == ["part", ""]
+    assert node_parts(graph_of(2), found, masks()).kind.tolist() == ["part", ""]
 
 
 def test_agreement__by_hand():
@@ -115,7 +117,7 @@ def test_study__mines_one_half_and_looks_at_the_other():
     odd = np.arange(1, 32, 2)
     seen, unseen = peaks.take(odd - 1), peaks.take(odd)
     graph = mine_peaks(seen, config=CONFIG, seed=3)
-    graph = grouped(graph, match_peaks(graph, seen), match_peaks(graph, background))
+    graph = grouped(graph, seen, background=background)
     own = PartMasks(unseen.images, truth.parts, labels[1::2])
     agreement = kind_agreement(graph, match_peaks(graph, unseen), own)
     (row,) = study.table.to_dict("records")
