@@ -69,16 +69,16 @@ def evaluate(
             help="What to measure: tracking of annotated parts; the share of the response that "
             "nodes explain (explained), how the network fares with their cells alone (fidelity), "
             "whether another seed or half of the photos gives the same nodes (stability), whether "
-            "a node means one part (purity), and whether nodes are what they are called (kinds). "
-            "Only tracking needs annotations.",
+            "a node means one part (purity), whether nodes are what they are called (kinds), and "
+            "whether part groups mean parts (groups). Only tracking needs annotations.",
         ),
     ] = TRACKING,
     masks: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="For purity, kinds and explained: a PNG of part labels for each photo (0 = "
-            "background) and parts.json, the list of the parts' names. Keep it outside of IMAGES.",
+            help="For purity, kinds, groups and explained: a PNG of part labels for each photo "
+            "(0 = background) and parts.json, the list of the parts' names. Keep it outside of IMAGES.",
         ),
     ] = None,
     object_boxes: Annotated[
@@ -279,7 +279,7 @@ def _check_needs(
         return
     require(
         _is_taken(MASKS, measures),
-        "--masks is for purity, kinds and explained: add --measures purity, or another of them",
+        "--masks is for purity, kinds, groups and explained: add one of them to --measures",
     )
     require(
         len(folders) == 1, f"--masks is for one folder of photos, got {len(folders)}: one at a time"

@@ -309,7 +309,10 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         ),
         "stability": Measure("nodes that are found again", _stability, ("kind",)),
         "groups": Measure(
-            "part groups, and what tells the nodes that follow a part", _groups, ("row",)
+            "part groups, and what tells the nodes that follow a part",
+            _groups,
+            ("row",),
+            takes=frozenset({MASKS}),
         ),
         "purity": Measure(
             "purity: is it one and the same part that lies under a node?",
