@@ -14,7 +14,7 @@ _ROWS = 8  # that one thread works on
 
 
 def coincidence(seen: Observed, side: float, cap: float) -> F4:
-    """Return (P, P) D, the mean distance of two nodes' peaks, in units of the side (Eq. 9).
+    """Return (P, P) D, the mean distance of two nodes' peaks, in units of the side (Eq. 12).
 
     D_UV = sum_i w_U w_V min(|q_U - q_V|, cap S) / (S sum_i w_U w_V). Their usual offset is in it:
     nodes that move together at a distance do not coincide. Two nodes that never fire in the same

@@ -38,7 +38,7 @@ class Consensus(NamedTuple):
 
 
 def consensus(seen: Observed, offset: F4, side: float) -> Consensus:
-    """Find in each photo the mode of q_V - o_V, the place that n nodes say a group is at (Eq. 10).
+    """Find in each photo the mode of q_V - o_V, the place that n nodes say a group is at (Eq. 13).
 
     Mean shift from the weighted mean, 8 steps, the band narrowing from .24 to .08 of the side.
     Where none fires the place is NaN and the mass 0.

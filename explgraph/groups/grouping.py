@@ -1,4 +1,4 @@
-"""Part groups: which nodes' peaks coincide, and what place they agree on (groups of Eq. 9-11)."""
+"""Part groups: which nodes' peaks coincide, and what place they agree on (Eq. 12-14)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def part_groups(
 ) -> PartGroups:
     """Group the nodes of a graph that lie on the same part of the object.
 
-    Two nodes are near if their peaks coincide, offset included (Eq. 9); average linkage joins them
+    Two nodes are near if their peaks coincide, offset included (Eq. 12); average linkage joins them
     up to a mean distance of .165 of the side. A group's place in a photo is what its nodes agree on
-    (Eq. 10). No labels enter.
+    (Eq. 13). No labels enter.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _clusters(seen: Observed, nodes: I8, side: float) -> list[I8]:
 
 
 def _group_gain(seen: Observed, places: list[Consensus], side: float) -> F4:
-    """Return (P,) ln (still error + .01) / (least error by a group + .01) (Eq. 11)."""
+    """Return (P,) ln (still error + .01) / (least error by a group + .01) (Eq. 14)."""
     _, still = followed(seen, np.zeros(seen.yx.shape[1:], dtype=np.float32), side, _CAP)
     if not places:
         return np.zeros(len(still), dtype=np.float32)

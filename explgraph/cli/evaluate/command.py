@@ -78,7 +78,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="For purity, kinds, groups and explained: a PNG of part labels for each photo "
-            "(0 = background) and parts.json, the list of the parts' names. Keep it outside of IMAGES.",
+            "(0 = background) and parts.json, the list of their names. Keep it outside of IMAGES.",
         ),
     ] = None,
     object_boxes: Annotated[
