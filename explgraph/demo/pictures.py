@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from explgraph.drawing.graph.draw import Arrangement, draw_graph
+from explgraph.drawing.graph.draw import GraphView, draw_graph
 from explgraph.explanations.explained import explained_maps
 from explgraph.explanations.pictures.explained import draw_explained
 from explgraph.galleries.galleries import draw_filter, draw_node
+from explgraph.galleries.groups import draw_groups
 from explgraph.galleries.photo import draw_match
 from explgraph.galleries.sheet import draw_nodes
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -22,7 +23,10 @@ from explgraph.report.writing import write_report
 from .result import DemoResult
 
 PER_PART = 2
-"""Nodes of each part on the contact sheet, and in each layer of the picture of the graph."""
+"""Nodes of each part in each layer of the picture of nodes, and of those that follow it best."""
+
+NODES_PER_LAYER = 6
+"""Rows of each layer on the contact sheet."""
 
 
 def write_pictures(
@@ -41,15 +45,16 @@ def write_pictures(
     """
     out, graph, found = result.out, result.graph, result.matches
     unseen = open_images(out / "unseen")
+    title = f"What the demo network has learned of a {result.species}"
+    if graph.groups is not None and len(graph.groups):
+        draw_groups(graph, found, unseen, out / "parts_at_a_glance.png", title=title)
     _draw_graphs(result)
-    best = {node.node for nodes in result.best.values() for node in nodes}
-    nodes = sorted(best, key=lambda node: (-graph.node_layer[node], node))
-    draw_nodes(graph, found, unseen, out / "nodes.png", nodes=nodes)
-    first = nodes[0]
-    draw_node(graph, found, unseen, out / "node.png", first)
-    layer, channel = int(graph.node_layer[first]), int(graph.node_channel[first])
+    draw_nodes(graph, found, unseen, out / "nodes.png", nodes_per_layer=NODES_PER_LAYER)
+    draw_node(graph, found, unseen, out / "node.png")
+    layer, channel = mixing_filter(graph)
     draw_filter(graph, found, peaks, unseen, out / "filter.png", layer, channel)
     draw_match(graph, found, unseen, out / "photo.png", 0)
+    draw_match(graph, found, unseen, out / "photo_nodes.png", 0, level="nodes")
     some = open_images([out / "unseen" / unseen.names[0]])
     maps = explained_maps(graph, net, some)
     draw_explained(maps, some, out / "explained.png", 0)
@@ -58,32 +63,40 @@ def write_pictures(
         found,
         unseen,
         out / "report.html",
-        title=f"What the demo network has learned of a {result.species}",
+        title=title,
         peaks=peaks,
         annotations=annotations,
     )
 
 
 def _draw_graphs(result: DemoResult) -> None:
-    """Draw the best nodes of each part: by name, and as what they look like."""
+    """Draw the graph of part groups, and the best nodes of each part as what they look like."""
     graph, nodes = result.graph, _nodes_of_each_part(result.graph)
     unseen = open_images(result.out / "unseen")
-    arrangements: tuple[tuple[str, Arrangement], ...] = (
-        ("thumbnails", "layers"),
-        ("places", "places"),
-    )
+    views: dict[str, GraphView] = {
+        "graph": {},
+        "thumbnails": {"level": "nodes", "nodes": nodes},
+        "places": {"arrangement": "places", "nodes": nodes},
+    }
     for suffix in ("svg", "png"):
-        draw_graph(graph, result.out / f"graph.{suffix}", nodes=nodes)
-        for name, arrangement in arrangements:
-            draw_graph(
-                graph,
-                result.out / f"{name}.{suffix}",
-                thumbnails=True,
-                found=result.matches,
-                images=unseen,
-                arrangement=arrangement,
-                nodes=nodes,
-            )
+        for name, view in views.items():
+            path = result.out / f"{name}.{suffix}"
+            shown = {"thumbnails": True, "found": result.matches, "images": unseen}
+            draw_graph(graph, path, **shown, **view)
+
+
+def mixing_filter(graph: ExplanatoryGraph) -> tuple[int, int]:
+    """Return the layer and number of the filter whose nodes bear the most names; the best of some.
+
+    What it mixes is what a graph takes apart.
+    """
+    names: dict[tuple[int, int], set[str]] = {}
+    gain: dict[tuple[int, int], float] = {}
+    for node in range(len(graph)):
+        key = int(graph.node_layer[node]), int(graph.node_channel[node])
+        names.setdefault(key, set()).update({graph.names.get(node, "")} - {""})
+        gain[key] = gain.get(key, 0.0) + float(graph.gain[node])
+    return max(names, key=lambda key: (len(names[key]), gain[key]))
 
 
 def _nodes_of_each_part(graph: ExplanatoryGraph) -> list[int]:

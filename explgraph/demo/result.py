@@ -47,7 +47,8 @@ class DemoResult:
     species
         What was drawn.
     graph
-        The mined graph; nodes that are sure of a part bear its name.
+        The mined graph; nodes that are sure of a part bear its name, and part groups that of the
+        part that most of their nodes lie on.
     matches
         Where its nodes are in the unseen drawings.
     evaluation
@@ -77,6 +78,7 @@ class DemoResult:
             "nodes": len(self.graph),
             "edges": len(self.graph.edge_child),
             "named": len(self.graph.names),
+            "groups": self._groups(),
             "best": {part: [asdict(node) for node in nodes] for part, nodes in self.best.items()},
             "purity": self.purity.to_json(),
             "evaluation": self.evaluation.to_json(),
@@ -101,11 +103,38 @@ class DemoResult:
         return Group(
             Text(f"\n{self.species}: {_layers(self.graph)}"),
             Text(facing),
+            self._group_table(),
+            Text(),
             self._part_table(),
             Text(),
             self._purity_table(),
-            Text(f"\n{sum(self.seconds.values()):.0f} s ({times}). All files are in {self.out}"),
+            Text(
+                f"\n{sum(self.seconds.values()):.0f} s ({times}). All files are in {self.out}: "
+                "begin with report.html"
+            ),
         )
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the part groups, the best first."""
+        return [
+            {
+                "name": group.name,
+                "nodes": len(group.nodes),
+                "sureness": round(group.sureness, 4),
+                "best": self.graph.node_id(int(group.nodes[0])),
+            }
+            for group in self.graph.groups or ()
+        ]
+
+    def _group_table(self) -> RenderableType:
+        table = _table(
+            "Part groups, found without any label, called\nafter what most of their nodes lie on",
+            ("part group", "nodes", "sure", "its best node"),
+        )
+        for group in self._groups():
+            figures = (str(group["nodes"]), f"{group['sureness']:.0%}", group["best"])
+            table.add_row(group["name"], *figures)
+        return table
 
     def _part_table(self) -> RenderableType:
         table = _table(

@@ -14,8 +14,10 @@ from rich.console import Console
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.demo.animals.drawing import SEEDS, draw_animal
+from explgraph.demo.pictures import mixing_filter
 from explgraph.demo.run import MODEL, run_demo
 from explgraph.photos.annotation_files import read_annotations
+from tests.support.planted import planted_graph
 from tests.support.world import SMALL_DEMO
 
 SIDE = 128
@@ -37,8 +39,9 @@ def test_run_demo__writes_all_it_promises(result):
         assert len(list((result.out / folder).glob("*.png"))) == count
     names = ("graph.svg", "graph.png", "nodes.png", "parts.csv", "summary.json")
     assert all((result.out / name).stat().st_size > 1000 for name in names)
-    with Image.open(result.out / "nodes.png") as sheet:
-        assert min(sheet.size) > 500
+    for name in ("nodes.png", "parts_at_a_glance.png", "photo.png", "photo_nodes.png"):
+        with Image.open(result.out / name) as sheet:
+            assert min(sheet.size) > 500
 
 
 def test_run_demo__files_hold_what_it_returns(result):
@@ -145,6 +148,14 @@ def test_run_demo__names_agree_with_the_masks(result):
         assert hits >= 0.8 * len(photos)
 
 
+def test_mixing_filter__is_that_of_most_names_and_of_these_the_best():
+    graph = planted_graph(2, 3, 3)
+    names = {0: "head", 1: "head", 2: "head", 3: "head", 4: "tail", 12: "head", 13: "fin"}
+    named = graph.rename(names)
+    sums = {(0, 1): graph.gain[3:6].sum(), (1, 1): graph.gain[12:15].sum()}
+    assert mixing_filter(named) == max(sums, key=sums.get)
+
+
 def test_run_demo__heads_are_followed_better_than_by_a_fixed_point(result):
     head = next(part for part in result.evaluation.parts if part.part == "head")
     assert head.tracking["graph"].t100 < 0.6 * head.tracking["graph"].constant
@@ -156,10 +167,16 @@ def test_report__says_the_figures(result):
     Console(width=80, file=written).print(result.report())
     text = written.getvalue()
     assert f"{len(result.graph):,} nodes" in text
+    groups, rest = text.split("How far nodes and raw peaks stray")
     for part in result.evaluation.parts:
-        row = next(line for line in text.splitlines() if f"│ {part.part} " in line)
+        row = next(line for line in rest.splitlines() if f"│ {part.part} " in line)
         assert result.best[part.part][0].id in row
         assert f"{part.tracking['graph'].t100:.2f}" in row
+    assert len(result.graph.groups) > 1
+    for group in result.graph.groups:
+        row = next(line for line in groups.splitlines() if f"│ {group.name} " in line)
+        assert f" {len(group.nodes)} " in row
+        assert result.graph.node_id(group.nodes[0]) in row
     rows = result.purity.table.to_dict(orient="records")
     assert [row["row"] for row in rows] == [
         *("raw maps", "raw peaks", "raw peaks, 200 best", "nodes", "nodes, 200 best"),
