@@ -37,6 +37,14 @@ def match(
             "some hundred kilobytes more for each photo.",
         ),
     ] = False,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="Also write where the graph's part groups are: a CSV image,part,x,y,sureness in "
+            "pixels of each photo.",
+        ),
+    ] = None,
     no_mirror: cli.NoMirror = False,
     boxes: cli.Boxes = None,
     label: cli.Label = None,
@@ -54,19 +62,27 @@ def match(
     'explgraph locate' take it in place of running the network again.
     """
     from explgraph import pipeline
+    from explgraph.graphs.choice import groups_of
     from explgraph.graphs.graph import ExplanatoryGraph
+    from explgraph.groups.files import write_group_places
+    from explgraph.groups.grouping import group_places
     from explgraph.photos.images import open_images
 
     from .network import graph_network
 
     check_out_file(out)
     mined = ExplanatoryGraph.load(graph)
+    if groups is not None:
+        groups_of(mined)  # fails before the network runs
     source = open_images(images, boxes=boxes, label=label)
     net = graph_network(mined, model, weights, device=device)
     options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
     found = pipeline.match(mined, net, source, force=force, views=views, **options)
     with stage("writing"):
         found.save(out)
+        if groups is not None:
+            labels = groups_of(mined).labels
+            write_group_places(groups, group_places(mined, found), labels, found.photo_sizes)
     data = _summary(found, out)
     text = (
         f"{out}: {data['nodes']} nodes in {data['photos']} photos, {data['mirrored']} of them "

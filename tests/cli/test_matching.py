@@ -1,5 +1,6 @@
 """``explgraph match``, on a small network and a dozen drawings."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -156,3 +157,31 @@ def test_match__wrong_input(files, monkeypatch, tmp_path, graph, images, out, sa
     Path("empty").mkdir()
     arguments = (graph.format(files), images.format(files), "--model", MODEL, "--out", out)
     assert said in refused("match", *arguments)
+
+
+def test_match_writes_where_part_groups_are(files, model, tmp_path):
+    table = tmp_path / "groups.csv"
+    fish = files.zoo / "fish"
+    ok("match", files.small_graph, fish, "--model", model, "--out", tmp_path / "f.safetensors",
+       "--groups", table)  # fmt: skip
+    graph = eg.ExplanatoryGraph.load(files.small_graph)
+    found = eg.Matches.load(tmp_path / "f.safetensors")
+    marks = eg.read_annotations(table)
+    places = eg.group_places(graph, found)
+    assert marks.image == tuple(np.repeat(found.images, len(graph.groups)))
+    assert marks.part == graph.groups.labels * len(found)
+    unit = marks.unit(found.photo_sizes).reshape(places.yx.shape)
+    np.testing.assert_allclose(unit, places.yx, atol=0.01)
+    rows = table.read_text().splitlines()
+    assert rows[0] == "image,part,x,y,sureness"
+    assert float(rows[1].rsplit(",", 1)[1]) == pytest.approx(places.sureness[0, 0], abs=1e-4)
+
+
+def test_match_refuses_groups_of_a_graph_without(files, model, tmp_path):
+    graph = dataclasses.replace(eg.ExplanatoryGraph.load(files.small_graph), groups=None)
+    graph.save(tmp_path / "graph.safetensors")
+    out, table = tmp_path / "f.safetensors", tmp_path / "g.csv"
+    options = ("--model", model, "--out", out, "--groups", table)
+    said = refused("match", tmp_path / "graph.safetensors", files.zoo, *options)
+    assert "has no part groups" in said
+    assert not out.exists()
