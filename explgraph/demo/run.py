@@ -34,6 +34,7 @@ from explgraph.evaluation.purity import (
 from explgraph.evaluation.tables import evaluate, raw_peaks
 from explgraph.evaluation.tracking import ranking, tracking_ratio, unique_nodes
 from explgraph.evaluation.truth import part_truth
+from explgraph.explanations.effects import edge_effects
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.groups.naming import name_groups
@@ -132,8 +133,10 @@ def run_demo(
     with clock.step("matching", "Finding the graph's nodes in unseen drawings"):
         peaks = extract(net, folder / "unseen", background=graph, progress=progress)
         matches = match_peaks(graph, peaks)
-        if graph.groups is not None:
-            graph = name_groups(graph, matches, truth.masks)
+        graph = name_groups(graph, matches, truth.masks)
+    with clock.step("effects", "Asking what the responses of the best nodes are made of"):
+        effects = edge_effects(graph, matches, net, folder / "unseen", progress=progress)
+        graph = graph.having(effects=effects)
     with clock.step("measuring", "Checking the nodes against the known parts"):
         maps = map_purity(net, folder / "unseen", peaks, truth.masks, progress=progress)
         purity = study_purity(

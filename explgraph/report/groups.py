@@ -81,7 +81,8 @@ def _regions(groups: PartGroups, order: I8) -> list[str]:
 def usual_photo(graph: ExplanatoryGraph, found: Matches) -> int:
     """Return the photo in which the groups lie nearest to their usual places.
 
-    Where there are others, none that the graph sees mirrored: left would be right in it.
+    Of those in which nodes score well, half of all; where there are such, none that the graph sees
+    mirrored: left would be right in it.
     """
     if graph.groups is None or not len(graph.groups):
         return 0
@@ -91,7 +92,8 @@ def usual_photo(graph: ExplanatoryGraph, found: Matches) -> int:
     weight = np.sqrt(np.maximum(graph.groups.gain, 0)) + 1e-6
     agreement = places.sureness / np.maximum(places.sureness.mean(axis=0), 1e-6)
     strange = ((away + _UNSURE * (1 - agreement)) * weight).sum(axis=1)
-    return int(np.lexsort((strange, places.mirrored))[0])
+    score = found.score.mean(axis=1, dtype=np.float64)
+    return int(np.lexsort((strange, places.mirrored, score < np.median(score)))[0])
 
 
 def _by_layer(graph: ExplanatoryGraph, group: Group) -> list[list[int]]:

@@ -166,7 +166,10 @@ def test_usual_photo__is_the_one_whose_groups_lie_where_they_usually_do():
     yx[0], yx[1], yx[3] = 0.6, 0.1, 0.5
     yx[2, :, 1] = 0.7
     found = replace(found, yx=yx, mirrored=np.array([0, 0, 1, 0, 0]))
+    found = replace(found, score=np.array([1, 1, 1, 1, 2])[:, None] * graph.score)
     assert usual_photo(graph, found) == 4  # the third is as usual, but seen mirrored
+    weak = replace(found, score=np.array([3, 3, 3, 3, 1])[:, None] * graph.score)
+    assert usual_photo(graph, weak) == 3  # the fifth is as usual, but little of it is seen
     assert usual_photo(replace(graph, groups=None), found) == 0
 
 
