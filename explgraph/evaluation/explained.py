@@ -137,8 +137,9 @@ def study_explained(
     peaks
         Photos of one category.
     background
-        Photos of other things, extracted with the same network and channel statistics. Without
-        mirrored peaks they are matched as given.
+        Photos of other things, extracted with the same network and channel statistics, and with
+        mirrored peaks if the photos have them: without, they are matched as given, and the control
+        is too easy to beat.
     groups
         A name for each photo; photos of one group (crops of one picture) stay together. Default:
         each photo on its own.

@@ -210,8 +210,10 @@ def evaluate(
     choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
     reference: PeakSet | None = None
     if background is not None:  # seen by the network once, not for each category
-        without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
-        reference = extract(net, background, layers=choice, **without_mirror)
+        # As a control it is seen both ways, as the photos are; as a scale the mirror says nothing.
+        both = _is_needed(BACKGROUND, chosen)
+        seen = read_options(batch_size, strict, mirror=both, precision=precision)
+        reference = extract(net, background, layers=choice, **seen)
     results: dict[str, list[Result]] = {name: [] for name in chosen}
     for name, folder in folders.items():
         category = Category(
