@@ -1,4 +1,4 @@
-"""Photograph the demo's report as a reader sees it once a node is chosen.
+"""Photograph the demo's report: its first screen, and its graph of nodes with one of them chosen.
 
     python docs/make_report_image.py out/demo
 
@@ -12,31 +12,35 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
-OUT = Path(__file__).parent / "images" / "report.jpg"
-SIZE = (1280, 1180)
-NODE = "head"
+OUT = Path(__file__).parent / "images"
+SIZE = (1400, 900)
+GROUP = "tail"
 
 
 def main(demo: Path) -> None:
-    """Choose the best node of a part in the list, and write what is on the screen."""
+    """Write what is on the screen as the page opens, and after a group's best node is chosen."""
     browser = os.environ.get("EXPLGRAPH_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
         page.goto((demo / "report.html").resolve().as_uri())
-        nodes = page.locator("#node-list")
-        expect(nodes.locator("option").first).to_be_attached()
-        nodes.select_option(index=_first(nodes.locator("option").all_inner_texts()))
-        expect(page.locator("#panel-title")).to_contain_text(NODE)
-        page.wait_for_timeout(1000)  # the canvas draws in its own time
-        page.screenshot(path=OUT, type="jpeg", quality=85)
+        expect(page.locator("#status")).not_to_be_empty()
+        _photograph(page, "report.jpg")
+        row = page.locator(".row").filter(has=page.get_by_role("button", name=GROUP, exact=True))
+        node = row.locator("[data-node]").first.get_attribute("data-node")
+        page.locator(f'#graph-canvas [data-node="{node}"]').click()
+        page.locator("#hops").select_option("all")
+        page.locator("section.graph").evaluate("part => part.scrollIntoView()")
+        _photograph(page, "report_nodes.jpg")
         chromium.close()
 
 
-def _first(texts: list[str]) -> int:
-    return next(i for i, text in enumerate(texts) if text.startswith(NODE))
+def _photograph(page: Page, name: str) -> None:
+    page.mouse.move(1, 1)
+    page.wait_for_timeout(500)  # pictures are decoded in their own time
+    page.screenshot(path=OUT / name, type="jpeg", quality=85)
 
 
 if __name__ == "__main__":
