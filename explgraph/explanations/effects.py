@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, F8, I8, NONE
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.progress import Progress, watched
-from explgraph.graphs.choice import find_node
+from explgraph.graphs.choice import find_node, largest_effects
 from explgraph.graphs.effects import EdgeEffects
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, fires
@@ -66,8 +66,9 @@ def edge_effects(
         How many photos count for a parent, at most: of those in which it fires the ones in which
         most nodes of the graph do.
     n_children
-        How many are kept for each parent: those of the largest effect, for or against, counted over
-        all of the parent's photos; None: all that ever fire with it.
+        How many are kept for each parent: those that carry most of its response, counted over all
+        of the parent's photos, and beside them those that inhibit it more than the least of these
+        carries; None: all that ever fire with it.
     progress
         Show on standard error how far it is; or a function that is called with the number of photos
         read and their total.
@@ -260,15 +261,15 @@ class _Sums:
         child, parent, effect, photos = [], [], [], []
         for row, node in enumerate(self.parents.tolist()):
             columns = np.flatnonzero(self._photos[row])
-            total, count = self._total[row, columns], self._photos[row, columns]
-            kept = np.argsort(-np.abs(total), kind="stable")[:most]
-            mean = total[kept] / count[kept]
-            order = kept[np.argsort(-np.abs(mean), kind="stable")]
+            count = self._photos[row, columns]
+            mean = self._total[row, columns] / count
+            order = np.argsort(-np.abs(mean), kind="stable")
             child.append(columns[order] + self.first[self._layer[node] - 1])
             parent.append(np.full(len(order), node))
-            effect.append(total[order] / count[order])
+            effect.append(mean[order])
             photos.append(count[order])
-        return EdgeEffects(*map(_joined, (child, parent, effect, photos)))
+        found = EdgeEffects(*map(_joined, (child, parent, effect, photos)))
+        return found if most is None else found.take(largest_effects(found, most))
 
 
 def _joined(rows: list[NDArray[Any]]) -> NDArray[Any]:

@@ -248,11 +248,22 @@ def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:
 
 
 def largest_effects(effects: EdgeEffects, count: int) -> I8:
-    """Return the indices of each parent's ``count`` edges "is made of" of largest size, ascending.
+    """Return the indices of each parent's largest edges "is made of", ascending.
 
-    On a tie the edge with the lower index wins.
+    The ``count`` that carry most of its response, and of those that inhibit it as many, as far as
+    they take away more than the least of these carries. What counts is the effect times the photos
+    in which both fire: what the child carries over all of the parent's photos. On a tie the edge
+    with the lower index wins.
     """
-    return _first_of(effects.parent, -np.abs(effects.effect), count)
+    carried = effects.effect.astype(np.float64) * effects.photos
+    carriers, others = np.flatnonzero(carried > 0), np.flatnonzero(carried < 0)
+    best = carriers[_first_of(effects.parent[carriers], -carried[carriers], count)]
+    least = np.full(effects.parent.max(initial=-1) + 1, np.inf)
+    np.minimum.at(least, effects.parent[best], carried[best])
+    least[np.bincount(effects.parent[best], minlength=len(least)) < count] = 0
+    worst = others[_first_of(effects.parent[others], carried[others], count)]
+    worst = worst[-carried[worst] > least[effects.parent[worst]]]
+    return np.sort(np.concatenate([best, worst]))
 
 
 def _first_of(node: I4, figure: NDArray[np.floating], count: int) -> I8:

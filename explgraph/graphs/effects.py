@@ -66,17 +66,14 @@ class EdgeEffects:
 
         return pd.DataFrame({name: getattr(self, name) for name in _ARRAYS})
 
+    def take(self, edges: NDArray[Any]) -> EdgeEffects:
+        """Return some of the edges, by index or truth value."""
+        return EdgeEffects(*(getattr(self, name)[edges] for name in _ARRAYS))
+
     def place(self, place: NDArray[Any]) -> EdgeEffects:
         """Return the edges among nodes that got other numbers: ``place (P,)``, below 0 if gone."""
-        child, parent = place[self.child], place[self.parent]
-        kept = (child >= 0) & (parent >= 0)
-        return replace(
-            self,
-            child=child[kept],
-            parent=parent[kept],
-            effect=self.effect[kept],
-            photos=self.photos[kept],
-        )
+        kept = self.take((place[self.child] >= 0) & (place[self.parent] >= 0))
+        return replace(kept, child=place[kept.child], parent=place[kept.parent])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file holds, by name."""

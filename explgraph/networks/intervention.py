@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from explgraph.base.errors import require
 
 from .backbone import Backbone
-from .hooks import check_called, copied, hooked
+from .hooks import AllCalled, check_called, copied, hooked
 
 Edit = Callable[[Tensor], Tensor]
 """From a layer's output (B, C, H, W), float32, to what takes its place."""
@@ -152,12 +154,38 @@ class Rest:
         parts = torch.split(variants, VARIANTS)
         return torch.cat([self._logits(photo, part, self._grows) for part in parts])
 
-    def _logits(self, photo: Tensor, variants: Tensor, grow: bool) -> Tensor:
+    def maps(self, photo: Tensor, variants: Tensor, layer: str) -> Tensor:
+        """Run the photo with each of the outputs (V, C, H, W) in its place, up to another layer.
+
+        Returns
+        -------
+        (V, C', H', W') float32: that layer's output, on the network's device.
+        """
+        found: list[Tensor] = []
+
+        def keep(output: Tensor) -> None:
+            found.append(copied(output))
+            raise AllCalled
+
+        for part in torch.split(variants, VARIANTS):
+            before = len(found)
+            with suppress(AllCalled):
+                self._logits(photo, part, self._grows, {layer: keep})
+            check_called([layer], [layer] * (len(found) - before))
+        return torch.cat(found)
+
+    def _logits(
+        self,
+        photo: Tensor,
+        variants: Tensor,
+        grow: bool,
+        hooks: Mapping[str, Callable[[Tensor], object]] = MappingProxyType({}),
+    ) -> Tensor:
         def replace(output: Tensor) -> Tensor:
             return variants.to(output.device, output.dtype, copy=True)
 
         repeated = photo if grow else photo.expand(len(variants), -1, -1, -1)
-        return _run(self.net, repeated, {self.layer: replace})
+        return _run(self.net, repeated, {self.layer: replace, **hooks})
 
     def settle(self) -> None:
         """Find out how batches may grow now, before anything else changes the network."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -59,11 +60,8 @@ class Sections:
 
         with torch.inference_mode(False), torch.enable_grad():
             net.select(list(layers))
-            try:
-                with hooked(net.module, {name: cut(name) for name in layers}):
-                    net.run(batch.clone())
-            except AllCalled:
-                pass
+            with suppress(AllCalled), hooked(net.module, {name: cut(name) for name in layers}):
+                net.run(batch.clone())
         check_called(layers, maps)
         self.maps: Mapping[str, Tensor] = maps
 

@@ -198,6 +198,14 @@ def test_measures__explained_and_fidelity_of_the_other_half(files, options):
     assert last["kept"] == pytest.approx(np.mean(by_seed))
 
 
+def test_measures__edges_beside_their_controls(files, options):
+    common = ("evaluate", files.photos, *options, "--seeds", "0", "--measures", "edges")
+    rows = json.loads(ok(*common, "--json").stdout)["measures"]["edges"]["means"]
+    assert [row["row"] for row in rows][::4] == ["largest effect", "random"]
+    assert rows[0]["again"] > 0 < rows[0]["by_chance"]
+    assert rows[-1]["lost"] <= 1 <= rows[-1]["parents"]
+
+
 def test_measures__explained_and_kinds_of_masked_photos(files, options, tmp_path):
     """Masks say where the object is; boxes as large as the photos hold everything."""
     common = ("evaluate", files.photos, *options, "--seeds", "0")

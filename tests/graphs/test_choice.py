@@ -47,9 +47,12 @@ def test_steadiest_parents__against_a_naive_choice():
     assert len(steadiest_parents(graph, 99)) == len(graph.edge_child)
 
 
-def test_largest_effects__count_for_and_against():
-    effect = np.array([0.1, -0.5, 0.3, 0.2, 0.2, -0.2])
-    parent = np.array([3, 3, 3, 5, 5, 5])
-    effects = EdgeEffects(np.arange(6), parent, effect, np.ones(6))
-    assert largest_effects(effects, 2).tolist() == [1, 2, 3, 4]
-    assert largest_effects(effects, 0).tolist() == []
+def test_largest_effects__are_what_carries_most_and_what_inhibits_more_than_that():
+    effect = np.array([0.1, -0.5, 0.3, -0.05, 0.2, 0.2, 0.9, -0.15, -0.3, 0.0, -0.1])
+    parent = np.array([3, 3, 3, 3, 5, 5, 5, 5, 5, 6, 6])
+    photos = np.array([9, 9, 9, 9, 9, 9, 1, 9, 9, 9, 9])
+    effects = EdgeEffects(np.arange(11), parent, effect, photos)
+    assert largest_effects(effects, 1).tolist() == [1, 2, 4, 8, 10]
+    assert largest_effects(effects, 2).tolist() == [0, 1, 2, 4, 5, 8, 10]
+    assert largest_effects(effects, 9).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]
+    assert largest_effects(effects.take([]), 2).tolist() == []

@@ -69,8 +69,9 @@ def evaluate(
             help="What to measure: tracking of annotated parts; the share of the response that "
             "nodes explain (explained), how the network fares with their cells alone (fidelity), "
             "whether another seed or half of the photos gives the same nodes (stability), whether "
-            "a node means one part (purity), whether nodes are what they are called (kinds), and "
-            "whether part groups mean parts (groups). Only tracking needs annotations.",
+            "a node means one part (purity), whether nodes are what they are called (kinds), "
+            "whether part groups mean parts (groups), and how much of a node's response the nodes "
+            "below carry, by kind of edge (edges). Only tracking needs annotations.",
         ),
     ] = TRACKING,
     masks: Annotated[

@@ -257,6 +257,20 @@ def _fidelity(category: Category) -> Result:
     return _BySeed(category.name, found)
 
 
+def _edges(category: Category) -> Result:
+    from explgraph.evaluation.edges import study_edges
+    from mining import match_peaks, mine_peaks
+
+    found = {}
+    for seed in category.seeds:
+        graph = mine_peaks(category.peaks, seed=seed)
+        matches = match_peaks(graph, category.peaks)
+        found[seed] = study_edges(
+            graph, matches, category.net, category.folder, groups=category.groups, seed=seed
+        )
+    return _BySeed(category.name, found)
+
+
 @dataclass(frozen=True, slots=True)
 class _BySeed:
     """Results of one category for several seeds as one."""
@@ -305,6 +319,11 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "fidelity": Measure(
             "share of photos whose class stays, with only the cells that nodes claim",
             _fidelity,
+            ("row",),
+        ),
+        "edges": Measure(
+            "share of nodes' responses lost without 15 nodes below, and what edges are made of",
+            _edges,
             ("row",),
         ),
         "stability": Measure("nodes that are found again", _stability, ("kind",)),

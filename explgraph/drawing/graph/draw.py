@@ -46,8 +46,8 @@ class GraphView(NodeChoice, total=False):
     parents_per_node
         Lines drawn from each node in layers, 3 by default: to the parents, among the nodes drawn,
         that it moves with most steadily; with edges "is made of" lines to each node, from those
-        that carry most of its response. Likewise lines from or to each cell of the graph of groups,
-        those of at least 15 % of all that it has.
+        that carry most of its response, or inhibit it more. Likewise lines from or to each cell of
+        the graph of groups, those of at least 15 % of all that it has.
     edges
         "moves with" (default), or "is made of", which graphs know by `edge_effects`.
     nodes, around, min_score, nodes_per_layer
