@@ -37,7 +37,6 @@ bench: $(VENV)/.installed-test
 # README's and the site's pictures, from the demo's. Needs Chromium.
 images: demo $(VENV)/.installed-test
 	cp $(OUT)/graph.svg $(OUT)/thumbnails.svg docs/images/
-	$(PY) -c "from PIL import Image; Image.open('$(OUT)/nodes.png').save('docs/images/nodes.jpg', quality=85)"
 	$(PY) docs/make_part_images.py $(OUT)
 	$(PY) docs/make_doc_images.py $(OUT)
 	$(PY) docs/make_report_image.py $(OUT)

@@ -24,6 +24,7 @@ from PIL import Image
 
 import explgraph as eg
 from explgraph.demo.run import MODEL
+from explgraph.groups.naming import node_parts
 from mining import MiningConfig
 
 IMAGES = Path(__file__).parent / "images" / "pages"
@@ -33,6 +34,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
 INK, PALE = "#1A1A1A", "#C4C7CC"
 EDGED = {"edgecolor": "white", "linewidth": 0.8}
+AT_TOP = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
 DPI = 110
 WIDTH = 10.0  # inches
 
@@ -273,17 +275,81 @@ def draw_node(demo: Demo, axes: Axes, node: int, photo: int) -> None:
     axes.plot(*final[::-1], marker="*", ms=16, label="its place: a quarter of the way", **ink)
 
 
+def draw_grouping(demo: Demo, node: int, photo: int) -> Figure:
+    """Draw what a group's nodes say of where it is, and how far a node strays without and with it.
+
+    ``node`` is a node of the best group.
+    """
+    groups = demo.graph.groups
+    members = groups[int(groups.node_group[node])].nodes
+    place = eg.group_places(demo.graph, demo.found).canonical_yx[:, groups.node_group[node]]
+    place = place * demo.side
+    figure, (agreed, still, moved) = plt.subplots(1, 3, figsize=(WIDTH, 3.9), layout="constrained")
+    show(agreed, demo.drawing(photo, turned=True), demo.side, faded=True)
+    said = (
+        np.array([demo.own_peak(other)[photo] for other in members]) - groups.node_offset[members]
+    )
+    agreed.scatter(said[:, 1], said[:, 0], 16, COLOURS[0], alpha=0.6, linewidth=0)
+    agreed.plot(*place[photo][::-1], marker="*", ms=17, color=COLOURS[1], mec="white")
+    agreed.set_title(f"where {len(members)} nodes say it is")
+    own = demo.own_peak(node)
+    for axes, centre, title in (
+        (still, np.zeros_like(own), "from its usual place"),
+        (moved, place, "from its group's place"),
+    ):
+        away = own - centre
+        away = away - np.nanmedian(away, axis=0) + demo.side / 2
+        axes.scatter(away[:, 1], away[:, 0], 16, COLOURS[0], alpha=0.6, linewidth=0)
+        stray = float(np.nanmean(np.linalg.norm(away - demo.side / 2, axis=1)))
+        ring = mpl.patches.Circle((demo.side / 2,) * 2, stray, fill=False, color=COLOURS[1], lw=2)
+        axes.add_patch(ring)
+        axes.set_title(f"one node, {title}: {stray:.0f} px")
+        frame(axes, demo.side)
+    return figure
+
+
+def draw_contrast(demo: Demo) -> Figure:
+    """Draw the contrast and the group gain of nodes that lie on a part, and of all others."""
+    graph = demo.graph
+    masks = eg.read_masks(demo.folder / "unseen_masks", demo.found.images)
+    _, part = node_parts(graph, demo.found, masks)
+    kinds = {"mostly on a part of the fish": part >= 0, "mostly off it": part < 0}
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3), layout="constrained", sharey=True)
+    figures = {"contrast": graph.contrast, "group gain": graph.groups.node_gain}
+    for axes, (name, values) in zip(panels, figures.items(), strict=True):
+        bins = np.linspace(*np.percentile(values, [0.5, 99.5]), 31)
+        shown = [values[which] for which in kinds.values()]
+        axes.hist(shown, bins, stacked=True, color=COLOURS[:2], label=[*kinds])
+        axes.set(xlabel=name, ylabel="nodes" if name == "contrast" else "")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].axvline(0.2, color=INK, lw=1, ls="--")
+    panels[0].annotate("in groups from .2 on", (0.2, 1), (5, -4), **AT_TOP)
+    panels[1].legend(frameon=False)
+    return figure
+
+
 def draw_looks(demo: Demo, nodes: list[int], photo: int) -> None:
-    """Draw what a reader can draw of any graph: a filter, and a drawing."""
+    """Draw what a reader can draw of any graph: its parts, a filter, and a drawing."""
     graph, found, photos = demo.graph, demo.found, demo.folder / "unseen"
+    path = IMAGES.parent / "parts_at_a_glance.jpg"
+    eg.draw_groups(graph, found, photos, path, title="What the demo network has learned of a fish")
+    path = IMAGES.parent / "photo_groups.jpg"
+    eg.draw_match(graph, found, photos, path, clear_photo(demo))
     layer, channel = int(graph.node_layer[nodes[0]]), int(graph.node_channel[nodes[0]])
     path = IMAGES / "filter.jpg"
     eg.draw_filter(graph, found, demo.peaks, photos, path, layer, channel, patches=5)
-    eg.draw_match(graph, found, photos, IMAGES / "photo.jpg", photo)
+    eg.draw_match(graph, found, photos, IMAGES / "photo.jpg", photo, level="nodes")
     maps = eg.explained_maps(graph, demo.net, [photos / found.images[photo]])
     ends = [0, len(graph.layers) - 1]
     path = IMAGES / "explained.jpg"
     eg.draw_explained(maps, [photos / found.images[photo]], path, 0, layers=ends)
+
+
+def clear_photo(demo: Demo) -> int:
+    """Return a drawing in which every part group is surer than usually."""
+    usual = np.maximum(demo.graph.groups.sureness, 1e-9)
+    places = eg.group_places(demo.graph, demo.found)
+    return int(np.argmax((places.sureness / usual).min(axis=1)))
 
 
 def telling_photo(demo: Demo, nodes: list[int]) -> int:
@@ -354,6 +420,9 @@ def main(folder: Path) -> None:
     save(draw_response(demo, nodes, photo), "response.jpg")
     save(draw_turning(demo, list(range(6))), "turning.jpg")
     save(draw_mixture(demo, nodes), "mixture.png")
+    follower = int(demo.graph.groups[0].nodes[0])
+    save(draw_grouping(demo, follower, photo), "grouping.jpg")
+    save(draw_contrast(demo), "contrast.png")
     save(draw_prediction(demo, nodes[1], moved_photo(demo, nodes[1])), "prediction.jpg")
 
 

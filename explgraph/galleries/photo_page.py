@@ -26,7 +26,7 @@ _NUMBER = 11  # size of the numbers at the markers
 _UNIT = np.array([[0.0, 1.0], [0.0, 1.0]])
 _STEPS = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 _LINE_NOTE = (
-    "Lines lead from a node to the parent with which it fires together most often, of those drawn."
+    "Lines lead from a node to the parent that it moves with most steadily, of those drawn."
 )
 _CHOICE_NOTE = (
     "Drawn are nodes that fire in this photo: the better half of the graph's ranking first, of "
