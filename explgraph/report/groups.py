@@ -20,6 +20,7 @@ from .nodes import BORDER, best_of_cells
 _DOTS = 120  # most nodes on the small map of a group
 _SURE = ((0.45, "sure"), (0.3, "fairly sure"), (0.0, "less sure"))  # of the agreement
 _UNSURE = 0.2  # of the side: what a photo in which nodes do not agree is away
+_STILL = 0.02  # of the side: a group that moves less follows nothing
 _BACKGROUND = 0.2  # contrast up to which a group lies on the background as well
 
 
@@ -35,7 +36,7 @@ def group_rows(
 ) -> list[dict[str, Any]]:
     """Return what the page tells of each group, by number; pictures are not among it.
 
-    ``folded`` says why a group is not among those shown first: "border" or "background".
+    ``folded`` says why a group is not among those shown first: "border", "still" or "background".
     """
     if graph.groups is None:
         return []
@@ -122,6 +123,8 @@ def _evidence(group: Group, evidence: Mapping[int, float] | None) -> dict[str, f
 def _folded(graph: ExplanatoryGraph, group: Group) -> str:
     if min(*group.yx, *(1 - at for at in group.yx)) < BORDER:
         return "border"
+    if group.spread < _STILL * float(np.sqrt(np.prod(graph.input_size))):
+        return "still"
     if graph.contrast is not None and float(np.median(graph.contrast[group.nodes])) <= _BACKGROUND:
         return "background"
     return ""

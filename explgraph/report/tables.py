@@ -170,7 +170,7 @@ def _layers(graph: ExplanatoryGraph, chosen: I8, figures: Figures) -> Table:
         if explained is not None:
             row.append(_counts([counted.layers[i].explained for counted in _counted(explained)]))
         rows.append(row)
-    head = ["layer", "cells", "filters", "nodes", "on this page", "edges to parents"]
+    head = ["layer", "cells", "filters", "nodes", "in pictures", "edges to parents"]
     total = ["all layers", "", f"{sum(layer.channels for layer in graph.layers):,}"]
     total += [f"{len(graph):,}", f"{len(chosen):,}", f"{len(child):,}"]
     if kind is not None:

@@ -95,6 +95,9 @@ def test_group_rows__of_little_contrast_are_folded_and_those_alike_are_numbered(
     contrast = np.where(np.arange(72) % 5 == 0, 0.1, 1.0)
     rows = group_rows(replace(graph, groups=groups, contrast=contrast), None)
     assert [row["folded"] for row in rows] == ["background", "", "", ""]
+    still = replace(groups, spread=np.array([20, 4.4, 4.6, 20]))  # .02 of 224 is 4.48
+    folded = [row["folded"] for row in group_rows(replace(graph, groups=still), None)]
+    assert folded == ["", "still", "", ""]
     # The one that is folded comes last.
     wanted = ["upper left 3", "upper left", "upper left 1", "upper left 2"]
     assert [row["region"] for row in rows] == wanted

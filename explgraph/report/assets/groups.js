@@ -2,6 +2,8 @@
 
 const CELL = 64, COLUMN = 88, ROW = 122, MARGIN = 100, HEAD = 26; // units of the drawing
 const FAINTEST = 0.04; // of the strongest line: what is weaker is not drawn
+const MOST_LINES = 2; // up from a cell, unless its group is chosen
+const MANY = 9; // columns, from which on their headings are small
 
 function createGroupViews(select) {
   const rows = [...document.querySelectorAll(".row")];
@@ -47,7 +49,8 @@ function createGroupViews(select) {
   function headings(chosen) {
     const names = order.map(({ number }) => {
       const text = shape("text", { x: x(number) + CELL / 2, y: 15, "text-anchor": "middle",
-        class: `heading${number === chosen ? " chosen" : ""}` }, cut(groupName(number), 13));
+        class: `heading${number === chosen ? " chosen" : ""}${order.length > MANY ? " small" : ""}` },
+      cut(groupName(number), 13));
       text.addEventListener("click", () => select({ group: number }));
       return text;
     });
@@ -77,11 +80,14 @@ function createGroupViews(select) {
     const shown = (data.cell_lines[kind] ?? []).filter(([, child, , parent]) =>
       !groupOf.get(child).folded && !groupOf.get(parent).folded);
     const most = Math.max(...shown.map(([, , , , value]) => Math.abs(value)), 1e-9);
-    const result = shape("g", { fill: "none" });
-    for (const [low, child, high, parent, value, more] of shown) {
-      const strength = Math.abs(value) / most;
+    const result = shape("g", { fill: "none" }), drawn = new Map();
+    const strongest = [...shown].sort((a, b) => Math.abs(b[4]) - Math.abs(a[4]));
+    for (const [low, child, high, parent, value, more] of strongest) {
+      const strength = Math.abs(value) / most, cell = `${low} ${child}`;
       const isIn = chosen === null || chosen === child || chosen === parent;
-      if (strength < FAINTEST) continue;
+      drawn.set(cell, (drawn.get(cell) ?? 0) + 1);
+      const isMinor = drawn.get(cell) > MOST_LINES && (chosen === null || !isIn);
+      if (strength < FAINTEST || isMinor) continue;
       const [x0, x1] = [x(child) + CELL / 2, x(parent) + CELL / 2];
       const [y0, y1] = [y(low), y(high) + CELL + 16], middle = (y0 + y1) / 2;
       const words = kind === "moves"
