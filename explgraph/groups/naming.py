@@ -28,8 +28,8 @@ def name_groups(
 
     A node lies on the part, or on nothing, where most of its score is: in the part's mask, or
     nearer to it than half a cell of the node's layer; of annotations, in the part's box, or within
-    .08 of the side of its centre. A group that more than half of its nodes agree on is called so;
-    others keep the name that they have. The second group on a part is "head 2", and so on.
+    .08 of the side of its centre. A group without a name is called after the part that more
+    than half of its nodes lie on. The second group on a part is "head 2", and so on.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def name_groups(
     for number in range(len(groups)):
         mine = node_part[groups.node_group == number]
         votes = np.bincount(mine[mine != NONE], minlength=len(parts))
-        if votes.max(initial=0) <= _MOST * len(mine):
+        if groups.names[number] or votes.max(initial=0) <= _MOST * len(mine):
             continue
         part = parts[int(votes.argmax())]
         taken = {*groups.names, *names.values()}

@@ -14,6 +14,8 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.groups import Group, PartGroups, region
 from explgraph.graphs.matches import Matches
 from explgraph.groups.grouping import group_places, part_groups
+from explgraph.groups.naming import name_groups
+from explgraph.photos.annotations import Annotations
 
 from .nodes import BORDER, best_of_cells
 
@@ -24,11 +26,13 @@ _STILL = 0.02  # of the side: a group that moves less follows nothing
 _BACKGROUND = 0.2  # contrast up to which a group lies on the background as well
 
 
-def grouped(graph: ExplanatoryGraph, found: Matches) -> ExplanatoryGraph:
-    """Return a graph with part groups: its own, or of these photos; without any where none are."""
+def grouped(
+    graph: ExplanatoryGraph, found: Matches, annotations: Annotations | None
+) -> ExplanatoryGraph:
+    """Return a graph with part groups: its own or of these photos, named by annotations."""
     if graph.groups is None:
         graph = graph.having(groups=part_groups(graph, found))
-    return graph
+    return graph if annotations is None else name_groups(graph, found, annotations)
 
 
 def group_rows(

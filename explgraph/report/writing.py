@@ -85,7 +85,8 @@ def write_report(
         Of the same photos (`explgraph.extract`): the page then tells how much of the response the
         nodes explain, and which of them are parts. Best are photos that mining has not seen.
     annotations
-        Parts annotated in these photos: the page then tells how well nodes follow them.
+        Parts annotated in these photos: the page then tells how well nodes follow them, and calls
+        part groups without a name after them (`name_groups`).
     evidence
         By node, how much the logit of the class drops without it, e.g.
         ``class_evidence(...).table["drop"]``: groups and nodes then tell it.
@@ -101,7 +102,7 @@ def write_report(
     photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")
     require(photos >= 1, f"photos must be at least 1, got {photos}")
-    graph = grouped(graph, found)
+    graph = grouped(graph, found, annotations)
     chosen = page_nodes(graph, options.get("n_nodes", NODES))
     figures = measure(graph, found, peaks, annotations)
     source, usual = open_images(images), usual_photo(graph, found)

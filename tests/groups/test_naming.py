@@ -67,8 +67,8 @@ def test_name_groups__places_count_by_score_and_where_the_node_fires():
 
 def test_name_groups__several_on_one_part_are_numbered_and_own_names_stay():
     graph, found = world([30, 32, 50, 70], [0, 1, 2, 3])
-    graph = graph.rename(groups={3: "sky"})
-    assert names_of(name_groups(graph, found, MASKS)) == ("head", "head 2", "tail", "sky")
+    graph = graph.rename(groups={2: "fin", 3: "sky"})
+    assert names_of(name_groups(graph, found, MASKS)) == ("head", "head 2", "fin", "sky")
 
 
 def test_name_groups__peaks_rather_than_drawn_places():

@@ -467,6 +467,19 @@ def test_report__photo_shows_a_labelled_place_for_each_group(page, world, photo)
     assert page.locator("#photo-canvas .mark").count() > 0  # its nodes
 
 
+def test_report__a_row_under_the_pointer_shows_its_place_alone(page):
+    def opacities():
+        return page.locator("#photo-canvas g[data-place]").evaluate_all(
+            "p => p.map(i => getComputedStyle(i).opacity)"
+        )
+
+    assert opacities() == ["1", "1", "1"]
+    page.locator('.row[data-group="1"] .who').hover()
+    assert opacities() == ["0.15", "1", "0.15"]
+    page.locator("h1").hover()
+    assert opacities() == ["1", "1", "1"]
+
+
 @pytest.mark.parametrize("photo", [0, 2])
 def test_report__photo_shows_nodes_where_they_are_once_asked(page, world, photo):
     graph, found = world

@@ -10,10 +10,10 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.facts import node_facts
 from explgraph.groups.grouping import group_places
 from explgraph.photos.images import ImageItem, ImageSource, open_images
-from explgraph.report.groups import cell_lines, cells, group_rows, usual_photo
+from explgraph.report.groups import cell_lines, cells, group_rows, grouped, usual_photo
 from explgraph.report.nodes import edge_columns, node_columns, page_nodes
 from explgraph.report.pictures import galleries, parsed_photos, row_pictures, seen_photo
-from tests.support.plain import plain_matches
+from tests.support.plain import plain_marks, plain_matches
 from tests.support.planted import planted_graph
 from tests.support.reporting import (
     BOX,
@@ -86,6 +86,17 @@ def test_group_rows__say_what_each_group_is():
         None,
         None,
     ]
+
+
+def test_grouped__is_named_after_annotations_but_for_own_names():
+    graph = reported_graph()
+    found = reported_matches(graph)
+    yx = np.where((np.arange(72) % 5 < 2)[:, None], 0.25, 0.75) * np.ones((4, 72, 2))
+    found = replace(found, yx=yx, photo_size=np.full((4, 2), 100))
+    marks = plain_marks([NAMES[0]] * 2, ["head", "tail"], [[24.5, 24.5], [74.5, 74.5]])
+    named = grouped(graph, found, marks)
+    assert named.groups.names == ("head", WING, "tail", "tail 2")
+    assert grouped(graph, found, None) is graph
 
 
 def test_group_rows__of_little_contrast_are_folded_and_those_alike_are_numbered():

@@ -5,11 +5,13 @@ const FAINTEST = 0.04; // of the strongest line: what is weaker is not drawn
 const MOST_LINES = 2; // up from a cell, unless its group is chosen
 const MANY = 9; // columns, from which on their headings are small
 
-function createGroupViews(select) {
+function createGroupViews(select, point) {
   const rows = [...document.querySelectorAll(".row")];
   for (const row of rows) {
     const number = Number(row.dataset.group);
     row.querySelector(".group-name").addEventListener("click", () => select({ group: number }));
+    row.addEventListener("pointerenter", () => point(number));
+    row.addEventListener("pointerleave", () => point(null));
     for (const button of row.querySelectorAll("[data-node]")) {
       const node = Number(button.dataset.node);
       button.addEventListener("click", () => select({ group: number, node }));

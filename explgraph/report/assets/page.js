@@ -238,7 +238,7 @@ function setControls() {
 }
 
 const showPanel = createPanel(select, rename);
-const groupViews = createGroupViews(select);
+const groupViews = createGroupViews(select, (number) => photo.point(number));
 const graph = createGraphView(select);
 const photo = createPhotoView(select);
 const table = createTable(select);

@@ -85,7 +85,7 @@ function createPhotoView(select) {
       const at = free(boxes, { cx, cy, width: (name.length * 7.2 + 4) / scale, height: 16 / scale,
         reach: (PLACE + 3) / scale }, middles.map(([v, u]) => [u * width, v * height]));
       labels.append(shape("text", { x: at.x, y: at.y + 12.5 / scale, class: `${classes} label`,
-        "font-size": 13.5 / scale, "stroke-width": 3.5 / scale }, name));
+        "data-place": group.number, "font-size": 13.5 / scale, "stroke-width": 3.5 / scale }, name));
     });
     drawing.append(rings, labels);
   }
@@ -123,6 +123,14 @@ function createPhotoView(select) {
     ].filter(Boolean).join(" ");
   }
 
+  /** Show where a group is while its row is under the pointer. */
+  function point(number) {
+    drawing.classList.toggle("pointing", number !== null);
+    for (const mark of drawing.querySelectorAll("[data-place]")) {
+      mark.classList.toggle("pointed", mark.dataset.place === String(number));
+    }
+  }
+
   new ResizeObserver(beforeNextFrame(() => { if (last !== null) show(last); })).observe(canvas);
-  return { choose, show };
+  return { choose, show, point };
 }
