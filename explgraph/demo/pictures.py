@@ -81,8 +81,8 @@ def _draw_graphs(result: DemoResult) -> None:
     for suffix in ("svg", "png"):
         for name, view in views.items():
             path = result.out / f"{name}.{suffix}"
-            shown = {"thumbnails": True, "found": result.matches, "images": unseen}
-            draw_graph(graph, path, **shown, **view)
+            found = result.matches
+            draw_graph(graph, path, thumbnails=True, found=found, images=unseen, **view)
 
 
 def mixing_filter(graph: ExplanatoryGraph) -> tuple[int, int]:

@@ -139,7 +139,8 @@ def _moves_with(graph: ExplanatoryGraph, cells: Cells, count: int) -> GroupLines
     spread = graph.edge_spread[inside]
     steady = [float(np.median(spread[place == pair])) for pair in kept]
     return GroupLines(
-        *pairs[kept].T,
+        child=pairs[kept, 0],
+        parent=pairs[kept, 1],
         value=edges[kept],
         is_count=True,
         detail=[
@@ -171,7 +172,8 @@ def _is_made_of(graph: ExplanatoryGraph, cells: Cells, count: int) -> GroupLines
     share = total / np.maximum(parents[pairs[:, 1]], 1)
     kept = _largest(pairs[:, 1], np.abs(share), count)
     return GroupLines(
-        *pairs[kept].T,
+        child=pairs[kept, 0],
+        parent=pairs[kept, 1],
         value=share[kept],
         is_count=False,
         detail=[
