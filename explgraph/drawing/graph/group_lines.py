@@ -182,7 +182,8 @@ def _is_made_of(graph: ExplanatoryGraph, cells: Cells, count: int) -> GroupLines
             for pair in kept
         ],
         note=f"What the responses of {parents.sum():,} nodes are made of; lines of less than "
-        f"{LEAST_SHARE:.0%} of what is known of a cell are left out.",
+        f"{LEAST_SHARE:.0%} of what is known of a cell are left out. Shares may come to more than "
+        "100%: other nodes inhibit, and two nodes may share cells.",
     )
 
 
