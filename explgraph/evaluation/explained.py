@@ -176,7 +176,7 @@ def study_explained(
         unseen,
         background,
         names[~mined].tolist(),
-        None if objects is None else [objects[i] for i in np.flatnonzero(~mined)],
+        None if objects is None else [objects[i] for i in np.flatnonzero(~mined).tolist()],
     )
     return ExplainedStudy(
         category=category,

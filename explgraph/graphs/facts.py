@@ -94,7 +94,8 @@ def node_facts(
         "others": [tuple(ids[other.nodes]) for other in others],
         "nearest_px": [other.nearest_px for other in others],
     }
-    facts |= node_kinds(graph).table.to_dict("series")
+    known = node_kinds(graph).table
+    facts |= {str(name): known[name] for name in known}
     if graph.groups is not None:
         facts["group"] = graph.groups.node_group
     if evidence is not None:
