@@ -54,10 +54,13 @@ if TYPE_CHECKING:
     from explgraph.explanations.pictures.sheet import draw_explanations as draw_explanations
     from explgraph.explanations.pictures.sheet import explanation_sheet as explanation_sheet
     from explgraph.explanations.pictures.texture import draw_texture as draw_texture
+    from explgraph.explanations.pictures.trace import draw_trace as draw_trace
     from explgraph.explanations.profiles import filter_profile as filter_profile
     from explgraph.explanations.segments import score_segments as score_segments
     from explgraph.explanations.texture.probe import probe_texture as probe_texture
     from explgraph.explanations.texture.results import TextureProbe as TextureProbe
+    from explgraph.explanations.trace import Trace as Trace
+    from explgraph.explanations.trace import trace as trace
     from explgraph.explanations.visualization import visualize as visualize
     from explgraph.galleries.galleries import draw_filter as draw_filter
     from explgraph.galleries.galleries import draw_node as draw_node
@@ -131,6 +134,7 @@ _HOME = {
     "Peaks": "explgraph.peaks.structures",
     "Preprocess": "explgraph.networks.preprocess",
     "TextureProbe": "explgraph.explanations.texture.results",
+    "Trace": "explgraph.explanations.trace",
     "available_methods": "explgraph.explanations.answers",
     "class_evidence": "explgraph.explanations.evidence",
     "compare": "explgraph.graphs.comparison",
@@ -152,6 +156,7 @@ _HOME = {
     "draw_parts": "aog.drawing.draw",
     "draw_segments": "explgraph.explanations.pictures.segments",
     "draw_texture": "explgraph.explanations.pictures.texture",
+    "draw_trace": "explgraph.explanations.pictures.trace",
     "edge_effects": "explgraph.explanations.effects",
     "energy_in_box": "explgraph.evaluation.explanations.measures",
     "evaluate": "explgraph.evaluation.tables",
@@ -193,6 +198,7 @@ _HOME = {
     "score_segments": "explgraph.explanations.segments",
     "study_explanations": "explgraph.evaluation.explanations.study",
     "to_networkx": "explgraph.export",
+    "trace": "explgraph.explanations.trace",
     "visualize": "explgraph.explanations.visualization",
     "write_annotations": "explgraph.photos.annotation_files",
     "write_answers": "aog.files",

@@ -24,6 +24,7 @@ from .looking import gallery, report, show
 from .matching import match
 from .mining import layers, mine
 from .parts import parts
+from .tracing import effects, trace
 
 app = typer.Typer(
     name="explgraph",
@@ -97,6 +98,16 @@ add_command(
     app,
     report,
     "explgraph report zebra.safetensors new_photos --out report.html",
+)
+add_command(
+    app,
+    effects,
+    "explgraph effects zebra.safetensors photos/zebra --out zebra.safetensors",
+)
+add_command(
+    app,
+    trace,
+    "explgraph trace zebra.safetensors photo.jpg --target zebra --out trace.png",
 )
 add_command(
     app,

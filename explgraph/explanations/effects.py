@@ -1,4 +1,4 @@
-"""What a node's response is made of: the effects of the nodes below on it."""
+"""What a node's response is made of: the effects of the nodes below on it (Eq. 15)."""
 
 from __future__ import annotations
 

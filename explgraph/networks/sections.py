@@ -16,6 +16,9 @@ from explgraph.base.layer import LayerSpec
 from .backbone import Backbone
 from .hooks import AllCalled, check_called, copied, hooked
 
+PIXELS = ""
+"""What lies below the lowest layer."""
+
 
 class Sections:
     """What a network made of B photos, cut at some layers.
@@ -31,6 +34,8 @@ class Sections:
         (B, 3, H_in, W_in), preprocessed.
     layers
         Names, as in `Backbone.layers`, lowest first.
+    pixels
+        Whether the lowest layer may be differentiated by the photos, as by a layer `PIXELS`.
 
     Attributes
     ----------
@@ -43,7 +48,9 @@ class Sections:
         If a layer cannot be mined or is not called.
     """
 
-    def __init__(self, net: Backbone, batch: Tensor, layers: Sequence[str]) -> None:
+    def __init__(
+        self, net: Backbone, batch: Tensor, layers: Sequence[str], *, pixels: bool = False
+    ) -> None:
         maps: dict[str, Tensor] = {}
         self._starts: dict[str, Tensor] = {}
         self._ends: dict[str, Tensor] = {}
@@ -60,8 +67,9 @@ class Sections:
 
         with torch.inference_mode(False), torch.enable_grad():
             net.select(list(layers))
+            photos = self._starts[PIXELS] = batch.clone().requires_grad_(pixels)
             with suppress(AllCalled), hooked(net.module, {name: cut(name) for name in layers}):
-                net.run(batch.clone())
+                net.run(photos.clone())
         check_called(layers, maps)
         self.maps: Mapping[str, Tensor] = maps
 
@@ -80,7 +88,9 @@ class Sections:
         (B, H, W, C) of the layer below.
         """
         end, start = self._ends[layer], self._starts[below]
-        if not end.requires_grad:  # nothing leads from the one to the other
+        if not (
+            end.requires_grad and start.requires_grad
+        ):  # nothing leads from the one to the other
             return np.zeros(start.permute(0, 2, 3, 1).shape, dtype=np.float32)
         photo = np.repeat(np.arange(len(cells)), [len(one) for one in cells])
         place = np.unravel_index(np.concatenate(cells), tuple(end.shape[1:]))
