@@ -107,7 +107,10 @@ def export(
 def info(
     graph: cli.GraphFile,
     best: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the best nodes to show.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="How many of the best nodes to show, of every part group some."
+        ),
     ] = 10,
     node: Annotated[
         str | None,
@@ -160,7 +163,8 @@ def _node_facts(
 def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
     nodes = np.bincount(graph.node_layer, minlength=len(graph.layers))
     edges = np.bincount(graph.node_layer[graph.edge_child], minlength=len(graph.layers))
-    rows = graph.nodes.loc[graph.ranking()[:best], [*_BEST]].to_dict(orient="split")
+    columns = [*_BEST, *([] if graph.groups is None else ["group"])]
+    rows = graph.nodes.loc[graph.top(best) if best else [], columns].to_dict(orient="split")
     return {
         "header": dict(graph.header),
         "input_size": list(graph.input_size),
@@ -172,7 +176,7 @@ def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
             for layer, n, e in zip(graph.layers, nodes, edges, strict=True)
         ],
         "best_nodes": [
-            {"node": int(node), **dict(zip(_BEST, values, strict=True))}
+            {"node": int(node), **dict(zip(columns, values, strict=True))}
             for node, values in zip(rows["index"], rows["data"], strict=True)
         ],
     }
@@ -194,13 +198,15 @@ def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
         channels, own, up = (str(layer[key]) for key in ("channels", "nodes", "edges_up"))
         layers.add_row(layer["name"], channels, grid, stride, own, up)
     counts = f"{data['nodes']} nodes, {data['edges']} edges"
-    nodes = table("best node", "name", *_BEST[2:], text=2)
+    nodes = table("node", "name or group", *_BEST[2:], text=2)
+    titles = {row["group"]: row["name"] for row in data["groups"]}
     for row in data["best_nodes"]:
-        nodes.add_row(row["id"], row["name"], *(f"{row[key]:.3g}" for key in _BEST[2:]))
+        name = row["name"] or titles.get(row.get("group"), "")
+        nodes.add_row(row["id"], name, *(f"{row[key]:.3g}" for key in _BEST[2:]))
     groups = table("part group", "name", *_GROUP, text=2)
     for row in data["groups"]:
         groups.add_row(str(row["group"]), row["name"], *(f"{row[key]:.3g}" for key in _GROUP))
-    return (header, *([groups] if data["groups"] else []), layers, counts, nodes)
+    return (*([groups] if data["groups"] else []), header, layers, counts, nodes)
 
 
 def _on_one_line(value: object) -> str:

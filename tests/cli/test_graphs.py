@@ -149,7 +149,12 @@ def test_info_begins_with_part_groups(planted, tmp_path):
     first, second = json.loads(ok("info", path, "--json").stdout)["groups"]
     assert (first["nodes"], second["nodes"], second["name"]) == (50, 22, "beak")
     text = ok("info", path).stdout
-    assert text.index("beak") < text.index("features.3")
+    assert text.index("beak") < text.index("weight_hash") < text.index("features.3")
+    shown = json.loads(ok("info", path, "--best", 6, "--json").stdout)["best_nodes"]
+    assert [row["node"] for row in shown] == graph.top(6).tolist()
+    assert {row["group"] for row in shown} == {0, 1}
+    assert text.count("beak") > 1  # its nodes have no names of their own
+    assert json.loads(ok("info", path, "--best", 0, "--json").stdout)["best_nodes"] == []
     assert json.loads(ok("info", planted[0], "--json").stdout)["groups"] == []
 
 
