@@ -36,6 +36,7 @@ OLD_NAMES = {
 
 NEVER_REFUSE = {
     "available_methods": "what is not possible is its answer",
+    "node_kinds": "what cannot be told is its answer",
     "to_networkx": "every graph can be turned",
     "write_annotations": "annotations are checked when they are made",
 }
