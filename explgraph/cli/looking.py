@@ -224,7 +224,8 @@ def report(
         int, typer.Option(metavar="N", min=1, help="Most nodes on the page, the best.")
     ] = 400,
     photos: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Most photos on the page, the best matched.")
+        int,
+        typer.Option(metavar="N", min=1, help="Most photos on the page: usual, best and worst."),
     ] = 12,
     model: cli.GraphModel = None,
     weights: cli.Weights = None,

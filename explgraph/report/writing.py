@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+_LOWEST = 4  # of so many photos one is of those with the lowest scores
+
 NODES, PHOTOS = 400, 12
 """Most nodes with pictures, and photos, on a page unless other numbers are asked for."""
 
@@ -46,7 +48,8 @@ class PageOptions(TypedDict, total=False):
         Most nodes with pictures (400): those of `ExplanatoryGraph.top`. The table has all nodes.
     n_photos
         Most photos on the page to look at groups and nodes in (12): the one in which the groups lie
-        nearest to their usual places, and those with the highest mean score.
+        nearest to their usual places, those with the highest mean score, and, a quarter of them,
+        those with the lowest.
     """
 
     title: str | None
@@ -132,10 +135,13 @@ def write_report(
 
 
 def _photos(found: Matches, count: int, first: int) -> I8:
-    """Return a photo and then those of highest mean score over all nodes, the best first."""
+    """Return a photo, then those of highest mean score over all nodes, then some of the lowest."""
     score = found.score.mean(axis=1, dtype=np.float64)
-    best = np.argsort(-score, kind="stable")
-    return np.concatenate([[first], best[best != first]])[:count]
+    order = np.argsort(-score, kind="stable")
+    others = order[order != first]
+    last = min(count // _LOWEST, max(len(others) - (count - 1), 0))
+    best = others[: count - 1 - last]
+    return np.concatenate([[first], best, others[len(others) - last :]])
 
 
 _SCRIPTS = ("words", "card", "groups", "graph", "photo", "panel", "table", "page")

@@ -197,14 +197,17 @@ def test_page__tells_kinds_of_nodes_where_they_are_known(tmp_path):
     assert "<em>background</em> node" in text
 
 
-def test_write_report__shows_the_usual_photo_and_those_of_highest_mean_score(tmp_path):
+@pytest.mark.parametrize(
+    ("n_photos", "wanted"), [(3, "abd"), (4, "abde"), (5, "abdce"), (8, "abdce"), (1, "a")]
+)
+def test_write_report__shows_the_usual_photo_the_best_and_the_worst(tmp_path, n_photos, wanted):
     graph = planted_graph(2, 2, 2)
     names = tuple("abcde")
     found = reported_matches(graph, names)
     found = replace(found, score=np.array([1, 3, 2, 3, 0.5])[:, None] * np.ones(8))
-    write_report(graph, found, magenta_source(names), tmp_path / "r.html", n_photos=3)
+    write_report(graph, found, magenta_source(names), tmp_path / "r.html", n_photos=n_photos)
     photos = data_of((tmp_path / "r.html").read_text())["photos"]
-    assert [photo["name"] for photo in photos] == ["a", "b", "d"]
+    assert [photo["name"] for photo in photos] == list(wanted)
 
 
 def test_write_report__of_one_node_in_one_photo(tmp_path):
