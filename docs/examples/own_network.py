@@ -92,6 +92,10 @@ found = eg.match(graph, net, unseen)
 print(f"{len(graph)} nodes in {len(found)} drawings")
 
 # %%
+eg.draw_groups(graph, found, unseen, OUT / "parts.png")
+graph.groups
+
+# %%
 best = graph.node(int(graph.ranking()[0]))
 print("the best node:", best.id)
 eg.draw_node(graph, found, unseen, OUT / "best_node.png", best.id)

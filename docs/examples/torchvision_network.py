@@ -49,7 +49,14 @@ found
 # %% [markdown]
 # ## Look
 #
-# The best nodes as a table, then the drawings in which they score best.
+# What has it learned of a zebra? Its part groups: nodes that lie on the same part.
+
+# %%
+eg.draw_groups(graph, found, unseen, OUT / "parts.png")
+graph.groups
+
+# %% [markdown]
+# The best nodes as a table, then some of every part group in the drawings in which they score best.
 
 # %%
 table = graph.nodes.nlargest(10, "gain")[["id", "y", "x", "support", "gain"]]
@@ -58,7 +65,7 @@ print(table.to_string(index=False))
 # %%
 eg.draw_nodes(graph, found, unseen, OUT / "best_nodes.png", nodes_per_layer=4)
 eg.draw_match(graph, found, unseen, OUT / "one_drawing.png", 0)
-eg.draw_graph(graph, OUT / "graph.svg", nodes_per_layer=12)
+eg.draw_graph(graph, OUT / "graph.svg", thumbnails=True, found=found, images=unseen)
 
 # %% [markdown]
 # ## What is this node?

@@ -46,7 +46,7 @@ def test_own_network__mines_and_shows_a_module_of_the_user(run_example, tmp_path
     assert_pictures(
         tmp_path,
         *("best_node.png", "its_filter.png", "best_nodes.png", "one_drawing.png"),
-        *("graph.svg", "explained.png"),
+        *("parts.png", "graph.svg", "explained.png"),
     )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "</html>" in page
@@ -59,7 +59,7 @@ def test_torchvision_network__runs_with_a_file_of_weights(run_example, shared, t
     printed = run_example("torchvision_network.py", weights)
     assert len(re.findall(r"^features\.\d+: \d+ filters, 13 x 13 cells$", printed, re.M)) == 4
     assert re.search(r"features\.12/\d+/0: a node of filter \d+", printed)
-    assert_pictures(tmp_path, "best_nodes.png", "one_drawing.png", "graph.svg")
+    assert_pictures(tmp_path, "parts.png", "best_nodes.png", "one_drawing.png", "graph.svg")
 
 
 @pytest.mark.slow
