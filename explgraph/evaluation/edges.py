@@ -23,6 +23,7 @@ from explgraph.explanations.claims import (
     without_cells,
 )
 from explgraph.explanations.effects import (
+    PARENTS,
     PhotoEffects,
     edge_effects,
     effects_in_photos,
@@ -134,7 +135,7 @@ def study_edges(
     images: object,
     *,
     groups: Sequence[str] | None = None,
-    n_parents: int = 12,
+    n_parents: int | None = None,
     n_children: int = 15,
     seed: int = 0,
 ) -> EdgeStudy:
@@ -159,7 +160,9 @@ def study_edges(
     groups
         N names; photos with the same one stay in one half. Default: each photo by itself.
     n_parents
-        Of each pair of layers, drawn at random among those that fire in five photos of each half.
+        None: the 60 nodes to look at first (`ExplanatoryGraph.top`), those that pages and pictures
+        show; else so many of each pair of layers, drawn at random. Only nodes above the lowest
+        layer that fire in five photos of each half.
     n_children
         How many are taken away at once.
     seed
@@ -171,7 +174,7 @@ def study_edges(
         If the graph, matches, network and images do not belong together, or no parent is left.
     """
     check_same_network(graph, found, net)
-    require(n_parents >= 1, f"n_parents must be at least 1, got {n_parents}")
+    require(n_parents is None or n_parents >= 1, f"n_parents must be at least 1, got {n_parents}")
     require(n_children >= 1, f"n_children must be at least 1, got {n_children}")
     first = first_half(found.images if groups is None else groups)
     halves = found.take(images=first), found.take(images=~first)
@@ -209,11 +212,14 @@ def study_edges(
 def _parents(
     graph: ExplanatoryGraph,
     halves: tuple[Matches, Matches],
-    most: int,
+    most: int | None,
     rng: np.random.Generator,
 ) -> I8:
-    """Draw nodes of each layer but the lowest, ascending."""
+    """Choose nodes of each layer but the lowest, ascending."""
     often = [fires(half.score.T, graph.score).sum(axis=1) >= _LEAST_PHOTOS for half in halves]
+    if most is None:
+        shown = np.sort(graph.top(PARENTS))
+        return shown[(graph.node_layer[shown] > 0) & often[0][shown] & often[1][shown]]
     chosen = []
     for layer in range(1, len(graph.layers)):
         nodes = np.flatnonzero((graph.node_layer == layer) & often[0] & often[1])

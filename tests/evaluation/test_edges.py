@@ -105,6 +105,18 @@ def test_rest__up_to_a_layer_is_what_the_network_gives(world):
     assert len(many) == 40
 
 
+def test_parents__are_by_default_those_that_are_shown_first(world):
+    graph, found = world.graph, world.found
+    study = study_edges(graph, found, world.net, world.source, n_children=3)
+    shown = graph.top(60)
+    fires = (found.score > 0) & (found.score >= graph.score / 2)
+    halves = fires[::2].sum(axis=0), fires[1::2].sum(axis=0)
+    often = np.minimum(*halves) >= 5
+    wanted = shown[(graph.node_layer[shown] == 1) & often[shown]]
+    assert study.parents.tolist() == sorted(wanted.tolist())
+    assert len(wanted) > 10
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -259,12 +259,14 @@ def _fidelity(category: Category) -> Result:
 
 def _edges(category: Category) -> Result:
     from explgraph.evaluation.edges import study_edges
+    from explgraph.pipeline import grouped
     from mining import match_peaks, mine_peaks
 
     found = {}
     for seed in category.seeds:
-        graph = mine_peaks(category.peaks, seed=seed)
-        matches = match_peaks(graph, category.peaks)
+        mined = mine_peaks(category.peaks, seed=seed)
+        matches = match_peaks(mined, category.peaks)
+        graph = grouped(mined, category.peaks, background=category.background)
         found[seed] = study_edges(
             graph, matches, category.net, category.folder, groups=category.groups, seed=seed
         )
