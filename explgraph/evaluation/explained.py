@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,7 +75,9 @@ class ExplainedStudy:
         Over all layers; the mean over seeds. NaN where a control has no response.
         """
         return {
-            count: float(np.mean([_margin(found, count) for found in self.seeds.values()]))
+            count: float(
+                np.mean([_margins(self.layers, s, count)[ALL_LAYERS] for s in self.seeds.values()])
+            )
             for count in COUNTS
         }
 
@@ -82,8 +85,9 @@ class ExplainedStudy:
     def table(self) -> pd.DataFrame:
         """One row per seed, count, layer (and ``all layers``) and row.
 
-        Columns: ``category``, ``seed``, ``count`` (of `ExplainedShare`), ``layer``, ``row``, and
-        the shares of `Shares`.
+        Columns: ``category``, ``seed``, ``count`` (of `ExplainedShare`), ``layer``, ``row``, the
+        shares of `Shares`, and ``margin``, how far the graph's explained share lies above that of
+        the higher control; NaN in other rows.
         """
         import pandas as pd
 
@@ -109,6 +113,7 @@ class ExplainedStudy:
                 "layer": layer,
                 "row": row,
                 **asdict(shares),
+                "margin": _margins(self.layers, found, count)[layer] if row == GRAPH else math.nan,
             }
             for seed, found in self.seeds.items()
             for count in COUNTS
@@ -228,6 +233,10 @@ def _by_layer(layers: Sequence[str], share: ExplainedShare, count: str) -> dict[
     return {**dict(zip(layers, counted.layers, strict=True)), ALL_LAYERS: counted.overall}
 
 
-def _margin(found: SeedShares, count: str) -> float:
-    explained = {row: getattr(share, count).overall.explained for row, share in found.rows.items()}
-    return float(explained[GRAPH] - np.max([explained[SHUFFLED], explained[BACKGROUND]]))
+def _margins(layers: Sequence[str], found: SeedShares, count: str) -> dict[str, float]:
+    rows = {row: _by_layer(layers, share, count) for row, share in found.rows.items()}
+    return {
+        layer: shares.explained
+        - float(np.max([rows[row][layer].explained for row in (SHUFFLED, BACKGROUND)]))
+        for layer, shares in rows[GRAPH].items()
+    }

@@ -44,7 +44,7 @@ def study(peaks, background):
 
 def test_table__has_a_row_for_each_seed_layer_and_row(study):
     table = study.table
-    assert list(table.columns) == [*KEYS, *SHARES]
+    assert list(table.columns) == [*KEYS, *SHARES, "margin"]
     assert len(set(map(tuple, table[KEYS].to_numpy()))) == len(table) == 2 * 3 * 3 * 3
     assert tuple(table["count"].unique()) == COUNTS
     assert set(table["layer"]) == {"layer0", "layer1", ALL_LAYERS}
@@ -103,6 +103,9 @@ def test_study__a_planted_graph_is_above_both_controls(study):
             for seed in (0, 1)
         ]
         assert study.margins[count] == pytest.approx(np.mean(margins))
+        own = rows.set_index(["seed", "row"])["margin"]
+        assert [own[seed, GRAPH] for seed in (0, 1)] == pytest.approx(margins)
+        assert own.isna().sum() == 4  # of the controls
     assert study.margins["all_peaks"] > 0.15
 
 
