@@ -221,7 +221,7 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="T", help="The page's title.")] = None,
     nodes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Most nodes on the page, the best.")
+        int, typer.Option(metavar="N", min=1, help="Most nodes with pictures, of every part group.")
     ] = 400,
     photos: Annotated[
         int,
