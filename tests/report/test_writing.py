@@ -116,7 +116,7 @@ def test_page__says_how_many_there_are(written):
 
 
 def test_page__what_users_wrote_is_text(tmp_path, written):
-    # Once in the template and once in the data; Bokeh's own script holds "<script" in strings.
+    # Once in the template and once in the data.
     assert SCRIPT not in written
     assert data_of(written)["nodes"]["name"][0] == SCRIPT
     assert SCRIPT + ".jpg" in [photo["name"] for photo in data_of(written)["photos"]]

@@ -18,6 +18,7 @@ const words = () => control.search.value.toLowerCase().split(/\s+/).filter(Boole
 
 /** Tell whether a node has all words: digits are its filter, others stand in its id or names. */
 function isFound(node, wanted) {
+  if (!wanted.length) return true;
   const group = groupOf.get(nodes.group[node]);
   const text = `${nodes.id[node]} ${nodes.name[node]} ${group?.name ?? ""}`.toLowerCase();
   return wanted.every((word) =>
