@@ -47,9 +47,10 @@ def draw_groups(
     """Draw what a network has learned of a category, at a glance: a row for each part group.
 
     A row has the group's name, how many nodes it has and in which layers, how surely its nodes
-    agree where it is, a map of where it lies, and patches of photos: layers take turns, their nodes
-    come by group gain, and each is shown in the photo in which it scores best among those that the
-    row does not show yet, cut out around its place there.
+    agree where it is, a map of where it lies, and patches of photos. Groups that hardly move come
+    last: they follow nothing. In a row layers take turns, their nodes come by group gain, and each
+    is shown in the photo in which it scores best among those that the row does not show yet, cut
+    out around its place there.
 
     Parameters
     ----------
@@ -86,13 +87,14 @@ def draw_groups(
     check_nodes(graph, found)
     groups = groups_of(graph)
     require(len(groups) > 0, "there is nothing to draw: the graph has no part groups")
-    shown = [group_photos(graph, found, group.nodes.tolist(), n_patches) for group in groups]
+    rows = sorted(groups, key=lambda group: groups.is_still(group.number))
+    shown = [group_photos(graph, found, group.nodes.tolist(), n_patches) for group in rows]
     wanted: dict[int, list[int]] = {}
     for node, photo in (place for row in shown for place in row):
         wanted.setdefault(node, []).append(photo)
     tiles = node_patches(graph, found, open_images(images), wanted, _TILE, share=GLANCE_SHARE)
     page = _Page(graph, groups, max(map(len, shown)), title)
-    for group, row in zip(groups, shown, strict=True):
+    for group, row in zip(rows, shown, strict=True):
         page.add(group, [tiles[place] for place in row])
     return save_picture(page.canvas.image, path)
 
@@ -150,7 +152,8 @@ class _Page:
             box = (edges[layer], y + 47, edges[layer + 1] - 1, y + 47 + _BAR)
             self.canvas.fill(box, layer_color(layer))
         stray = group.spread / float(np.sqrt(np.prod(self._graph.input_size)))
-        lines = f"sure {group.sureness:.0%}", f"strays {stray:.0%} of the photo's side"
+        moves = "hardly moves," if self._groups.is_still(group.number) else "strays"
+        lines = f"sure {group.sureness:.0%}", f"{moves} {stray:.0%} of the photo's side"
         for i, line in enumerate(lines):
             self.canvas.text(line, 12, (_MARGIN, y + 65 + i * LINE), FAINT)
 

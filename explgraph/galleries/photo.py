@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explgraph.base.arrays import F4, I8, NONE
+from explgraph.base.arrays import F4, I8
 from explgraph.base.errors import index_of, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.graph.draw import Level
@@ -26,7 +26,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches, check_nodes, fires
 from explgraph.photos.images import open_images
 
-from .photo_groups import GroupsPage, shown_groups
+from .photo_groups import GroupsPage, moving_groups, shown_groups
 from .photo_page import MatchPage, Parsed
 from .tiles import input_places
 
@@ -51,7 +51,7 @@ def draw_match(
     """Draw on a photo where a graph's part groups are, or its nodes with lines to their parents.
 
     A group is a circle at the place that its nodes agree on, with its name; the less sure they are
-    than usually, the paler it is. Beneath is what lies there.
+    than usually, the paler it is. Beneath is what lies there. Groups that hardly move are left out.
 
     A node has the colour and the shape of its layer; its area tells its score in this photo. Each
     layer has a smaller photo of its own beneath, with numbered nodes and their list.
@@ -104,7 +104,7 @@ def draw_match(
     source = open_images(images)
     if _level(graph, level, choice) == "groups":
         groups = shown_groups(graph, found, row)
-        require(len(groups) > 0, "there is nothing to draw: the graph has no part groups")
+        require(len(groups) > 0, "there is nothing to draw: the graph has no part groups that move")
         ((_, loaded),) = load_each(source, [found.images[row]])
         return save_picture(GroupsPage(found, row, groups, loaded).draw(), path)
     around = choice.get("around")
@@ -134,7 +134,7 @@ def _level(graph: ExplanatoryGraph, level: Level | None, choice: NodeChoice) -> 
         return level
     # All nodes of each layer is a choice, too.
     chosen = any(value is not None or key == "nodes_per_layer" for key, value in choice.items())
-    has_groups = graph.groups is not None and bool(np.any(graph.groups.node_group != NONE))
+    has_groups = graph.groups is not None and len(moving_groups(graph.groups)) > 0
     return "groups" if has_groups and not chosen else "nodes"
 
 

@@ -16,7 +16,7 @@ from explgraph.drawing.overlay import Overlay, hidden_area
 from explgraph.drawing.patches import GLANCE_SHARE, cut_patch
 from explgraph.graphs.choice import groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
-from explgraph.graphs.groups import GroupPlaces, region
+from explgraph.graphs.groups import Group, GroupPlaces, PartGroups, region
 from explgraph.graphs.matches import Matches, fires
 from explgraph.groups.grouping import group_places
 from explgraph.photos.images import LoadedImage
@@ -79,8 +79,13 @@ class Shown:
         return many_color(self.number)
 
 
+def moving_groups(groups: PartGroups) -> list[Group]:
+    """Return the groups that have nodes and do not always lie at the same place."""
+    return [group for group in groups if len(group.nodes) and not groups.is_still(group.number)]
+
+
 def shown_groups(graph: ExplanatoryGraph, found: Matches, photo: int) -> list[Shown]:
-    """Return the part groups of a graph that have nodes, in one of the matched photos."""
+    """Return the part groups of a graph in one of the matched photos, but those that never move."""
     groups, own = groups_of(graph), found.take(np.array([photo]))
     places: GroupPlaces = group_places(graph, own)
     firing = fires(own.score.T, graph.score)[:, 0]
@@ -95,8 +100,7 @@ def shown_groups(graph: ExplanatoryGraph, found: Matches, photo: int) -> list[Sh
             firing=int(firing[group.nodes].sum()),
             count=len(group.nodes),
         )
-        for group in groups
-        if len(group.nodes)
+        for group in moving_groups(groups)
     ]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_STILL = 0.02  # of the side
 _THIRDS = (1 / 3, 2 / 3)
 _NODE_ARRAYS = ("node_group", "node_offset", "node_gain")
 _GROUP_FLOATS = ("spread", "sureness", "gain")
@@ -230,6 +231,11 @@ class PartGroups:
         """Return the usual place of a group, unit square, the graph's own orientation."""
         y, x = (self.yx[group] / np.array(self.input_size, dtype=np.float32)).tolist()
         return y, x
+
+    def is_still(self, group: int) -> bool:
+        """Tell whether a group hardly moves: .02 of the side or less. It follows nothing."""
+        side = float(np.sqrt(np.prod(self.input_size)))
+        return bool(self.spread[group] <= _STILL * side)
 
     def title(self, group: int) -> str:
         """Return a group's name without its size: the user's, or where it lies."""

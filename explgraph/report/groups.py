@@ -10,6 +10,7 @@ import numpy as np
 
 from explgraph.base.arrays import I8, NONE
 from explgraph.base.text import one_line
+from explgraph.graphs.choice import groups_of
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.groups import Group, PartGroups, region
 from explgraph.graphs.matches import Matches
@@ -22,7 +23,6 @@ from .nodes import BORDER, best_of_cells
 _DOTS = 120  # most nodes on the small map of a group
 _SURE = ((0.45, "sure"), (0.3, "fairly sure"), (0.0, "less sure"))  # of the agreement
 _UNSURE = 0.2  # of the side: what a photo in which nodes do not agree is away
-_STILL = 0.02  # of the side: a group that moves less follows nothing
 _BACKGROUND = 0.2  # contrast up to which a group lies on the background as well
 
 
@@ -127,7 +127,7 @@ def _evidence(group: Group, evidence: Mapping[int, float] | None) -> dict[str, f
 def _folded(graph: ExplanatoryGraph, group: Group) -> str:
     if min(*group.yx, *(1 - at for at in group.yx)) < BORDER:
         return "border"
-    if group.spread < _STILL * float(np.sqrt(np.prod(graph.input_size))):
+    if groups_of(graph).is_still(group.number):
         return "still"
     if graph.contrast is not None and float(np.median(graph.contrast[group.nodes])) <= _BACKGROUND:
         return "background"

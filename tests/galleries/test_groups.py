@@ -100,7 +100,22 @@ def test_draw_groups__says_the_users_names_or_where_they_are(monkeypatch, grey, 
     draw_groups(graph.rename(groups={1: "head"}), matched(graph, np.ones((10, 12))), grey)
     assert "upper left" in said and "head" in said
     assert any(text.startswith("group 0: 7 nodes") for text in said)
+    assert said.index("upper left") < said.index("head")
+    assert not any(text.startswith("hardly") for text in said)
     assert any(text.startswith("10 of 12 nodes are in 2 groups") for text in said)
+
+
+def test_draw_groups__groups_that_hardly_move_come_last(monkeypatch, grey, grouped):
+    said = []
+    write = Canvas.text
+    monkeypatch.setattr(
+        Canvas, "text", lambda self, text, *rest: (said.append(text), write(self, text, *rest))[1]
+    )
+    groups = replace(grouped.groups, spread=np.array([0.019, 0.021]) * 224).rename(["a", "b"])
+    draw_groups(grouped.having(groups=groups), matched(grouped, np.ones((10, 12))), grey)
+    assert [text for text in said if text in ("a", "b")] == ["b", "a"]
+    lines = [text for text in said if text.endswith("of the photo's side")]
+    assert [text.split()[0] for text in lines] == ["strays", "hardly"]
 
 
 def test_draw_groups__writes_what_it_returns_and_mirrors_mirrored_photos(tmp_path, grouped):

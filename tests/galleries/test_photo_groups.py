@@ -115,9 +115,14 @@ def test_draw_match__level(world, monkeypatch):
         drawn(replace(graph, groups=None), level="groups")
     with pytest.raises(ExplGraphError, match="level"):
         drawn(level="group")
+    still = graph.having(groups=replace(graph.groups, spread=np.array([20, 1])))
+    assert drawn(still) == "groups"
+    assert len(shown_groups(still, found, 0)) == 1
+    none = graph.having(groups=replace(graph.groups, spread=np.ones(2)))
+    assert drawn(none) == "nodes"
     none = graph.having(groups=plain_groups(graph, [-1] * 12))
     assert drawn(none) == "nodes"
-    with pytest.raises(ExplGraphError, match="no part groups"):
+    with pytest.raises(ExplGraphError, match="no part groups that move"):
         drawn(none, level="groups")
 
 
