@@ -317,14 +317,13 @@ def _fit_noise(peaks: _PeakOdds, fallback: F8) -> F8:
     The sum is concave in pi_0, so its slope falls: halving the interval finds where it is zero.
     Filters without a peak keep the ``fallback``.
     """
-    odds = peaks.odds.sum(axis=3)
-    low, high = np.full(len(odds), _LEAST_NOISE), np.full(len(odds), 1 - _LEAST_NOISE)
-    for _ in range(_BISECTIONS):
-        noise = (low + high) / 2
-        pi = noise[:, None, None]
-        slope = np.sum(peaks.response * (1 - odds) / (pi + (1 - pi) * odds), axis=(1, 2))
-        low, high = np.where(slope > 0, noise, low), np.where(slope > 0, high, noise)
-    return np.where(peaks.response.any(axis=(1, 2)), (low + high) / 2, fallback)
+    odds, result = peaks.odds.sum(axis=3), fallback.copy()
+
+    def some(first: int, last: int) -> None:
+        _halve(peaks.response[first:last], odds[first:last], result[first:last])
+
+    map_ranges(some, len(odds), _FILTERS)
+    return result
 
 
 def _masses(peaks: _PeakOdds, noise: F8) -> F8:
@@ -332,14 +331,8 @@ def _masses(peaks: _PeakOdds, noise: F8) -> F8:
 
     First that of peaks beside the object, then that of peaks on it.
     """
-    pi = noise[:, None, None]
-    density = pi + (1 - pi) * peaks.odds.sum(axis=3)
-    scale = peaks.response / density
     result = np.zeros((2, len(KINDS) + 1))
-    for row, here in enumerate((~peaks.on, peaks.on)):
-        mine = np.where(here, scale, 0)
-        result[row, :-1] = np.sum((mine * (1 - pi))[..., None] * peaks.odds, axis=(0, 1, 2))
-        result[row, -1] = np.sum(mine * pi)
+    _add_masses(peaks.response, peaks.odds, peaks.on, noise, result)
     return result
 
 
@@ -392,7 +385,7 @@ def _densities(yx: F4, start: I8, predicted: F4, half_precision: F4, share: F8, 
     return density
 
 
-# A CPU loop over some filters: within a filter every sum runs in order.
+# CPU loops over some filters: within a filter every sum runs in order.
 
 
 @jit
@@ -409,3 +402,39 @@ def _add_densities(
                     dx = yx[c, 1, k, i] - predicted[v, 1, i]
                     bell = height(precision) * bump(dy, dx, precision)
                     density[c, k, i, kind[v]] += share[v, i] * bell
+
+
+@jit
+def _halve(response: F8, odds: F8, result: F8) -> None:
+    channels, n_peaks, n = response.shape
+    for c in range(channels):
+        if not response[c].any():
+            continue
+        low, high = _LEAST_NOISE, 1 - _LEAST_NOISE
+        for _ in range(_BISECTIONS):
+            noise, slope = (low + high) / 2, 0.0
+            for k in range(n_peaks):
+                for i in range(n):
+                    if response[c, k, i] > 0.0:
+                        q = odds[c, k, i]
+                        slope += response[c, k, i] * (1 - q) / (noise + (1 - noise) * q)
+            if slope > 0.0:
+                low = noise
+            else:
+                high = noise
+        result[c] = (low + high) / 2
+
+
+@jit
+def _add_masses(response: F8, odds: F8, on: Flags, noise: F8, result: F8) -> None:
+    channels, n_peaks, n = response.shape
+    for c in range(channels):
+        for k in range(n_peaks):
+            for i in range(n):
+                if response[c, k, i] > 0.0:
+                    own = odds[c, k, i]
+                    scale = response[c, k, i] / (noise[c] + (1 - noise[c]) * own.sum())
+                    row = 1 if on[c, k, i] else 0
+                    for kind in range(len(own)):
+                        result[row, kind] += scale * (1 - noise[c]) * own[kind]
+                    result[row, len(own)] += scale * noise[c]
