@@ -338,7 +338,7 @@ def draw_looks(demo: Demo, nodes: list[int], photo: int) -> None:
     layer, channel = int(graph.node_layer[nodes[0]]), int(graph.node_channel[nodes[0]])
     path = IMAGES / "filter.jpg"
     eg.draw_filter(graph, found, demo.peaks, photos, path, layer, channel, patches=5)
-    eg.draw_match(graph, found, photos, IMAGES / "photo.jpg", photo, level="nodes")
+    eg.draw_match(graph, found, photos, IMAGES / "photo.jpg", photo, nodes_per_layer=8)
     maps = eg.explained_maps(graph, demo.net, [photos / found.images[photo]])
     ends = [0, len(graph.layers) - 1]
     path = IMAGES / "explained.jpg"

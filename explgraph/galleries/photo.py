@@ -20,6 +20,7 @@ from explgraph.graphs.choice import (
     best_of_layers,
     find_node,
     places_in,
+    shown_first,
     steadiest_parents,
 )
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -57,10 +58,11 @@ def draw_match(
     layer has a smaller photo of its own beneath, with numbered nodes and their list.
 
     Drawn are nodes that fire in this photo (they score half of their mean or more), from the top
-    layer down: of each layer those in the better half of `ExplanatoryGraph.ranking` first, of
-    these those with a parent among the nodes drawn, so that lines show, and of these the highest
-    scores. A node within `LEAST_DISTANCE` of one of its layer that is drawn already is left out:
-    else many nodes of one part would hide the other parts.
+    layer down: of each layer the first of `ExplanatoryGraph.top`, so that every part group has
+    some. In a graph without groups these are the nodes in the better half of
+    `ExplanatoryGraph.ranking`, of these those with a parent among the nodes drawn, so that lines
+    show, and of these the highest scores. A node within `LEAST_DISTANCE` of one of its layer that
+    is drawn already is left out: else many nodes of one part would hide the other parts.
 
     Parameters
     ----------
@@ -182,8 +184,10 @@ def choose_nodes(
     allowed &= _firing(graph, score, allowed, choice.get("min_score"))
     places = input_places(found.take(np.array([photo])), np.arange(len(graph)), graph.input_size)[0]
     chosen = [] if focus is None else [focus]
-    for layer, ranked in reversed(list(enumerate(best_of_layers(graph)))):
-        nodes = _by_worth(graph, score, ranked, chosen)
+    has_groups = graph.groups is not None
+    by_layer = shown_first(graph) if has_groups else best_of_layers(graph)
+    for layer, ranked in reversed(list(enumerate(by_layer))):
+        nodes = ranked if has_groups else _by_worth(graph, score, ranked, chosen)
         room = len(graph) if per_layer is None else per_layer
         room -= focus is not None and int(graph.node_layer[focus]) == layer
         for node in nodes[allowed[nodes]].tolist():

@@ -33,6 +33,10 @@ _CHOICE_NOTE = (
     "these those with a parent drawn, of these the highest scores. Nodes that would lie upon "
     "another one of their layer are left out."
 )
+_GROUPS_NOTE = (
+    "Drawn are nodes that fire in this photo, of every part group some. Nodes that would lie upon "
+    "another one of their layer are left out."
+)
 _BELOW_NOTE = "Below, layer by layer: the nodes' numbers, names and scores."
 
 
@@ -193,7 +197,7 @@ class _Panel:
             return
         if len(parsed.lines):
             yield _LINE_NOTE
-        yield _CHOICE_NOTE
+        yield _CHOICE_NOTE if parsed.graph.groups is None else _GROUPS_NOTE
         yield _BELOW_NOTE
 
     def draw(self) -> Image.Image:

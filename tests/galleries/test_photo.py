@@ -12,6 +12,7 @@ from explgraph.drawing.overlay import SHAPES
 from explgraph.galleries.photo import LEAST_DISTANCE, choose_nodes, draw_match
 from explgraph.photos.boxes import Box
 from explgraph.photos.images import ImageItem, ImageSource
+from tests.support.plain import plain_groups, plain_matches
 from tests.support.planted import near_border, planted_graph
 from tests.support.planted_dots import pixels_of, planted_matches
 
@@ -203,6 +204,23 @@ def test_choose_nodes__against_the_rule_in_loops(seed):
     every = choose_nodes(graph, found, 0, nodes_per_layer=None).tolist()
     assert every == chosen_by_hand(graph, found, 0, 120)
     assert len(every) < 120  # some hide others
+
+
+def test_choose_nodes__are_of_every_part_group():
+    """The ranking has group 1 last, and its nodes score least: without groups none is chosen."""
+    graph = planted_graph(2, 30, 2)
+    group = np.where(graph.gain < np.quantile(graph.gain, 0.3), 1, 0)
+    yx = np.random.default_rng(0).uniform(0, 1, (1, 120, 2))
+    score = graph.score * np.where(group == 1, 1, 2)
+    found = plain_matches(("a",), yx, score[None], graph.node_layer)
+    chosen = choose_nodes(graph, found, 0, nodes_per_layer=6)
+    assert set(group[chosen]) == {0}
+    groups = plain_groups(graph, group, gain=np.array([2.0, 1.0]))
+    chosen = choose_nodes(graph.having(groups=groups), found, 0, nodes_per_layer=6)
+    for layer in (0, 1):
+        mine = [node for node in chosen if graph.node_layer[node] == layer]
+        assert len(mine) == 6
+        assert set(group[mine]) == {0, 1}
 
 
 def test_choose_nodes__of_a_family_and_with_a_least_score():
