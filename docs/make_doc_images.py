@@ -424,6 +424,8 @@ def main(folder: Path) -> None:
     save(draw_grouping(demo, follower, photo), "grouping.jpg")
     save(draw_contrast(demo), "contrast.png")
     save(draw_prediction(demo, nodes[1], moved_photo(demo, nodes[1])), "prediction.jpg")
+    traced = folder / "unseen" / "020.png"
+    eg.draw_trace(eg.trace(demo.graph, demo.net, traced, "fish"), traced, IMAGES / "trace.jpg")
 
 
 if __name__ == "__main__":

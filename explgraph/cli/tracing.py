@@ -130,9 +130,11 @@ def trace(
 def _tables(found: Trace) -> tuple[Table, ...]:
     """Show the edges that carry most, and what the layers' nodes are worth."""
     edges = table("child", "parent", "share of its response", "of the decision", text=2)
-    for row in found.edges.head(20).itertuples():
-        edges.add_row(row.child, row.parent, f"{row.effect:.1%}", f"{row.carried:.1%}")
+    for row in found.edges.head(20).to_dict(orient="records"):
+        shares = (f"{row[name]:.1%}" for name in ("effect", "carried"))
+        edges.add_row(str(row["child"]), str(row["parent"]), *shares)
     layers = table("layer", "cells", "logit without them", "without as many others")
-    for row in found.layers.itertuples():
-        layers.add_row(row.layer, str(row.cells), f"{-row.drop:+.2f}", f"{-row.control:+.2f}")
+    for row in found.layers.to_dict(orient="records"):
+        changes = (f"{-float(row[name]):+.2f}" for name in ("drop", "control"))
+        layers.add_row(str(row["layer"]), str(row["cells"]), *changes)
     return edges, layers

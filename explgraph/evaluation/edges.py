@@ -203,7 +203,7 @@ def study_edges(
         parents=parents,
         lost={row: lost.means(row, 0) for row in ROWS},
         cells={row: lost.means(row, 1) for row in ROWS},
-        again=np.array([len(np.intersect1d(*pair)) / n_children for pair in best]),
+        again=np.array([len(np.intersect1d(one, two)) / n_children for one, two in best]),
         again_by_chance=np.minimum(n_children / below, 1.0),
         single=np.array(lost.single).reshape(-1, 2),
     )
@@ -218,8 +218,9 @@ def _parents(
     """Choose nodes of each layer but the lowest, ascending."""
     often = [fires(half.score.T, graph.score).sum(axis=1) >= _LEAST_PHOTOS for half in halves]
     if most is None:
-        shown = np.sort(graph.top(PARENTS))
-        return shown[(graph.node_layer[shown] > 0) & often[0][shown] & often[1][shown]]
+        shown: I8 = np.sort(graph.top(PARENTS))
+        kept: I8 = shown[(graph.node_layer[shown] > 0) & often[0][shown] & often[1][shown]]
+        return kept
     chosen = []
     for layer in range(1, len(graph.layers)):
         nodes = np.flatnonzero((graph.node_layer == layer) & often[0] & often[1])
@@ -230,7 +231,7 @@ def _parents(
 def _children(effects: EdgeEffects, parent: int) -> I8:
     """Return the nodes that carry most of a parent's response; those that inhibit it left out."""
     mine = (effects.parent == parent) & (effects.effect > 0)
-    return effects.child[mine].astype(np.int64)
+    return np.asarray(effects.child[mine], dtype=np.int64)
 
 
 def _choice(
@@ -360,8 +361,8 @@ def _lost(
         ]
         for below, above in pairwise(layers):
             photos = [
-                _InPhoto(*pair, batch.tensor[i : i + 1], rests[pair[0].number], firing[row])
-                for i, (row, *pair) in enumerate(zip(batch.rows, below, above, strict=True))
+                _InPhoto(one, two, batch.tensor[i : i + 1], rests[one.number], firing[row])
+                for i, (row, one, two) in enumerate(zip(batch.rows, below, above, strict=True))
             ]
             for row, here in zip(batch.rows, photos, strict=True):
                 result.add(here, here.above.nodes[counts[row, here.above.nodes]].tolist())

@@ -190,7 +190,8 @@ class Trace:
         result = nx.DiGraph(image=self.image, logit=self.logit, baseline=self.baseline)
         result.add_node("class", name=self.target.label, share=1.0, evidence=1.0)
         for row in self.table.to_dict(orient="records"):
-            result.add_node(row.pop("id"), **row)
+            known = {str(name): value for name, value in row.items()}
+            result.add_node(known.pop("id"), **known)
         keys = [*(self.graph.node_id(node) for node in self.nodes.tolist()), "class"]
         rows = zip(*(getattr(self, name).tolist() for name in _PER_EDGE), strict=True)
         for child, parent, effect, carried in rows:

@@ -46,7 +46,7 @@ def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
     if graph.groups is not None:
         titles = [writable(graph.groups.title(group)) for group in range(len(graph.groups))]
         names = [titles[group] if group != NONE else "" for group in frame["group"]]
-        frame.insert(frame.columns.get_loc("group") + 1, "group_name", names)
+        frame.insert(list(frame.columns).index("group") + 1, "group_name", names)
     return _rows(frame)
 
 

@@ -64,7 +64,8 @@ def layers_text(
         Pictures of the nodes, or None.
     """
     band = np.unique(graph.node_layer, return_inverse=True)[1].astype(np.int32)
-    order = order_nodes(band, lines.child, lines.parent, graph.mu[:, 1])
+    child, parent = (ends.astype(np.int32) for ends in (lines.child, lines.parent))
+    order = order_nodes(band, child, parent, graph.mu[:, 1])
     if thumbnails is None:
         looks = Looks.as_labels(graph)
     else:

@@ -162,8 +162,10 @@ class Scale:
     def of(cls, values: NDArray[np.floating], *, falling: bool = False) -> Scale:
         """Scale lines to their values; more lines are drawn thinner and paler."""
         # Percentiles: a few extreme edges must not make all the others look alike.
-        ends = np.percentile(values, [95, 5] if falling else [5, 95]) if len(values) else (1, 1)
-        return cls(*map(float, ends), min(1.0, (_CROWD / max(len(values), 1)) ** 0.2))
+        low, high = np.percentile(values, [5, 95]) if len(values) else (1.0, 1.0)
+        ends = (high, low) if falling else (low, high)
+        strength = min(1.0, (_CROWD / max(len(values), 1)) ** 0.2)
+        return cls(float(ends[0]), float(ends[1]), strength)
 
     def look(self, value: float, color: str) -> tuple[float, str]:
         """Return the width of a line and its colour with opacity."""

@@ -114,7 +114,7 @@ class _Page:
                 weight = np.abs(trace.carried[mine])
                 at = [place[int(trace.parent[edge])] for edge in mine]
                 middle[node] = float(np.average(at, weights=weight)) if weight.any() else 0.0
-            result.append(sorted(row, key=lambda node, middle=middle: (middle[node], node)))
+            result.append([node for _, node in sorted((middle[node], node) for node in row)])
         return result
 
     def draw(self) -> Image.Image:
@@ -133,7 +133,8 @@ class _Page:
         room = canvas.image.size[0] - 2 * _MARGIN
         title = f"What carries {trace.target.label} in this photo"
         canvas.text(fitted(title, 22, room), 22, (_MARGIN, _MARGIN - 6), INK)
-        said = f"; logit {trace.logit:.2f}, {trace.baseline:.2f} without {self._name(-1)}"
+        rest = round(trace.baseline, 2) + 0.0  # no minus sign before 0.00
+        said = f"; logit {trace.logit:.2f}, {rest:.2f} without {self._name(-1)}"
         if trace.mirrored:
             said += "; the graph sees it mirrored"
         name = fitted(trace.image, 13, room / 2)
@@ -236,7 +237,7 @@ class _Page:
         lines = (
             f"{trace.cells[number]:,} cells",
             f"logit {-trace.drop[number]:+.2f} without",
-            f"others: {-trace.control[number]:+.2f}",
+            f"as many others: {-trace.control[number]:+.2f}",
         )
         for i, line in enumerate(lines):
             canvas.text(line, 11, (left, top + 30 + 15 * i), FAINT)
@@ -246,8 +247,8 @@ class _Page:
         trace, taken = self._trace, list[tuple[float, float]]()
         for edge in np.argsort(-np.abs(trace.effect), kind="stable").tolist():
             effect = float(trace.effect[edge])
-            if abs(effect) < _LABELLED:
-                break
+            if abs(effect) < _LABELLED and trace.parent[edge] != NONE:
+                continue
             start, end = self._ends(edge)
             for way in (0.5, 0.32, 0.68):
                 x, y = start + (end - start) * way

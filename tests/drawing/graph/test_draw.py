@@ -98,14 +98,14 @@ def with_effects(graph, rows):
 
 
 def test_draw_graph__edges_tell_what_a_response_is_made_of(tmp_path):
-    rows = [(0, 6, 0.42), (1, 6, -0.2), (2, 6, 0.004), (3, 7, 0.1)]
+    rows = [(0, 6, 0.42), (1, 6, -0.4), (2, 6, 0.004), (3, 7, 0.1)]
     graph = with_effects(planted_graph(2, 3, 2), rows)
-    draw_graph(graph, tmp_path / "g.svg", edges="is made of", parents_per_node=2)
+    draw_graph(graph, tmp_path / "g.svg", edges="is made of", parents_per_node=1)
     edges = groups(tmp_path / "g.svg", "edge")
     assert len(edges) == 3  # the smallest of node 6 is one too many
     widths = []
     for (child, parent, effect), text in zip(
-        (rows[0], rows[1], rows[3]), ("42%", "\u221220%", "10%"), strict=True
+        (rows[0], rows[1], rows[3]), ("42%", "\u221240%", "10%"), strict=True
     ):
         group = edges[f"{graph.node_id(child)}->{graph.node_id(parent)}"]
         assert texts(group) == [text]
