@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_STILL = 0.02  # of the side
+_BORDER = 0.1  # of the side: within it zero padding holds nodes in their place
+_STILL, _STILL_AT_BORDER = 0.02, 0.04  # of the side
 _THIRDS = (1 / 3, 2 / 3)
 _NODE_ARRAYS = ("node_group", "node_offset", "node_gain")
 _GROUP_FLOATS = ("spread", "sureness", "gain")
@@ -233,9 +234,14 @@ class PartGroups:
         return y, x
 
     def is_still(self, group: int) -> bool:
-        """Tell whether a group hardly moves: .02 of the side or less. It follows nothing."""
+        """Tell whether a group hardly moves: it follows nothing.
+
+        That is .02 of the side or less; .04 within a tenth of the border, where padding holds it.
+        """
         side = float(np.sqrt(np.prod(self.input_size)))
-        return bool(self.spread[group] <= _STILL * side)
+        at = self.unit_yx(group)
+        at_border = min(*at, *(1 - share for share in at)) < _BORDER
+        return bool(self.spread[group] <= (_STILL_AT_BORDER if at_border else _STILL) * side)
 
     def title(self, group: int) -> str:
         """Return a group's name without its size: the user's, or where it lies."""

@@ -18,7 +18,7 @@ from explgraph.groups.grouping import group_places, part_groups
 from explgraph.groups.naming import name_groups
 from explgraph.photos.annotations import Annotations
 
-from .nodes import BORDER, best_of_cells
+from .nodes import best_of_cells
 
 _DOTS = 120  # most nodes on the small map of a group
 _SURE = ((0.45, "sure"), (0.3, "fairly sure"), (0.0, "less sure"))  # of the agreement
@@ -40,7 +40,7 @@ def group_rows(
 ) -> list[dict[str, Any]]:
     """Return what the page tells of each group, by number; pictures are not among it.
 
-    ``folded`` says why a group is not among those shown first: "border", "still" or "background".
+    ``folded`` says why a group is not among those shown first: "still" or "background".
     """
     if graph.groups is None:
         return []
@@ -125,8 +125,6 @@ def _evidence(group: Group, evidence: Mapping[int, float] | None) -> dict[str, f
 
 
 def _folded(graph: ExplanatoryGraph, group: Group) -> str:
-    if min(*group.yx, *(1 - at for at in group.yx)) < BORDER:
-        return "border"
     if groups_of(graph).is_still(group.number):
         return "still"
     if graph.contrast is not None and float(np.median(graph.contrast[group.nodes])) <= _BACKGROUND:

@@ -69,14 +69,15 @@ def test_group_rows__say_what_each_group_is():
     assert [row["number"] for row in rows] == [0, 1, 2, 3]
     assert [row["name"] for row in rows] == ["", WING, "", ""]
     assert [row["region"] for row in rows] == ["upper left", "upper right", "lower right", "upper"]
-    assert [row["folded"] for row in rows] == ["", "", "", "border"]
+    assert [row["folded"] for row in rows] == ["", "", "", "still"]
     for row in rows:
         nodes = [n for n in range(72) if n % 5 == row["number"]]
         assert row["nodes"] == len(nodes)
         assert row["layers"] == [[k, sum(n // 24 == k for n in nodes)] for k in range(3)]
         ranks = {n: i + 1 for i, n in enumerate(graph.ranking().tolist())}
         assert row["best"] == min(ranks[n] for n in nodes)
-        assert row["spread"] == pytest.approx(20 / 224, abs=1e-4)
+        px = 6 if row["number"] == 3 else 20
+        assert row["spread"] == pytest.approx(px / 224, abs=1e-4)
         places = sorted((round(y, 3), round(x, 3)) for _, y, x in row["dots"])
         wanted = sorted((round(y, 3), round(x, 3)) for y, x in (graph.mu[nodes] / 224).tolist())
         assert np.allclose(places, wanted, atol=2e-3)
@@ -106,9 +107,16 @@ def test_group_rows__of_little_contrast_are_folded_and_those_alike_are_numbered(
     contrast = np.where(np.arange(72) % 5 == 0, 0.1, 1.0)
     rows = group_rows(replace(graph, groups=groups, contrast=contrast), None)
     assert [row["folded"] for row in rows] == ["background", "", "", ""]
-    still = replace(groups, spread=np.array([20, 4.4, 4.6, 20]))  # .02 of 224 is 4.48
+    px = np.array([20, 4.4, 4.6, 8.9])  # of 224 .02 is 4.48, and .04 is 8.96
+    still = replace(groups, spread=px)
     folded = [row["folded"] for row in group_rows(replace(graph, groups=still), None)]
     assert folded == ["", "still", "", ""]
+    yx[0], yx[2:] = (60, 210), (210, 60)  # within a tenth of 224
+    border = replace(still, yx=yx)
+    folded = [row["folded"] for row in group_rows(replace(graph, groups=border), None)]
+    assert folded == ["", "still", "still", "still"]
+    moving = replace(border, spread=np.full(4, 9.0))  # what moves is no padding
+    assert not any(row["folded"] for row in group_rows(replace(graph, groups=moving), None))
     # The one that is folded comes last.
     wanted = ["upper left 3", "upper left", "upper left 1", "upper left 2"]
     assert [row["region"] for row in rows] == wanted

@@ -36,7 +36,8 @@ def reported_graph(n_layers=3, channels=8, parts=3):
     nodes = np.arange(len(graph))
     member = np.where(nodes % 5 < 4, nodes % 5, -1)
     yx = np.array([[60.0, 60], [60, 160], [160, 160], [6, 110]])[: member.max() + 1]
-    groups = plain_groups(graph, member, yx=yx, node_gain=nodes * 7 % 24 / 24)
+    spread = np.array([20.0, 20, 20, 6])[: len(yx)]
+    groups = plain_groups(graph, member, yx=yx, spread=spread, node_gain=nodes * 7 % 24 / 24)
     named = ["", WING, "", ""][: len(yx)]
     per_layer = channels * parts
     parents = np.repeat(nodes[-per_layer:], min(4, per_layer)) if n_layers > 1 else nodes[:0]

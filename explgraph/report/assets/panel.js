@@ -170,7 +170,7 @@ function createPanel(select, rename) {
       .sort((a, b) => nodes.group_gain[b] - nodes.group_gain[a]);
     panel.replaceChildren(
       element("p", { class: "identity" },
-        `Group ${number}: ${count(group.nodes, "node")} in the same place, ${group.region}`),
+        `Group ${number}: ${count(group.nodes, "node")} in the same place${group.name ? `, ${group.region}` : ""}`),
       factList(rows),
       links("Its nodes, by group gain", best.map((node) =>
         [node, `${layers[nodes.layer[node]].name}, ${figure(nodes.group_gain[node])}`])),
