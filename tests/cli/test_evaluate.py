@@ -235,14 +235,17 @@ def test_measures__explained_and_kinds_of_masked_photos(files, options, tmp_path
         (["{.photos}", "--measures", "purity"], "give --masks DIR"),
         (["{.photos}", "--measures", "tracking,stability"], "annotations.csv is not a file"),
         (["{.photos}", "--measures", "explained"], "give --background DIR"),
-        (["{.photos}", "--measures", "stability", "--masks", "{.masks}"], "add --measures purity"),
+        (
+            ["{.photos}", "--measures", "stability", "--masks", "{.masks}"],
+            "add one of them to --measures",
+        ),
         (
             ["{.photos}", "--measures", "stability", "--object-boxes", "b"],
             "add --measures explained",
         ),
         (["{.photos}", "--measures", "kinds"], "give --background DIR"),
         (["{.photos}", "--measures", "stability", "--parts", "head"], "unknown part 'head'"),
-        (["{.annotated}", "--masks", "{.masks}"], "add --measures purity"),
+        (["{.annotated}", "--masks", "{.masks}"], "add one of them to --measures"),
         (
             ["{.photos}", "{.annotated}", "--measures", "purity", "--masks", "{.masks}"],
             "one folder of photos, got 2",
