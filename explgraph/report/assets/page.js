@@ -7,7 +7,9 @@ const STEPS = [10, 20, 40, 80, 160, 320].filter((n) => n < pictures.node.length)
 STEPS.push(pictures.node.length);
 const PARENTS = 2; // lines of a kind from each node shown
 const CHILDREN = 4;
-const order = [...groups.map((group) => group.number), NONE]; // of the groups' columns
+const order = [false, true].flatMap((isFolded) => groups // of the groups' columns and chips
+  .filter((group) => Boolean(group.folded) === isFolded).map((group) => group.number));
+order.push(NONE);
 const hasFolded = new Set(groups.filter((group) => group.folded).map((group) => group.number));
 const state = { node: null, group: null, kind: Object.keys(edges).at(-1), shown: [], lines: [] };
 const given = { nodes: {}, groups: {} }; // names typed in this page
@@ -226,7 +228,8 @@ function setControls() {
   const named = (number) => element("span", { "data-name": number }, groupName(number));
   const loose = everyNode.filter((node) => nodes.group[node] === NONE).length;
   control.chips.append(chip("null", "all", counts.nodes.toLocaleString("en")),
-    ...groups.map((group) => chip(group.number, named(group.number), group.nodes)),
+    ...order.filter((number) => number !== NONE)
+      .map((number) => chip(number, named(number), groupOf.get(number).nodes)),
     ...(loose ? [chip(NONE, "no group", loose)] : []));
   control.chips.hidden = groups.length === 0;
   photos.forEach(({ name, picture: source, mirrored }, i) => {
