@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -61,7 +61,8 @@ class Lines:
     @property
     def scale(self) -> Scale:
         """From a line's value to its look."""
-        return Scale.of(np.abs(self.value), falling=self.is_steadiness)
+        scale = Scale.of(np.abs(self.value), falling=self.is_steadiness)
+        return scale if self.is_steadiness else replace(scale, low=0.0)
 
     def legend(self) -> tuple[list[Item], str]:
         """Return samples of lines with what they mean, and a sentence about all."""
@@ -72,7 +73,7 @@ class Lines:
             return [*items, Item("how steadily the child keeps its place to the parent")], (
                 "A line joins a child (below) to a parent (above) that it moves with"
             )
-        samples = {percent(value): value for value in scale.samples()}
+        samples = {percent(value): value for value in scale.samples()[1:]}  # nothing is no line
         items = [line_item(text, *scale.look(v, INK)) for text, v in samples.items()]
         if np.any(self.value < 0):
             middle = scale.look(scale.high, INK)
