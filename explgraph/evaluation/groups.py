@@ -200,7 +200,7 @@ def _grouped(
     can = np.ones(len(graph), dtype=bool) if graph.contrast is None else graph.contrast > CONTRAST
     figures = GroupFigures(
         groups=len(np.unique(label[inside])),
-        inside=float(np.count_nonzero(inside) / max(np.count_nonzero(can), 1)),
+        inside=float(inside.sum()) / max(int(can.sum()), 1),
         stability=float(adjusted_mutual_info_score(*(one[both] for one in again))),
     )
     if truth is None:
