@@ -122,6 +122,22 @@ def test_show__wrong_options(work, tmp_path, monkeypatch, options, said):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_show__part_groups_or_nodes(world, work, tmp_path):
+    sizes = {}
+    for name, options in {
+        "default": (),
+        "groups": ("--level", "groups"),
+        "nodes": ("--level", "nodes"),
+        "some": ("--nodes-per-layer", 12),
+    }.items():
+        ok(*show(work, "--out", tmp_path / f"{name}.png", *options))
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            sizes[name] = picture.size
+    assert world.graph.groups is not None
+    assert sizes["default"] == sizes["groups"] != sizes["nodes"] == sizes["some"]
+    assert "level" in refused(*show(work, "--out", tmp_path / "a.png", "--level", "group"))
+
+
 def test_show__takes_a_photo_not_a_folder(work, tmp_path):
     command = ("show", work / "graph.safetensors", work / "photos", "--model", MODEL)
     assert "is not a photo's file" in refused(*command, "--out", tmp_path / "p.png")
