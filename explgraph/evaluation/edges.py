@@ -27,6 +27,7 @@ from explgraph.explanations.effects import (
     PhotoEffects,
     edge_effects,
     effects_in_photos,
+    resting,
     shared_photos,
 )
 from explgraph.graphs.effects import EdgeEffects
@@ -354,7 +355,7 @@ def _lost(
     rests = [Rest(net, name) for name in names]
     result = _Lost(choice)
     for batch in seen_photos(part, net, images, progress=False):
-        sections = Sections(net, batch.tensor, names)
+        sections = Sections(net, batch.tensor, names, rest=resting(graph))
         layers = [
             list(seen_layers(graph, part, batch.rows, sections.maps, index))
             for index in range(len(names))

@@ -103,7 +103,7 @@ def edge_effects(
     names = [layer.name for layer in graph.layers[: _highest(graph, wanted) + 1]]
     with watched(progress):
         for batch in seen_photos(part, net, images, progress=progress) if len(rows) else ():
-            sections = Sections(net, batch.tensor, names)
+            sections = Sections(net, batch.tensor, names, rest=resting(graph))
             layers = [
                 list(seen_layers(graph, part, batch.rows, sections.maps, index))
                 for index in range(len(names))
@@ -126,6 +126,12 @@ def _parents(graph: ExplanatoryGraph, parents: Parents) -> NDArray[np.bool_]:
     else:
         wanted[[find_node(graph, node) for node in parents]] = True
     return wanted & (graph.node_layer > 0)
+
+
+def resting(graph: ExplanatoryGraph) -> dict[str, F4]:
+    """Return by layer (C,) m_c, where a filter's response is 0."""
+    names = (layer.name for layer in graph.layers)
+    return dict(zip(names, graph.channel_mean, strict=True))
 
 
 def _highest(graph: ExplanatoryGraph, wanted: NDArray[np.bool_]) -> int:

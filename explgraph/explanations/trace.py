@@ -20,7 +20,7 @@ from explgraph.networks.sections import PIXELS, Sections
 
 from .attribution import Attribution
 from .claims import Mask, SeenLayer
-from .effects import effects_in_photos
+from .effects import effects_in_photos, resting
 from .questions import Question, ask
 from .targets import Asked, ClassTarget
 
@@ -281,7 +281,7 @@ def trace(
         f"{seen.logit:.3g}, {baseline:.3g} without it): there is nothing to trace",
     )
     names = [layer.name for layer in graph.layers]
-    sections = Sections(net, seen.inputs, names, pixels=True)
+    sections = Sections(net, seen.inputs, names, pixels=True, rest=resting(graph))
     steps = [_first_step(seen, rest, whole, n_nodes)]
     for layer in reversed(seen.layers[:-1]):
         steps.append(_next_step(seen, sections, layer, steps[-1], n_nodes))

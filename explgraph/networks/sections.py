@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from explgraph.base.arrays import F4, I4, I8, NONE
 from explgraph.base.layer import LayerSpec
@@ -18,6 +20,18 @@ from .hooks import AllCalled, check_called, copied, hooked
 
 PIXELS = ""
 """What lies below the lowest layer."""
+
+
+_WITH_CEILING = (nn.Hardtanh, nn.Tanh)  # ReLU6 is a Hardtanh
+_WAY = (0.125, 0.375, 0.625, 0.875)
+
+
+class _Pass(NamedTuple):
+    """One pass forth: by layer its output, where going back ends, and where it begins."""
+
+    maps: dict[str, Tensor]
+    starts: dict[str, Tensor]
+    ends: dict[str, Tensor]
 
 
 class Sections:
@@ -36,6 +50,10 @@ class Sections:
         Names, as in `Backbone.layers`, lowest first.
     pixels
         Whether the lowest layer may be differentiated by the photos, as by a layer `PIXELS`.
+    rest
+        By layer, (C,) what a filter is set to when it falls silent. Where the network has
+        activations with a ceiling (ReLU6), gradients by a layer are then means along the way from
+        there to its output: at the ceiling itself nothing has a slope.
 
     Attributes
     ----------
@@ -49,29 +67,56 @@ class Sections:
     """
 
     def __init__(
-        self, net: Backbone, batch: Tensor, layers: Sequence[str], *, pixels: bool = False
+        self,
+        net: Backbone,
+        batch: Tensor,
+        layers: Sequence[str],
+        *,
+        pixels: bool = False,
+        rest: Mapping[str, F4] = MappingProxyType({}),
     ) -> None:
-        maps: dict[str, Tensor] = {}
-        self._starts: dict[str, Tensor] = {}
-        self._ends: dict[str, Tensor] = {}
+        with torch.inference_mode(False):
+            net.select(list(layers))
+        self._net, self._layers, self._pixels = net, tuple(layers), pixels
+        self.maps: Mapping[str, Tensor] = {}
+        whole = self._run(batch, {})
+        self.maps = whole.maps
+        # Of each layer the passes through what follows it.
+        self._passes = {name: [whole] for name in (PIXELS, *layers)}
+        if rest and any(isinstance(child, _WITH_CEILING) for child in net.module.modules()):
+            for name in layers[:-1]:
+                self._passes[name] = [self._on_the_way(batch, name, rest, t) for t in _WAY]
+
+    def _on_the_way(self, batch: Tensor, layer: str, rest: Mapping[str, F4], share: float) -> _Pass:
+        """Run the photos with one layer so far on the way from rest to its output."""
+        output = self.maps[layer]
+        silent = torch.tensor(rest[layer], device=output.device)[:, None, None]
+        found = self._run(batch, {layer: silent + share * (output - silent)})
+        above = self._layers[self._layers.index(layer) + 1]
+        return _Pass({}, {layer: found.starts[layer]}, {above: found.ends[above]})
+
+    def _run(self, batch: Tensor, instead: Mapping[str, Tensor]) -> _Pass:
+        """Run the photos, with some layers' outputs replaced."""
+        found = _Pass({}, {}, {})
 
         def cut(name: str) -> Callable[[Tensor], Tensor]:
             def hook(output: Tensor) -> Tensor:
-                maps[name], self._ends[name] = copied(output), output
-                if len(maps) == len(layers):
+                found.maps[name], found.ends[name] = copied(output), output
+                if len(found.maps) == len(self._layers):
                     raise AllCalled
-                self._starts[name] = output.detach().requires_grad_()
-                return self._starts[name].clone()  # what follows may write into it
+                start = instead[name].to(output.dtype) if name in instead else output
+                found.starts[name] = start.detach().requires_grad_()
+                return found.starts[name].clone()  # what follows may write into it
 
             return hook
 
         with torch.inference_mode(False), torch.enable_grad():
-            net.select(list(layers))
-            photos = self._starts[PIXELS] = batch.clone().requires_grad_(pixels)
-            with suppress(AllCalled), hooked(net.module, {name: cut(name) for name in layers}):
-                net.run(photos.clone())
-        check_called(layers, maps)
-        self.maps: Mapping[str, Tensor] = maps
+            photos = found.starts[PIXELS] = batch.clone().requires_grad_(self._pixels)
+            hooks = {name: cut(name) for name in self._layers}
+            with suppress(AllCalled), hooked(self._net.module, hooks):
+                self._net.run(photos.clone())
+        check_called(self._layers, found.maps)
+        return found
 
     def gradients(self, layer: str, below: str, cells: Sequence[NDArray[np.integer]]) -> F4:
         """Differentiate the sum of some cells of a layer by the output of the layer below.
@@ -87,12 +132,19 @@ class Sections:
         -------
         (B, H, W, C) of the layer below.
         """
-        end, start = self._ends[layer], self._starts[below]
-        if not (
-            end.requires_grad and start.requires_grad
-        ):  # nothing leads from the one to the other
+        passes = self._passes[below]
+        total = self._slopes(passes[0], layer, below, cells)
+        for one in passes[1:]:
+            total = total + self._slopes(one, layer, below, cells)
+        return total / np.float32(len(passes))
+
+    def _slopes(
+        self, one: _Pass, layer: str, below: str, cells: Sequence[NDArray[np.integer]]
+    ) -> F4:
+        end, start = one.ends[layer], one.starts[below]
+        if not (end.requires_grad and start.requires_grad):  # nothing leads from one to the other
             return np.zeros(start.permute(0, 2, 3, 1).shape, dtype=np.float32)
-        photo = np.repeat(np.arange(len(cells)), [len(one) for one in cells])
+        photo = np.repeat(np.arange(len(cells)), [len(part) for part in cells])
         place = np.unravel_index(np.concatenate(cells), tuple(end.shape[1:]))
         seed = torch.zeros_like(end)
         seed[tuple(map(torch.from_numpy, (photo, *place)))] = 1

@@ -105,6 +105,34 @@ def test_apart__behind_a_gate_every_cell_has_its_own_turn():
     assert (owner == np.arange(2)[:, None, None]).all()
 
 
+def test_gradients__behind_a_ceiling_are_means_along_the_way():
+    """ReLU6 of twice a cell: from 0 to 4 it rises by 2 until 3, then not at all."""
+    conv, double = nn.Conv2d(3, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+    with torch.no_grad():
+        for one, value in ((conv, 0.0), (double, 0.0)):
+            one.weight.fill_(value)
+            one.bias.zero_()
+        conv.weight[0, 0, 1, 1] = 1
+        double.weight[0, 0, 1, 1] = 2
+    module = nn.Sequential(conv, nn.ReLU(), double, nn.ReLU6())
+    net = Backbone(module, input_size=(8, 8), device="cpu")
+    batch = torch.full((1, 3, 8, 8), 4.0)
+    cells = [np.array([9])]
+    at_once = Sections(net, batch, ["1", "3"]).gradients("3", "1", cells)
+    assert not at_once.any()
+    rest = {"1": np.zeros(1, dtype=np.float32), "3": np.zeros(1, dtype=np.float32)}
+    along = Sections(net, batch, ["1", "3"], rest=rest)
+    found = along.gradients("3", "1", cells)[0, ..., 0]
+    assert found[1, 1] == pytest.approx(1.5)  # 1.5 times 4 is all of the 6
+    assert np.count_nonzero(found) == 1
+    assert along.maps["3"].max() == 6
+    module[3] = nn.ReLU()
+    straight = Sections(
+        Backbone(module, input_size=(8, 8), device="cpu"), batch, ["1", "3"], rest=rest
+    )
+    assert straight.gradients("3", "1", cells)[0, 1, 1, 0] == 2
+
+
 def test_network__whose_layers_cannot_be_cut_is_refused():
     net = Backbone(SharedReLU(), input_size=(16, 16), device="cpu")
     with pytest.raises(ExplGraphError, match="calls 3 times"):
