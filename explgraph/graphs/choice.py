@@ -242,11 +242,6 @@ def steadiest_parents(graph: ExplanatoryGraph, count: int) -> I8:
     return _first_of(graph.edge_child, graph.edge_spread, count)
 
 
-def strongest_parents(graph: ExplanatoryGraph, count: int) -> I8:
-    """Return the indices of each node's ``count`` edges of highest co-activation, ascending."""
-    return _first_of(graph.edge_child, -graph.edge_coactivation, count)
-
-
 def largest_effects(effects: EdgeEffects, count: int) -> I8:
     """Return the indices of each parent's largest edges "is made of", ascending.
 
