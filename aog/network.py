@@ -43,8 +43,8 @@ def parts_network(parts: Parts) -> nx.DiGraph:
     Edges have a ``relation``: "one of" from a part to its templates (OR), "all of" from a template
     to its patterns (AND), "one peak of" from a pattern to its terminal (OR); and "moves with" from
     a pattern to one of the same template that is its parent in the explanatory graph, with
-    ``dy_px``, ``dx_px`` (mean of child minus parent), ``spread_px``, ``coactivation``. Graph
-    attributes are those of `to_networkx`.
+    ``dy_px``, ``dx_px`` (mean of child minus parent), ``spread_px``, and ``correlation``
+    where known. Graph attributes are those of `to_networkx`.
     """
     import networkx as nx
 

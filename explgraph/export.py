@@ -58,9 +58,9 @@ def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
     square), ``spread_px``, ``weight``, ``score``, ``support``, ``gain``; where they are known
     ``contrast``, ``group`` (number, -1 if in none), ``group_name`` and ``group_gain``. Edge
     attributes: ``kind``; of "moves with" ``dy_px``, ``dx_px`` (mean of child minus parent),
-    ``spread_px``, ``coactivation``, pixels of the network's input; of "is made of" ``effect``
-    (signed share of the parent's response) and ``photos`` (of how many it is the mean). Graph
-    attributes: ``layers`` (names, lowest first, separated by commas), ``input_height``,
+    ``spread_px`` (pixels of the network's input), and ``correlation`` where known; of "is made of"
+    ``effect`` (signed share of the parent's response) and ``photos`` (of how many it is the mean).
+    Graph attributes: ``layers`` (names, lowest first, separated by commas), ``input_height``,
     ``input_width``, and of the header ``model``, ``weight_hash``, ``seed``, where they are known.
     """
     import networkx as nx

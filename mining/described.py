@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, I4, Array, beside, namespace_of, on_host
 from explgraph.base.jit import jit
@@ -19,16 +18,18 @@ from .engine import Photos
 from .matching import find_places
 
 _EDGES = 4096  # that one thread goes through
+_LEAST = 1e-6  # deviation of log(1 + score): below, a node scores the same everywhere
 
 
 def described(
     graph: ExplanatoryGraph, groups: Iterable[tuple[Peaks, ...] | Photos]
 ) -> ExplanatoryGraph:
-    """Fill in how often nodes fire, how edges lie, and how often both of their ends fire.
+    """Fill in how often nodes fire, how edges lie, and how their ends' scores go together.
 
     The displacement of an edge is the mean of p_child - p_parent over the photos, weighted by the
-    product of both scores; the spread is the standard deviation per axis about it. Co-activation is
-    how often both fire, over what chance would give.
+    product of both scores; the spread is the standard deviation per axis about it. The correlation
+    is Pearson's of log(1 + score), of which each photo's mean over all nodes is taken off: what a
+    photo shows strongly, it shows strongly of everything.
 
     Parameters
     ----------
@@ -39,24 +40,31 @@ def described(
     """
     child, parent = graph.edge_child, graph.edge_parent
     base = graph.mu[child] - graph.mu[parent]  # sums about it are sums of small numbers
-    relation, both = np.zeros((len(child), 2, 4)), np.zeros((len(child), 1))
-    fired, n = np.zeros(len(graph)), 0
+    relation, product = np.zeros((len(child), 2, 4)), np.zeros((len(child), 1))
+    fired, level, square, n = np.zeros(len(graph)), np.zeros(len(graph)), np.zeros(len(graph)), 0
     for peaks in groups:
         yx, score = find_places(graph, peaks)
         active = fires(score, beside(graph.score, score))
         n += active.shape[1]
         fired += on_host(active.sum(1))
         _over_edges(_relate, child, parent, base, relation, yx, score)
-        _over_edges(_meet, child, parent, base, both, active)
-    chance = fired[child] * fired[parent] / n
+        strength = _strength(score)
+        level += on_host(strength.sum(1))
+        square += on_host((strength * strength).sum(1))
+        _over_edges(_multiply, child, parent, base, product, strength)
     offset, spread = _relation(relation)
-    together = np.divide(both[:, 0], chance, out=np.zeros_like(chance), where=chance > 0)
+    mean = level / n
+    deviation = np.sqrt(np.maximum(square / n - mean**2, 0))
+    common = product[:, 0] / n - mean[child] * mean[parent]
+    both = deviation[child] * deviation[parent]
+    varies = np.minimum(deviation[child], deviation[parent]) > _LEAST
+    correlation = np.divide(common, both, out=np.zeros_like(both), where=varies)
     return replace(
         graph,
         support=(fired / n).astype(np.float32),
         edge_displacement=(base + offset).astype(np.float32),
         edge_spread=spread.astype(np.float32),
-        edge_coactivation=together.astype(np.float32),
+        edge_correlation=np.clip(correlation, -1, 1).astype(np.float32),
     )
 
 
@@ -115,13 +123,19 @@ def _relate(child: I4, parent: I4, base: F4, sums: F8, yx: F4, score: F4) -> Non
             sums[e, 1, 3] += square
 
 
+def _strength(score: Array) -> Array:
+    """Return (P, N) log(1 + score) in float64, less its mean over the nodes of each photo."""
+    xp = namespace_of(score)
+    strength = xp.log1p(xp.asarray(score, dtype=xp.float64))
+    return strength - xp.mean(strength, axis=0)
+
+
 @jit
-def _meet(child: I4, parent: I4, base: F4, sums: F8, active: NDArray[np.bool_]) -> None:
-    """Add to (E, 1) in how many photos both ends fire."""
+def _multiply(child: I4, parent: I4, base: F4, sums: F8, strength: F8) -> None:
+    """Add to (E, 1) the products of both ends' strengths."""
     for e in range(len(child)):
-        for i in range(active.shape[1]):
-            if active[child[e], i] and active[parent[e], i]:
-                sums[e, 0] += 1.0
+        for i in range(strength.shape[1]):
+            sums[e, 0] += strength[child[e], i] * strength[parent[e], i]
 
 
 def _relation_sums(child: Array, parent: Array, base: Array, yx: Array, score: Array) -> Array:
@@ -134,12 +148,12 @@ def _relation_sums(child: Array, parent: Array, base: Array, yx: Array, score: A
     return xp.stack([xp.sum(weight[:, None] * terms, axis=2), xp.sum(terms, axis=2)], axis=1)
 
 
-def _meetings(child: Array, parent: Array, base: Array, active: Array) -> Array:
-    """Return (E, 1) what `_meet` adds."""
-    return (active[child] & active[parent]).sum(1)[:, None]
+def _products(child: Array, parent: Array, base: Array, strength: Array) -> Array:
+    """Return (E, 1) what `_multiply` adds."""
+    return (strength[child] * strength[parent]).sum(1)[:, None]
 
 
 _TWINS: dict[Callable[..., None], Callable[..., Array]] = {
     _relate: _relation_sums,
-    _meet: _meetings,
+    _multiply: _products,
 }

@@ -291,5 +291,5 @@ def _edges(mined: Sequence[MinedLayer], offsets: I8) -> dict[str, Any]:
         "edge_parent": parent,
         "edge_displacement": np.zeros((len(child), 2), dtype=np.float32),
         "edge_spread": unknown,
-        "edge_coactivation": unknown,
+        "edge_correlation": unknown,
     }

@@ -89,7 +89,7 @@ def test_to_networkx__edges_lead_from_child_to_parent(graph):
             "dy_px": graph.edge_displacement[e, 0],
             "dx_px": graph.edge_displacement[e, 1],
             "spread_px": graph.edge_spread[e],
-            "coactivation": graph.edge_coactivation[e],
+            "correlation": graph.edge_correlation[e],
         }
         # Child minus parent.
         assert attributes["dy_px"] == pytest.approx(graph.mu[child, 0] - graph.mu[parent, 0])

@@ -298,7 +298,8 @@ def test_zebras__are_mined_with_the_defaults(shared):
     graph = eg.mine(net, photos[:24], background=others, progress=False)
     assert len(graph) > 200
     assert len(set(graph.node_layer)) == 4
-    assert graph.edges["coactivation"].median() > 1
+    assert graph.edges["correlation"].between(-1, 1).all()
+    assert graph.edges["correlation"].median() > 0
     found = eg.match(graph, net, photos[24:], progress=False)
     assert found.yx.shape == (4, len(graph), 2)
     assert np.isfinite(found.yx).all()

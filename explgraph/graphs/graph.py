@@ -73,12 +73,13 @@ class ExplanatoryGraph:
         (E,) node indices, ordered by child, then parent.
     edge_displacement, edge_spread
         (E, 2), (E,) mean of p_child - p_parent and its standard deviation per axis.
-    edge_coactivation
-        (E,) how often both fire, over what chance would give (1 = chance).
     names
         The user's own node names, by node index.
     header
         JSON values: model, weight hash, preprocessing, seed, config, versions.
+    edge_correlation
+        (E,) Pearson's correlation over the mining photos of both ends' log(1 + score), less each
+        photo's mean; None in files of earlier versions.
     contrast
         (P,) how much stronger a node scores in the category's photos than in photos of the
         background, ln of the ratio; None where no background was seen. See `node_contrast`.
@@ -109,9 +110,9 @@ class ExplanatoryGraph:
     edge_parent: I4
     edge_displacement: F4
     edge_spread: F4
-    edge_coactivation: F4
     names: Mapping[int, str] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
+    edge_correlation: F4 | None = None
     contrast: F4 | None = None
     groups: PartGroups | None = None
     effects: EdgeEffects | None = None
@@ -151,10 +152,12 @@ class ExplanatoryGraph:
 
     def _check_figures(self) -> None:
         p = len(self)
-        if self.contrast is not None:
-            check_shape("ExplanatoryGraph.contrast", self.contrast, (p,))
-            object.__setattr__(self, "contrast", frozen(self.contrast, np.float32))
-            check_finite("ExplanatoryGraph.contrast", self.contrast)
+        for name, count in (("contrast", p), ("edge_correlation", len(self.edge_child))):
+            value = getattr(self, name)
+            if value is not None:
+                check_shape(f"ExplanatoryGraph.{name}", value, (count,))
+                object.__setattr__(self, name, frozen(value, np.float32))
+                check_finite(f"ExplanatoryGraph.{name}", value)
         if self.groups is not None:
             check_shape("the groups' nodes", self.groups.node_group, (p,))
         if self.effects is not None:
@@ -252,9 +255,14 @@ class ExplanatoryGraph:
 
     @property
     def edges(self) -> pd.DataFrame:
-        """One row per edge; displacement = child minus parent, network pixels."""
+        """One row per edge; displacement = child minus parent, network pixels.
+
+        With ``correlation`` where known.
+        """
         import pandas as pd
 
+        correlation = self.edge_correlation
+        known = {} if correlation is None else {"correlation": correlation}
         return pd.DataFrame(
             {
                 "child": self.edge_child,
@@ -262,7 +270,7 @@ class ExplanatoryGraph:
                 "dy_px": self.edge_displacement[:, 0],
                 "dx_px": self.edge_displacement[:, 1],
                 "spread_px": self.edge_spread,
-                "coactivation": self.edge_coactivation,
+                **known,
             }
         )
 
@@ -339,6 +347,9 @@ class ExplanatoryGraph:
             **{name: place[getattr(self, name)[edges]] for name in EDGE_INTS},
             **{name: getattr(self, name)[edges] for name in ("edge_displacement", *EDGE_FLOATS)},
             contrast=None if self.contrast is None else self.contrast[keep],
+            edge_correlation=(
+                None if self.edge_correlation is None else self.edge_correlation[edges]
+            ),
             groups=None if self.groups is None else self.groups.take(keep),
             effects=None if self.effects is None else self.effects.place(place),
             names={int(place[i]): name for i, name in self.names.items() if place[i] >= 0},

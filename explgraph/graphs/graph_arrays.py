@@ -24,7 +24,7 @@ NODE_INTS = ("node_layer", "node_channel", "node_part")
 NODE_ARRAYS = (*NODE_INTS, "mu", "node_pose", *NODE_FLOATS)
 _POSE_MAP = ("pose_weight", "pose_offset")
 EDGE_INTS = ("edge_child", "edge_parent")
-EDGE_FLOATS = ("edge_spread", "edge_coactivation")
+EDGE_FLOATS = ("edge_spread",)
 
 
 def check_indices(graph: ExplanatoryGraph) -> None:
@@ -73,8 +73,9 @@ def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[st
     for name in ("channel_mean", "channel_scale", "noise"):
         for i, row in enumerate(getattr(graph, name)):
             arrays[f"{name}.{i}"] = row
-    if graph.contrast is not None:
-        arrays["contrast"] = graph.contrast
+    for name in ("contrast", "edge_correlation"):
+        if getattr(graph, name) is not None:
+            arrays[name] = getattr(graph, name)
     more: dict[str, Any] = {}
     for name, held in (("groups", graph.groups), ("effects", graph.effects)):
         if held is not None:
@@ -94,6 +95,7 @@ def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[st
 def fields_of(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a graph from what `arrays_of` gave."""
     columns: dict[str, Any] = dict(arrays)
+    columns.pop("edge_coactivation", None)  # of earlier versions: near 1 for all edges
     about = dict(header)
     layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
     rows: dict[str, Any] = {

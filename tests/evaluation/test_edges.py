@@ -46,7 +46,7 @@ def with_edges(graph, rows):
         edge_parent=parent,
         edge_spread=spread.astype(float),
         edge_displacement=np.zeros((len(rows), 2)),
-        edge_coactivation=np.ones(len(rows)),
+        edge_correlation=np.ones(len(rows)),
     )
 
 

@@ -49,7 +49,7 @@ def two_layers(yx, score, edges=((0, 2), (1, 3))):
         edge_parent=parent,
         edge_displacement=np.zeros((len(edges), 2)),
         edge_spread=len(edges) - np.arange(len(edges), dtype=float),
-        edge_coactivation=np.ones(len(edges)),
+        edge_correlation=np.ones(len(edges)),
     )
     found = planted_matches(graph, ("a",), np.zeros((1, 2)))
     return graph, replace(found, yx=np.array([yx]), score=np.array([score]))

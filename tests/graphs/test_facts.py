@@ -44,7 +44,7 @@ def graph():
         edge_parent=np.array([3, 3]),
         edge_displacement=np.zeros((2, 2)),
         edge_spread=np.ones(2),
-        edge_coactivation=np.ones(2),
+        edge_correlation=np.ones(2),
         names={1: "left eye"},
     )
 

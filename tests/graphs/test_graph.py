@@ -24,7 +24,7 @@ NODE_ARRAYS = (
     "gain",
 )
 POSE_MAP = ("pose_weight", "pose_offset")
-EDGE_ARRAYS = ("edge_displacement", "edge_spread", "edge_coactivation")
+EDGE_ARRAYS = ("edge_displacement", "edge_spread", "edge_correlation")
 PER_LAYER = ("channel_mean", "channel_scale", "noise")
 NOT_WHOLE = "not a whole explgraph graph file"
 
@@ -68,7 +68,7 @@ def test_edges__are_a_table(graph):
     assert np.array_equal(table["child"], graph.edge_child)
     assert np.array_equal(table["parent"], graph.edge_parent)
     assert np.array_equal(table[["dy_px", "dx_px"]], graph.edge_displacement)
-    assert np.array_equal(table["coactivation"], graph.edge_coactivation)
+    assert np.array_equal(table["correlation"], graph.edge_correlation)
 
 
 def test_parents__are_those_of_the_edges(graph):

@@ -342,7 +342,7 @@ def test_described__is_the_same(mined):
         described(graph, engine_for(device, peaks, mirrored).groups()) for device in ("cpu", "cuda")
     )
     assert np.ptp(expected.edge_spread) > 0
-    for name in ("support", "edge_displacement", "edge_spread", "edge_coactivation"):
+    for name in ("support", "edge_displacement", "edge_spread", "edge_correlation"):
         np.testing.assert_allclose(
             getattr(actual, name), getattr(expected, name), rtol=1e-3, atol=1e-4, err_msg=name
         )

@@ -216,9 +216,11 @@ def test_edges__agree(rng, placed, monkeypatch, at_once):
     base = rng.normal(0, 3, (E, 2)).astype(np.float32)
     active = fires(score, score.mean(axis=1))
     np.testing.assert_array_equal(on_host(fires(put(score), put(score.mean(axis=1)))), active)
+    strength = described._strength(score)
+    np.testing.assert_allclose(on_host(described._strength(put(score))), strength, rtol=1e-6)
     for loop, width, nodes in (
         (described._relate, (E, 2, 4), (yx, score)),
-        (described._meet, (E, 1), (active,)),
+        (described._multiply, (E, 1), (strength,)),
     ):
         expected, actual = np.ones(width), np.ones(width)
         described._over_edges(loop, child, parent, base, expected, *nodes)

@@ -358,9 +358,9 @@ def relation(child_yx, parent_yx, child_score, parent_score):
     return mean, math.sqrt(np.average(np.sum((offset - mean) ** 2, axis=1), weights=weight) / 2)
 
 
-def coactivation(child_score, parent_score):
-    """How often both score half of their mean at least, over chance."""
-    first = (child_score > 0) & (child_score >= 0.5 * child_score.mean())
-    second = (parent_score > 0) & (parent_score >= 0.5 * parent_score.mean())
-    chance = np.mean(first) * np.mean(second)
-    return np.mean(first & second) / chance if chance > 0 else 0.0
+def score_correlation(score, child, parent):
+    """Pearson's of two nodes' log(1 + score) over the photos, less each photo's mean: (P, N)."""
+    strength = np.log1p(score.astype(float))
+    strength -= strength.mean(axis=0)
+    ends = strength[child], strength[parent]
+    return np.corrcoef(*ends)[0, 1] if min(end.std() for end in ends) > 1e-6 else 0.0

@@ -13,7 +13,7 @@ def plain_graph(layers, input_size, nodes, statistics=None, **columns):
     ones = np.ones(len(nodes[0]))
     mean, scale = statistics or (tuple(np.full(s.channels, v) for s in layers) for v in (0.0, 1.0))
     none = np.zeros(0)
-    edges = ("edge_child", "edge_parent", "edge_spread", "edge_coactivation")
+    edges = ("edge_child", "edge_parent", "edge_spread", "edge_correlation")
     plain = {
         "noise": tuple(np.full(layer.channels, 0.1) for layer in layers),
         **dict.fromkeys(("spread", "weight", "support", "score", "gain"), ones),

@@ -45,7 +45,7 @@ def planted_graph(
         edge_parent=parent,
         edge_displacement=mu[child] - mu[parent],
         edge_spread=rng.uniform(3, 20, len(child)),
-        edge_coactivation=1 + rng.gamma(1.5, 0.6, len(child)),
+        edge_correlation=rng.uniform(-0.2, 0.6, len(child)),
         header={"model": "planted", "weight_hash": "0" * 64, "seed": seed},
     )
 
