@@ -10,7 +10,7 @@ from explgraph.base.threads import map_ranges
 
 from .observed import Observed
 
-_ROWS = 8  # that one thread works on
+_NODES = 64  # that one thread works on
 
 
 def coincidence(seen: Observed, side: float, cap: float) -> F4:
@@ -30,13 +30,15 @@ def coincidence(seen: Observed, side: float, cap: float) -> F4:
         Above which all distances are alike, share of the side.
     """
     n_nodes = len(seen.weight)
-    y, x, weight = (np.ascontiguousarray(a.T) for a in (seen.yx[:, 0], seen.yx[:, 1], seen.weight))
     result = np.full((n_nodes, n_nodes), cap, dtype=np.float32)
 
     def some(first: int, last: int) -> None:
-        _coincidence(first, last, y, x, weight, np.float32(side), np.float32(cap), result)
+        # A copy of some nodes' places stays in the processor's cache while all others go by.
+        columns = (seen.yx[first:last, 0], seen.yx[first:last, 1], seen.weight[first:last])
+        own = np.stack([np.ascontiguousarray(column.T) for column in columns])
+        _coincidence(first, own, seen.yx, seen.weight, np.float32(side), np.float32(cap), result)
 
-    map_ranges(some, n_nodes, _ROWS)
+    map_ranges(some, n_nodes, _NODES)
     upper = np.triu_indices(n_nodes, 1)
     result[upper[::-1]] = result[upper]
     return result
@@ -44,31 +46,28 @@ def coincidence(seen: Observed, side: float, cap: float) -> F4:
 
 @jit
 def _coincidence(
-    first: int,
-    last: int,
-    y: F4,
-    x: F4,
-    weight: F4,
-    side: np.float32,
-    cap: np.float32,
-    result: F4,
+    first: int, own: F4, yx: F4, weight: F4, side: np.float32, cap: np.float32, result: F4
 ) -> None:
-    """Fill the rows ``first`` to ``last`` of a triangle; arrays (N, P), so that nodes are lanes."""
-    n, n_nodes = weight.shape
-    total, both = np.empty(n_nodes, dtype=np.float32), np.empty(n_nodes, dtype=np.float32)
+    """Fill some columns of the upper triangle: of the nodes from ``first`` on, ``own (3, N, n)``.
+
+    Its photos come before nodes, so that these are the lanes.
+    """
+    n, count = own.shape[1:]
+    total, both = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     most = cap * side
-    for u in range(first, last):
+    for u in range(first + count):
         total[:] = 0
         both[:] = 0
         for i in range(n):
-            own = weight[i, u]
-            if own > 0:
-                for v in range(u, n_nodes):
-                    dy, dx = y[i, u] - y[i, v], x[i, u] - x[i, v]
-                    product = own * weight[i, v]
+            factor, at_y, at_x = weight[u, i], yx[u, 0, i], yx[u, 1, i]
+            if factor > 0:
+                for v in range(count):
+                    dy, dx = at_y - own[0, i, v], at_x - own[1, i, v]
+                    product = factor * own[2, i, v]
                     total[v] += product * min(np.sqrt(dy * dy + dx * dx), most)
                     both[v] += product
-        for v in range(u, n_nodes):
+        for v in range(max(u - first, 0), count):
             if both[v] > 0:
-                result[u, v] = total[v] / (side * both[v])
-        result[u, u] = 0
+                result[u, first + v] = total[v] / (side * both[v])
+            if u == first + v:
+                result[u, u] = 0
