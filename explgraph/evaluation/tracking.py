@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F8
+from explgraph.base.arrays import F8, I8
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
 from explgraph.base.figures import nothing_to_average
 from explgraph.base.frames import mirrored_yx
@@ -271,9 +271,8 @@ def mirror_agreement(matches: Matches, head: PartTruth) -> MirrorAgreement:
         Truth of the head.
     """
     rows = _rows(matches, head.images)
-    from_middle = SIDE_PX * (head.yx[:, 1] - 0.5)
-    clear = np.abs(from_middle) >= HEAD_OFFSET_PX - _ROUNDING_PX
-    is_right = from_middle > 0
+    side = head_sides(head)
+    clear, is_right = side != 0, side > 0
     agrees = matches.mirrored[rows].astype(bool) == is_right
     half_a, half_b = clear & (head.half == 0), clear & (head.half == 1)
     photos = int(half_b.sum())
@@ -283,6 +282,13 @@ def mirror_agreement(matches: Matches, head: PartTruth) -> MirrorAgreement:
     agreement = float(agrees[half_b].mean())
     right = float(is_right[half_b].mean())
     return MirrorAgreement(1 - agreement if exchanged else agreement, max(right, 1 - right), photos)
+
+
+def head_sides(head: PartTruth) -> I8:
+    """Return (n,) 1 where the head lies right of the middle, -1 left, 0 within 22 px of it."""
+    from_middle = SIDE_PX * (head.yx[:, 1] - 0.5)
+    clear = np.abs(from_middle) >= HEAD_OFFSET_PX - _ROUNDING_PX
+    return np.where(clear, np.where(from_middle > 0, 1, -1), 0)
 
 
 def location_instability(matches: Matches, landmarks: Sequence[PartTruth]) -> Instability:

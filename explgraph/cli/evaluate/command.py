@@ -70,8 +70,9 @@ def evaluate(
             "nodes explain (explained), how the network fares with their cells alone (fidelity), "
             "whether another seed or half of the photos gives the same nodes (stability), whether "
             "a node means one part (purity), whether nodes are what they are called (kinds), "
-            "whether part groups mean parts (groups), and how much of a node's response the nodes "
-            "below carry, by kind of edge (edges). Only tracking needs annotations.",
+            "whether part groups mean parts (groups), how much of a node's response the nodes "
+            "below carry, by kind of edge (edges), and whether photos are turned rightly (facing). "
+            "Only tracking and facing need annotations.",
         ),
     ] = TRACKING,
     masks: Annotated[

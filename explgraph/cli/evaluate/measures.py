@@ -149,6 +149,17 @@ def _tracking(category: Category) -> Result:
     )
 
 
+def _facing(category: Category) -> Result:
+    from explgraph.evaluation.facing import study_facing
+    from explgraph.evaluation.truth import part_truth
+    from explgraph.photos.images import open_images
+
+    known, peaks = _given(category.annotations), category.peaks
+    size = open_images(category.folder).photo_sizes({*known.image} & {*peaks.images})
+    head = part_truth(known, "head", size, images=peaks.images)
+    return study_facing(peaks, head, seeds=category.seeds, category=category.name)
+
+
 def _explained(category: Category) -> Result:
     from explgraph.evaluation.explained import study_explained
 
@@ -329,6 +340,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             ("row",),
         ),
         "stability": Measure("nodes that are found again", _stability, ("kind",)),
+        "facing": Measure(
+            "facing: are photos turned rightly?", _facing, ("row",), frozenset({ANNOTATIONS})
+        ),
         "groups": Measure(
             "part groups, and what tells the nodes that follow a part",
             _groups,
