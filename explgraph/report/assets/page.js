@@ -144,16 +144,24 @@ function select(wish) {
   else showChosen();
 }
 
+let written = null; // the part of the address that was written last
+
+/** Let the address name what is chosen; one that somebody has just typed stays until it is read. */
 function writeAddress() {
   const parts = [];
   if (state.group !== null) parts.push(`group=${state.group}`);
   if (state.node !== null) parts.push(`node=${encodeURIComponent(nodes.id[state.node])}`);
-  const address = parts.length ? `#${parts.join("&")}` : location.pathname + location.search;
-  if (location.hash !== (parts.length ? address : "")) history.replaceState(null, "", address);
+  const hash = parts.length ? `#${parts.join("&")}` : "";
+  if (hash === written) return;
+  written = hash;
+  if (location.hash !== hash) {
+    history.replaceState(null, "", hash || location.pathname + location.search);
+  }
 }
 
 /** Choose what the page's address names. */
 function readAddress() {
+  written = null;
   const named = new URLSearchParams(location.hash.slice(1));
   const node = nodes.id.indexOf(named.get("node"));
   const group = named.has("group") ? Number(named.get("group")) : null;
