@@ -13,9 +13,10 @@ from explgraph.base.frames import to_pixels
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
+from explgraph.photos.images import LoadedImage, open_images
 
 if TYPE_CHECKING:
-    from explgraph.photos.images import ImageSource, LoadedImage
+    from explgraph.photos.images import ImageSource
 
 
 OUTSIDE = "#D9DBDF"
@@ -25,6 +26,7 @@ GLANCE_SHARE = 0.32
 """Of a photo's shorter side that patches of part groups show, whatever the layer: they can be
 compared."""
 
+_UNIT = np.array([[0.0, 1.0], [0.0, 1.0]])  # the frame of a whole photo
 _LEAST_SHARE, _MOST_SHARE = 0.25, 0.6  # of the photo that a square patch shows
 
 
@@ -168,6 +170,29 @@ def load_each(source: ImageSource, names: Iterable[str]) -> Iterator[tuple[str, 
     wanted = source.named(dict.fromkeys(names), of="matches")
     for index, name in enumerate(wanted.names):
         yield name, wanted.load(index)
+
+
+def only_photo(image: object, name: str) -> LoadedImage:
+    """Return a photo, or what a box cuts out of it, as a photo of its own.
+
+    Parameters
+    ----------
+    image
+        The photo, alone or among others, in any form that `open_images` takes; or a PIL image.
+    name
+        Which one it is, where there are several.
+
+    Raises
+    ------
+    ExplGraphError
+        If it is not among several images.
+    """
+    source = open_images([image] if isinstance(image, Image.Image) else image)
+    if len(source) == 1:
+        loaded = source.load(0)
+    else:
+        ((_, loaded),) = load_each(source, [name])
+    return LoadedImage(loaded.image.convert("RGB"), _UNIT, loaded.image.size[::-1])
 
 
 def node_patches(

@@ -15,6 +15,7 @@ from explgraph.base.text import counted
 
 from .choice import find_node
 from .graph import ExplanatoryGraph
+from .groups import thirds
 from .kinds import node_kinds
 from .matches import Matches, check_nodes, fires
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 5  # names in a sentence
-_THIRDS = (1 / 3, 2 / 3)
 _BLOCK = 1024  # nodes at a time: bounds the temporaries to some MB per 100 photos
 
 
@@ -253,7 +253,7 @@ def _place_lines(facts: Mapping[str, float], spread_px: float, photos: str) -> l
 def _region(y: float, x: float) -> str:
     """Name a place in words: which third of the height and of the width."""
     rows, columns = ("in the upper", "in the middle", "in the lower"), ("left", "middle", "right")
-    row, column = (int(np.searchsorted(_THIRDS, at, side="right")) for at in (y, x))
+    row, column = thirds(y, x)
     if row == column == 1:
         return "in the middle"
     if row == 1:

@@ -313,8 +313,14 @@ class PartGroups:
         return {name: getattr(self, name) for name in names}
 
 
+def thirds(y: float, x: float) -> tuple[int, int]:
+    """Return in which third of the height and of the width a place of the unit square lies."""
+    row, column = (int(np.searchsorted(_THIRDS, at, side="right")) for at in (y, x))
+    return row, column
+
+
 def region(y: float, x: float) -> str:
     """Name a place of the unit square in words: which third of the height and of the width."""
     rows, columns = ("upper", "", "lower"), ("left", "", "right")
-    row, column = (int(np.searchsorted(_THIRDS, at, side="right")) for at in (y, x))
+    row, column = thirds(y, x)
     return " ".join(word for word in (rows[row], columns[column]) if word) or "middle"

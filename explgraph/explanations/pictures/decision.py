@@ -15,7 +15,7 @@ from explgraph.base.text import counted, cut_end
 from explgraph.drawing.canvas import LINE, Canvas, fitted, paragraph_lines
 from explgraph.drawing.look import EMPTY, FAINT, INK, PAPER, layer_color
 from explgraph.drawing.overlay import SHAPES, Overlay
-from explgraph.drawing.patches import load_each
+from explgraph.drawing.patches import only_photo
 from explgraph.drawing.pictures import (
     check_picture_name,
     greys,
@@ -26,7 +26,7 @@ from explgraph.drawing.pictures import (
 )
 from explgraph.explanations.decision.decision import Decision
 from explgraph.galleries.photo_page import icon
-from explgraph.photos.images import LoadedImage, open_images
+from explgraph.photos.images import LoadedImage
 
 NODES = 15
 """Nodes in the list unless another number is asked for."""
@@ -37,7 +37,6 @@ _RADII = (3.0, 12.0)  # of a disc as large as the marker
 _NUMBER = 11  # size of the numbers at the markers
 _BAR = 220  # pixels of the largest drop
 _FIGURE = 78  # width of a column of figures
-_UNIT = np.array([[0.0, 1.0], [0.0, 1.0]])
 _NOTE = (
     "Each node of the graph is a pattern that a filter of the network looks for. Its drop is "
     "measured: the cells of the filter's map around the place where the node was found are "
@@ -80,17 +79,7 @@ def draw_decision(
     """
     check_picture_name(path)
     require(n_nodes >= 1, f"n_nodes must be at least 1, got {n_nodes}")
-    return save_picture(Page(decision, _photo(decision, image), n_nodes).draw(), path)
-
-
-def _photo(decision: Decision, image: object) -> LoadedImage:
-    """Return the photo, or what a box cuts out of it, as a photo of its own."""
-    source = open_images([image] if isinstance(image, Image.Image) else image)
-    if len(source) == 1:
-        loaded = source.load(0)
-    else:
-        ((_, loaded),) = load_each(source, [decision.image])
-    return LoadedImage(loaded.image.convert("RGB"), _UNIT, loaded.image.size[::-1])
+    return save_picture(Page(decision, only_photo(image, decision.image), n_nodes).draw(), path)
 
 
 class Page:

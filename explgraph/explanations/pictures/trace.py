@@ -11,7 +11,7 @@ from explgraph.base.text import cut_end
 from explgraph.drawing.canvas import LINE, Canvas, fitted, font_for, paragraph_lines
 from explgraph.drawing.look import FAINT, INK, PAPER, layer_color, tint
 from explgraph.drawing.overlay import Overlay
-from explgraph.drawing.patches import GLANCE_SHARE, cut_patch, load_each
+from explgraph.drawing.patches import GLANCE_SHARE, cut_patch, only_photo
 from explgraph.drawing.pictures import (
     check_picture_name,
     greys,
@@ -21,7 +21,7 @@ from explgraph.drawing.pictures import (
     signed,
 )
 from explgraph.explanations.trace import Trace
-from explgraph.photos.images import LoadedImage, open_images
+from explgraph.photos.images import LoadedImage
 
 _MARGIN, _GAP = 28, 28  # pixels
 _PHOTO = 400  # longest side of a photo
@@ -33,7 +33,6 @@ _BADGE = 11  # radius
 _WIDTHS = (1.0, 9.0)  # of arrows: none and all of a response
 _FINE = 3  # arrows are drawn so many times as large, then reduced
 _LABELLED = 0.03  # arrows that carry less have no number
-_UNIT = np.array([[0.0, 1.0], [0.0, 1.0]])
 _NOTE = (
     "From the pixels up: each arrow says what share of the upper node's response the lower node's "
     "cells carry (gradient times activation, in this photo); into the class, what share of the "
@@ -71,17 +70,7 @@ def draw_trace(trace: Trace, image: object, path: PathLike | None = None) -> Ima
         If the photo is not among several images, or the file's name is of no picture.
     """
     check_picture_name(path)
-    return save_picture(_Page(trace, _photo(trace, image)).draw(), path)
-
-
-def _photo(trace: Trace, image: object) -> LoadedImage:
-    """Return the photo, or what a box cuts out of it, as a photo of its own."""
-    source = open_images([image] if isinstance(image, Image.Image) else image)
-    if len(source) == 1:
-        loaded = source.load(0)
-    else:
-        ((_, loaded),) = load_each(source, [trace.image])
-    return LoadedImage(loaded.image.convert("RGB"), _UNIT, loaded.image.size[::-1])
+    return save_picture(_Page(trace, only_photo(image, trace.image)).draw(), path)
 
 
 class _Page:
