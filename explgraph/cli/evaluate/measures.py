@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from explgraph.evaluation.truth import PartTruth
     from explgraph.networks.backbone import Backbone
     from explgraph.peaks.reading import ReadOptions
     from explgraph.peaks.structures import PeakSet
@@ -75,6 +76,20 @@ class Category:
         group = {} if known is None else dict(zip(known.image, known.group, strict=True))
         return tuple(group.get(image, image) for image in self.peaks.images)
 
+    def photo_sizes(self, annotations: Annotations) -> dict[str, tuple[int, int]]:
+        """Return height and width of the annotated photos, by name."""
+        from explgraph.photos.images import open_images
+
+        annotated = {*annotations.image} & {*self.peaks.images}
+        return open_images(self.folder).photo_sizes(annotated)
+
+    def truths(self, annotations: Annotations, parts: Sequence[str]) -> list[PartTruth]:
+        """Return the truth of some annotated parts in the photos."""
+        from explgraph.evaluation.truth import part_truth
+
+        size, images = self.photo_sizes(annotations), self.peaks.images
+        return [part_truth(annotations, part, size, images=images) for part in parts]
+
 
 class Result(Protocol):
     """What a measure gives for one category."""
@@ -134,15 +149,12 @@ def chosen_measures(names: Sequence[str]) -> dict[str, Measure]:
 
 def _tracking(category: Category) -> Result:
     from explgraph.evaluation.protocol import study_peaks
-    from explgraph.photos.images import open_images
 
     annotations = _given(category.annotations)
-    annotated = {*annotations.image} & {*category.peaks.images}
-    size = open_images(category.folder).photo_sizes(annotated)
     return study_peaks(
         category.peaks,
         annotations,
-        size,
+        category.photo_sizes(annotations),
         category=category.name,
         seeds=category.seeds,
         parts=category.parts,
@@ -151,13 +163,9 @@ def _tracking(category: Category) -> Result:
 
 def _facing(category: Category) -> Result:
     from explgraph.evaluation.facing import study_facing
-    from explgraph.evaluation.truth import part_truth
-    from explgraph.photos.images import open_images
 
-    known, peaks = _given(category.annotations), category.peaks
-    size = open_images(category.folder).photo_sizes({*known.image} & {*peaks.images})
-    head = part_truth(known, "head", size, images=peaks.images)
-    return study_facing(peaks, head, seeds=category.seeds, category=category.name)
+    (head,) = category.truths(_given(category.annotations), ["head"])
+    return study_facing(category.peaks, head, seeds=category.seeds, category=category.name)
 
 
 def _explained(category: Category) -> Result:
@@ -232,17 +240,11 @@ def _purity(category: Category) -> Result:
 
 def _groups(category: Category) -> Result:
     from explgraph.evaluation.groups import study_groups
-    from explgraph.evaluation.truth import part_truth
-    from explgraph.photos.images import open_images
     from explgraph.photos.masks import read_masks
 
     peaks, known = category.peaks, category.annotations
     masks = None if category.masks is None else read_masks(category.masks, peaks.images)
-    marks = []
-    if known is not None:
-        annotated = {*known.image} & {*peaks.images}
-        size = open_images(category.folder).photo_sizes(annotated)
-        marks = [part_truth(known, part, size, images=peaks.images) for part in category.parts]
+    marks = [] if known is None else category.truths(known, category.parts)
     return study_groups(
         peaks,
         background=category.background,
