@@ -6,6 +6,7 @@ import json
 import logging
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -130,10 +131,24 @@ def _log_on_stderr(verbose: bool) -> Iterator[None]:
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _warning_as_line(warnings.showwarning)
+            yield
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+def _warning_as_line(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows a user's warning as the library's messages are shown, others as before."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
+        if category is not UserWarning:
+            otherwise(message, category, *where)
+            return
+        logging.getLogger("explgraph").warning("%s", " ".join(str(message).split()))
+
+    return show
 
 
 class _Lines(logging.Handler):

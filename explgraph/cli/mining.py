@@ -38,26 +38,46 @@ def layers(
 ) -> Report:
     """List the layers of a network that can be mined, and mark the automatic choice.
 
+    What speaks against a layer is noted: "read-out" where it goes to the network's output without
+    another activation, as class scores do, "upsampled" where maps were made finer before it.
+
     Standard weights are not downloaded for this: without --weights, the architecture is enough.
     """
     from explgraph.networks.backbone import load_backbone
 
     net = load_backbone(model, weights, device="cpu")
-    chosen = net.auto_layers()
+    chosen = [layer.name for layer in net.select("auto")]
+    notes = net.layer_notes()
     height, width = net.input_size
     data = {
         "model": net.name,
         "input_size": [height, width],
         "layers": [
-            {**layer.to_json(), "automatic": layer.name in chosen} for layer in net.layers()
+            {
+                **layer.to_json(),
+                "automatic": layer.name in chosen,
+                "note": notes.get(layer.name, ""),
+            }
+            for layer in net.layers()
         ],
     }
     legend = f"Input {height} x {width} pixels. * marks the automatic choice."
-    return Report(data, (_layer_table(net.layers(), chosen), legend), as_json)
+    told = [f"{note}: {_NOTES[note]}." for note in _NOTES if note in notes.values()]
+    return Report(data, (_layer_table(net.layers(), chosen, notes), legend, *told), as_json)
 
 
-def _layer_table(specs: Sequence[LayerSpec], chosen: Sequence[str]) -> Table:
-    result = table("", "layer", "channels", "grid", "stride", "receptive field", "context", text=2)
+_NOTES = {
+    "read-out": "goes to the network's output without another activation, as class scores do; "
+    "never chosen automatically, but can be named",
+    "upsampled": "behind maps that were made finer again",
+}
+
+
+def _layer_table(
+    specs: Sequence[LayerSpec], chosen: Sequence[str], notes: Mapping[str, str]
+) -> Table:
+    columns = ["", "layer", "channels", "grid", "stride", "receptive field", "context"]
+    result = table(*columns, *["note"] * bool(notes), text=2)
     for spec in specs:
         result.add_row(
             "*" if spec.name in chosen else "",
@@ -67,6 +87,7 @@ def _layer_table(specs: Sequence[LayerSpec], chosen: Sequence[str]) -> Table:
             _pair(spec.stride),
             _pair(spec.field),
             "global" if spec.global_context else "local",
+            *[notes.get(spec.name, "")] * bool(notes),
         )
     return result
 

@@ -184,7 +184,7 @@ def _class(net: Backbone, target: int | str | ClassTarget | None, inputs: Tensor
     if inputs is None:
         require(target is not None, "without a photo there is no top class: name the target")
         noise = torch.Generator().manual_seed(0)
-        inputs = torch.randn((1, 3, *net.input_size), generator=noise)
+        inputs = torch.randn((1, net.channels, *net.input_size), generator=noise)
     with torch.no_grad():
         logits = net.logits(inputs)[0]
     names = class_names(net)

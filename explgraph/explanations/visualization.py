@@ -128,7 +128,10 @@ def visualize(
             optimiser.step()
         with torch.no_grad():
             pixels = picture.render(1.0).permute(1, 2, 0).cpu().numpy()
-    return np.round(pixels * 255).astype(np.uint8)
+    drawn = np.round(pixels * 255).astype(np.uint8)
+    if net.channels == 1:  # colours that the network does not see are left to chance
+        return np.asarray(Image.fromarray(drawn).convert("L").convert("RGB"))
+    return drawn
 
 
 def _gradient(answer: Callable[[], Tensor], spectrum: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -15,9 +16,19 @@ from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.layer import LayerSpec
 
+from .automatic import Choice, automatic_layers, layer_notes
 from .hooks import capture_outputs, class_logits, run
-from .layers import automatic_layers, minable_layers, repeated_modules
-from .preprocess import Fit, Preprocess, TransformPreprocess
+from .inputs import GREY, input_channels, refuse_scripted, why_it_fails
+from .layers import minable_layers, repeated_modules
+from .preprocess import (
+    GREY_MEAN,
+    GREY_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Fit,
+    Preprocess,
+    TransformPreprocess,
+)
 from .tracing import Trace, trace
 from .zoo import DEFAULT, build_network, check_finite_weights, is_torchvision, weight_hash
 
@@ -34,12 +45,13 @@ class Backbone:
     Parameters
     ----------
     module
-        Any convolutional network on RGB batches (B, 3, H_in, W_in). It is moved to ``device``;
-        apart from that it stays as it is: modes, gradient flags and hooks are the same after every
-        call.
+        Any convolutional network on batches (B, C_in, H_in, W_in) of RGB (C_in = 3) or grey
+        (C_in = 1) images. It is moved to ``device``; apart from that it stays as it is: modes,
+        gradient flags and hooks are the same after every call.
     transform
-        From an RGB ``PIL.Image`` to a float tensor (3, H_in, W_in); or a `Preprocess`. None
-        resizes the whole photo to ``input_size`` and normalises by ImageNet's mean and deviation.
+        From an RGB ``PIL.Image`` to a float tensor (C_in, H_in, W_in); or a `Preprocess`. None
+        resizes the whole photo to ``input_size`` and normalises by ImageNet's mean and deviation;
+        photos become grey where the first convolution takes one channel.
     name
         What files call the network.
     input_size
@@ -52,8 +64,8 @@ class Backbone:
     Raises
     ------
     ExplGraphError
-        If weights are NaN or infinite, the device does not exist, or the transform is none that
-        positions can be followed through.
+        If weights are NaN or infinite, the device does not exist, the network is scripted, or the
+        transform is none that positions can be followed through.
 
     Examples
     --------
@@ -80,11 +92,13 @@ class Backbone:
             isinstance(module, nn.Module),
             f"a backbone needs a torch.nn.Module, got {type(module).__name__}",
         )
+        refuse_scripted(module)
         check_finite_weights(module)
-        self.preprocess = _preprocess(transform, input_size, fit)
+        self.preprocess = _preprocess(transform, input_size, fit, input_channels(module))
         self.device = _device(device)
         self.module = module.to(self.device)
         self.name = name
+        self._warned = False
 
     def __repr__(self) -> str:
         height, width = self.input_size
@@ -95,6 +109,11 @@ class Backbone:
     def input_size(self) -> tuple[int, int]:
         """(H_in, W_in) of the network's input, pixels."""
         return self.preprocess.input_size
+
+    @property
+    def channels(self) -> int:
+        """C_in of the network's input: 3 for RGB photos, 1 for grey ones."""
+        return self.preprocess.channels
 
     def batch_size(self, wanted: int | None = None) -> int:
         """Return how many inputs to run at once: as many as wanted, or what is fastest.
@@ -120,16 +139,12 @@ class Backbone:
 
     @cached_property
     def _trace(self) -> Trace:
-        height, width = self.input_size
-        noise = torch.Generator().manual_seed(0)
-        probe = torch.randn((1, 3, height, width), generator=noise)
+        shape = (1, self.channels, *self.input_size)
+        probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         try:
             return trace(self.module, probe.to(self.device))
         except Exception as error:
-            raise ExplGraphError(
-                f"the network does not run on a batch of shape (1, 3, {height}, {width}): {error}. "
-                "Give the input_size that it was made for"
-            ) from error
+            raise ExplGraphError(why_it_fails(self.module, shape, error)) from error
 
     @cached_property
     def _layers(self) -> dict[str, LayerSpec]:
@@ -148,13 +163,29 @@ class Backbone:
     def auto_layers(self) -> tuple[str, ...]:
         """Return the names of the layers that are mined by default, lowest first.
 
-        `explgraph.networks.layers.automatic_layers` states the rule.
+        `explgraph.networks.automatic.automatic_layers` states the rule.
         """
+        return self._choice.layers
+
+    @cached_property
+    def _choice(self) -> Choice:
         self.layers()
         return automatic_layers(self._trace)
 
+    def layer_notes(self) -> dict[str, str]:
+        """Return by name what speaks against mining a layer, of those where something does.
+
+        "read-out": it goes to the network's output without another activation, as class scores do.
+        It is never chosen automatically. "upsampled": maps were made finer before it.
+        """
+        self.layers()
+        return layer_notes(self._trace)
+
     def select(self, layers: Literal["auto"] | Sequence[str]) -> tuple[LayerSpec, ...]:
         """Return layers by name, or the automatic choice, in forward order.
+
+        Where that choice may not be the wanted one, as in a network that makes its maps finer
+        again, a `UserWarning` says so, once.
 
         Raises
         ------
@@ -162,7 +193,11 @@ class Backbone:
             If a name is unknown (the nearest are named), names no layer of maps, or names a module
             that the network calls more than once.
         """
-        wanted = self.auto_layers() if isinstance(layers, str) and layers == "auto" else layers
+        automatic = isinstance(layers, str) and layers == "auto"
+        if automatic and self._choice.doubt and not self._warned:
+            self._warned = True
+            warnings.warn(self._choice.doubt, UserWarning, stacklevel=2)
+        wanted = self.auto_layers() if automatic else layers
         wanted = [wanted] if isinstance(wanted, str) else list(wanted)
         require(bool(wanted), "no layers given: name at least one, or use 'auto'")
         for name in wanted:
@@ -192,7 +227,7 @@ class Backbone:
         Parameters
         ----------
         batch
-            (B, 3, H_in, W_in), preprocessed; it is moved to the backbone's device.
+            (B, C_in, H_in, W_in), preprocessed; it is moved to the backbone's device.
         layers
             Names, as in `layers`.
 
@@ -207,9 +242,10 @@ class Backbone:
             If a layer cannot be mined or the batch has another shape.
         """
         names = [spec.name for spec in self.select(layers)]
+        channels, height, width = wanted = (self.channels, *self.input_size)
         require(
-            batch.ndim == 4 and tuple(batch.shape[1:]) == (3, *self.input_size),
-            f"the batch must have shape (B, 3, {self.input_size[0]}, {self.input_size[1]}), "
+            batch.ndim == 4 and tuple(batch.shape[1:]) == wanted,
+            f"the batch must have shape (B, {channels}, {height}, {width}), "
             f"got {tuple(batch.shape)}",
         )
         return capture_outputs(self.module, batch.to(self.device), names)
@@ -220,7 +256,7 @@ class Backbone:
         Parameters
         ----------
         batch
-            (B, 3, H_in, W_in), preprocessed; it is moved to the backbone's device and type.
+            (B, C_in, H_in, W_in), preprocessed; it is moved to the backbone's device and type.
             Gradients are recorded where the caller has them recorded.
         """
         return run(self.module, batch.to(self.device))
@@ -295,9 +331,9 @@ def load_backbone(
         require(fit == "stretch", "a graph knows how photos were fitted: leave fit out")
         return load_recorded(model.header, None, weights, device=device)
     network = build_network(model, weights)
-    transform = network.transform
-    if transform is None:
-        transform = Preprocess(network.input_size, fit=fit, mean=network.mean, std=network.std)
+    transform, mean, std = network.transform, network.mean, network.std
+    if transform is None and mean is not None and std is not None:
+        transform = Preprocess(network.input_size, fit=fit, mean=mean, std=std)
         fit = "stretch"
     return Backbone(network.module, transform, name=network.name, fit=fit, device=device)
 
@@ -349,10 +385,14 @@ def _public_model(name: object) -> str:
 
 
 def _preprocess(
-    transform: Callable[[Image.Image], Any] | None, input_size: tuple[int, int] | None, fit: Fit
+    transform: Callable[[Image.Image], Any] | None,
+    input_size: tuple[int, int] | None,
+    fit: Fit,
+    channels: int,
 ) -> AnyPreprocess:
     if transform is None:
-        return Preprocess(input_size or (224, 224), fit=fit)
+        mean, std = (GREY_MEAN, GREY_STD) if channels == GREY else (IMAGENET_MEAN, IMAGENET_STD)
+        return Preprocess(input_size or (224, 224), fit=fit, mean=mean, std=std)
     require(
         fit == "stretch",
         f"fit={fit!r} and a transform exclude each other: the transform decides how photos fit",

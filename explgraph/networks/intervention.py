@@ -195,7 +195,7 @@ class Rest:
     def _grows(self) -> bool:
         """Whether a batch of one may become one of many at the layer, to the same effect."""
         noise = torch.Generator().manual_seed(0)
-        photo = torch.randn((1, 3, *self.net.input_size), generator=noise)
+        photo = torch.randn((1, self.net.channels, *self.net.input_size), generator=noise)
         output = observe(self.net, photo, [self.layer]).maps[self.layer]
         variants = torch.cat([output, output.roll(1, dims=1)])
         repeated = self._logits(photo, variants, grow=False)

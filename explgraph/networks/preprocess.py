@@ -20,6 +20,8 @@ Fit = Literal["stretch", "letterbox", "crop"]
 FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of luma, by its weights of red, green and blue.
+GREY_MEAN, GREY_STD = (0.459,), (0.226,)
 
 _log = logging.getLogger("explgraph")
 
@@ -35,12 +37,14 @@ class Preprocess:
         "stretch" resizes the whole photo, aspect not kept; "letterbox" keeps the aspect and fills
         up with the mean colour; "crop" keeps the aspect and cuts the middle out.
     mean, std
-        Per channel, of RGB values in 0..1.
+        Per channel, of values in 0..1: three for RGB, or one each for grey inputs, made of a
+        photo's luma (.299 red, .587 green, .114 blue).
 
     Raises
     ------
     ExplGraphError
-        If ``fit`` is unknown or the size is not positive.
+        If ``fit`` is unknown, the size is not positive, or there are neither three nor one of the
+        means and deviations.
     """
 
     def __init__(
@@ -56,6 +60,16 @@ class Preprocess:
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.fit = fit
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+        require(
+            len(self.mean) == len(self.std) and len(self.mean) in (1, 3),
+            "mean and std must have three values each (RGB) or one (grey), got "
+            f"{len(self.mean)} and {len(self.std)}",
+        )
+
+    @property
+    def channels(self) -> int:
+        """C_in of the network's input: 3 for RGB, 1 for grey."""
+        return len(self.mean)
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, F8]:
         """Make the network's input of one photo.
@@ -68,16 +82,18 @@ class Preprocess:
         Returns
         -------
         input
-            (3, H_in, W_in) float32.
+            (C_in, H_in, W_in) float32.
         frame
             (2, 2), per axis (y, x): ``unit = frame[:, 0] + frame[:, 1] * px`` takes network pixels
             to the photo's unit square.
         """
         size, start = self._placement(image)
-        resized = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        coloured = image.convert("RGB" if self.channels > 1 else "L")
+        resized = coloured.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        values = np.asarray(resized, dtype=np.float32).reshape(*size, self.channels)
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        pixels: F4 = (np.asarray(resized, dtype=np.float32) / np.float32(255) - mean) / std
-        result = np.zeros((*self.input_size, 3), dtype=np.float32)  # normalised mean colour
+        pixels: F4 = (values / np.float32(255) - mean) / std
+        result = np.zeros((*self.input_size, self.channels), np.float32)  # mean colour
         ours, theirs = zip(*map(_overlap, start, size, self.input_size), strict=True)
         result[ours] = pixels[theirs]
         frame = np.array([[-s / n, 1 / n] for s, n in zip(start, size, strict=True)])
@@ -117,7 +133,8 @@ class TransformPreprocess:
     Parameters
     ----------
     transform
-        Takes an RGB ``PIL.Image`` and returns a float tensor (3, H_in, W_in), always of one size.
+        Takes an RGB ``PIL.Image`` and returns a float tensor (C_in, H_in, W_in), always of one
+        size: C_in is 3, or 1 for networks of grey images.
     input_size
         (H_in, W_in) expected; None takes what the transform returns.
 
@@ -135,7 +152,8 @@ class TransformPreprocess:
         transform: Callable[[Image.Image], Any],
         input_size: tuple[int, int] | None = None,
     ) -> None:
-        sizes = {tuple(run_transform(transform, _grey(size)).shape[1:]) for size in self._PROBES}
+        shapes = [tuple(run_transform(transform, _grey(size)).shape) for size in self._PROBES]
+        sizes = {shape[1:] for shape in shapes}
         require(
             len(sizes) == 1,
             f"the transform gives photos of different shape different sizes {sorted(sizes)}: let "
@@ -147,6 +165,7 @@ class TransformPreprocess:
             f"the transform makes inputs of {found}, but input_size is {input_size}",
         )
         self.input_size = (int(found[0]), int(found[1]))
+        self.channels = int(shapes[0][0])
         self._transform = transform
         self._frames: dict[tuple[int, int], F8] = {}
         self._lock = threading.Lock()
@@ -207,7 +226,7 @@ def run_transform(transform: Transform, image: Image.Image) -> Tensor:
 
     Returns
     -------
-    (3, H, W) float32.
+    (C, H, W) float32, C 3 or 1.
 
     Raises
     ------
@@ -221,8 +240,8 @@ def run_transform(transform: Transform, image: Image.Image) -> Tensor:
             f"the transform failed on an RGB photo of {image.width} x {image.height}: {error}"
         ) from error
     require(
-        isinstance(result, Tensor) and result.ndim == 3 and result.shape[0] == 3,
-        "the transform must return a tensor (3, H, W), got "
+        isinstance(result, Tensor) and result.ndim == 3 and result.shape[0] in (1, 3),
+        "the transform must return a tensor (3, H, W), or (1, H, W) for grey inputs, got "
         + (f"{tuple(result.shape)}" if hasattr(result, "shape") else type(result).__name__),
     )
     require(
@@ -239,7 +258,7 @@ def find_frame(transform: Transform, size: tuple[int, int]) -> F8:
     Parameters
     ----------
     transform
-        Takes an RGB photo, returns (3, H, W).
+        Takes an RGB photo, returns (C, H, W).
     size
         (width, height) of the photo, as ``PIL.Image.size``.
 

@@ -23,6 +23,7 @@ _FACTORIES = frozenset(
 )
 _ATTENTION = ("scaled_dot_product", "multi_head_attention")
 _PRODUCTS = frozenset(("mm", "bmm", "addmm", "baddbmm", "matmul"))
+_UPSAMPLING = ("upsample", "_upsample", "pixel_shuffle", "max_unpool2d")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,6 +74,10 @@ class Trace:
     ----------
     calls
         Module calls, by the order in which they began.
+    values
+        By number, what was computed from the image; the first is the image.
+    operations
+        By number, the operation that made it; "" for what was not followed.
     edges
         (u, v): value v was computed from value u.
     learned
@@ -82,13 +87,21 @@ class Trace:
         Numbers of the values that are products of two values: the work of attention.
     ended
         Number and operation of each value where a spatial path ended.
+    upsampled
+        Numbers of the maps that interpolation, a transposed convolution and the like made finer.
+    returned
+        Numbers of the values that the network returned, in whatever containers.
     """
 
     calls: list[Call] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
     learned: dict[int, str] = field(default_factory=dict)
     products: list[int] = field(default_factory=list)
     ended: list[tuple[int, str]] = field(default_factory=list)
+    upsampled: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
 
 
 def trace(module: nn.Module, probe: Tensor) -> Trace:
@@ -99,7 +112,7 @@ def trace(module: nn.Module, probe: Tensor) -> Trace:
     module
         Left as it was.
     probe
-        (1, 3, H_in, W_in) on the module's device, of any float type.
+        (1, C_in, H_in, W_in) on the module's device, of any float type.
     """
     probe = of_type(module, probe)
     recorder = _Recorder(probe)
@@ -152,6 +165,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._paused = True
                 call.rectified = bool((output >= 0).all())
                 self._paused = False
+        if not self._open:
+            self.trace.returned = [value.node for value in self._among(output)]
 
     # Operations
 
@@ -203,8 +218,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 view = propagate(Operation(name, pointwise, bound, views, tuple(tensor.shape)))
             if in_place and len({value.node for value in sources}) > 1:
                 self._forget_aliases(tensor)
-            value = self._new(view, sources)
+            value = self._new(view, sources, name)
             self._put(tensor, value)
+            if i == 0 and _upsamples(name, bound, tensor):
+                self.trace.upsampled.append(value.node)
             if i == 0 and view is None and any(source.view is not None for source in sources):
                 self.trace.ended.append((value.node, name))
         if (kind := _learned_kind(name, bound)) and len(sources) == 1:
@@ -213,8 +230,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if attends or (name in _PRODUCTS and len(sources) > 1):
             self.trace.products.append(self._count - 1)
 
-    def _new(self, view: View | None, sources: Sequence[Value]) -> Value:
+    def _new(self, view: View | None, sources: Sequence[Value], operation: str = "") -> Value:
         value = Value(self._count, view)
+        self.trace.values.append(value)
+        self.trace.operations.append(operation)
         self.trace.edges.extend({(source.node, value.node) for source in sources})
         self._count += 1
         return value
@@ -251,9 +270,21 @@ def _learned_kind(name: str, args: dict[str, Any]) -> str:
     return "pointwise" if name in ("mm", "addmm", "linear") else ""
 
 
+def _upsamples(name: str, args: Mapping[str, Any], result: Tensor) -> bool:
+    """Whether an operation makes maps finer; a single cell spread over a map is no finer map."""
+    transposed = bool(args.get("transposed")) and max(args["stride"]) > 1
+    given = args.get("input", args.get("self"))
+    if not (transposed or name.startswith(_UPSAMPLING)) or not isinstance(given, Tensor):
+        return False
+    before, after = given.shape[2:], result.shape[2:]
+    return len(after) == 2 and min(before) > 1 and all(map(int.__lt__, before, after))
+
+
 def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
+    if isinstance(value, Mapping):
+        return [tensor for item in value.values() for tensor in _tensors(item)]
     if isinstance(value, list | tuple):
         return [tensor for item in value for tensor in _tensors(item)]
     return []

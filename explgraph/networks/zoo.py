@@ -43,15 +43,15 @@ class Network:
     input_size
         (H_in, W_in), pixels.
     mean, std
-        Per channel.
+        Per channel; None where the source does not say.
     """
 
     module: nn.Module
     name: str
     transform: Callable[..., Any] | None = None
     input_size: tuple[int, int] = (224, 224)
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
 
 def build_network(model: str, weights: PathLike | None) -> Network:

@@ -119,6 +119,41 @@ def test_layers_of_gated_networks_say_global():
     assert any(line.endswith("global") for line in map(str.rstrip, lines))
 
 
+U_NET = """
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1)
+        self.c, self.out = nn.Conv2d(12, 4, 3, 1, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        fine = self.a(x).relu()
+        risen = interpolate(self.b(fine).relu(), size=fine.shape[2:])
+        return self.out(self.c(torch.cat([fine, risen], 1)).relu())
+"""
+
+
+def test_layers_of_a_grey_u_net__notes_and_a_warning_in_one_line(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(U_NET)
+    code = "from explgraph.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "layers", f"{file}:UNet"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = [line.split() for line in done.stdout.splitlines()]
+    (out, c) = (next(row for row in rows if name in row) for name in ("out", "c"))
+    assert (out[-1], c[-1]) == ("read-out", "upsampled")
+    assert [row[1] for row in rows if row[:1] == ["*"] and len(row) > 5] == ["a", "b"]
+    (warning,) = [line for line in done.stderr.splitlines() if "warning" in line.lower()]
+    assert warning.startswith("warning: of this network's layers a, b were chosen")
+    assert "UserWarning" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

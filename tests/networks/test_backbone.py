@@ -14,7 +14,7 @@ from torch import nn
 from torchvision import transforms
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.networks.backbone import Backbone, load_backbone
+from explgraph.networks.backbone import Backbone, load_backbone, load_recorded
 from explgraph.networks.preprocess import Preprocess
 from tests.support.networks import CifarResNet56, SharedReLU, torchvision_network
 
@@ -118,11 +118,14 @@ class HeadlessPreActivation(nn.Module):
             nn.Sequential(
                 nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
                 nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), nn.Conv2d(4, 9, 1)),
+                nn.ReLU(),
             ),
-            ("0", "1"),
+            ("0", "2"),
         ),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)), ("1",)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3)), ("1", "2")),
     ],
-    ids=["functional", "wrapped", "classifier of maps", "pooled", "depthwise"],
+    ids=["functional", "wrapped", "classifier of maps", "pooled", "depthwise", "scores", "linear"],
 )
 def test_auto__small_networks(module, expected):
     assert Backbone(module, input_size=(64, 64), device="cpu").auto_layers() == expected
@@ -206,6 +209,107 @@ def test_wrong_input_size__is_explained():
     with pytest.raises(ExplGraphError, match=r"\(1, 3, 224, 224\).*input_size"):
         Backbone(module, device="cpu").layers()
     assert Backbone(module, input_size=(32, 32), device="cpu").layers()[0].grid == (30, 30)
+
+
+class WithMask(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image, mask, scale=1.0):
+        return self.conv(image) * mask * scale
+
+
+def test_two_inputs__are_named():
+    with pytest.raises(ExplGraphError, match=r"takes 2 inputs \(image, mask\), but a photo is one"):
+        Backbone(WithMask(), input_size=(16, 16), device="cpu").layers()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_scripted_modules__are_refused_also_inside_another():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    for made in (torch.jit.script(net), torch.jit.trace(net, torch.zeros(1, 3, 8, 8))):
+        with pytest.raises(ExplGraphError, match="this network is scripted or traced"):
+            Backbone(made, device="cpu")
+        with pytest.raises(ExplGraphError, match="its module '0' is scripted or traced"):
+            Backbone(nn.Sequential(made, nn.ReLU()), device="cpu")
+
+
+class Detector(nn.Module):
+    """Takes a batch apart before its network sees it, as torchvision's detectors do."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+    def forward(self, images):
+        return self.backbone(torch.stack([image / 2 for image in images]))
+
+
+def test_detection_models__the_backbone_is_pointed_at():
+    with pytest.raises(ExplGraphError, match=r"convolutions come behind that.*model\.backbone"):
+        Backbone(Detector(), input_size=(16, 16), device="cpu").select("auto")
+    Backbone(Detector().backbone, input_size=(16, 16), device="cpu").select("auto")
+
+
+# -- grey networks ---------------------------------------------------------------------------------
+
+
+def grey_network():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+
+
+def test_grey_network__is_given_luma_without_being_asked():
+    backbone = Backbone(grey_network(), input_size=(16, 16), device="cpu")
+    assert backbone.channels == 1 and backbone.layers()[-1].grid == (14, 14)
+    pixels, _ = backbone.preprocess(Image.new("RGB", (40, 30), (200, 100, 50)))
+    luma = (0.299 * 200 + 0.587 * 100 + 0.114 * 50) / 255
+    assert pixels.shape == (1, 16, 16)
+    assert pixels.mean().item() == pytest.approx((luma - 0.459) / 0.226, abs=0.02)
+    assert backbone.capture(pixels[None], ["1"])["1"].shape == (1, 4, 14, 14)
+    with pytest.raises(ExplGraphError, match=r"shape \(B, 1, 16, 16\)"):
+        backbone.capture(torch.zeros(1, 3, 16, 16), ["1"])
+
+
+def test_grey_network__takes_a_transform_and_is_loaded_from_a_factory(tmp_path):
+    to_grey = [transforms.Resize((16, 16)), transforms.Grayscale(), transforms.ToTensor()]
+    backbone = Backbone(grey_network(), transforms.Compose(to_grey), device="cpu")
+    assert backbone.channels == 1 and backbone.preprocess(Image.new("RGB", (9, 9)))[0].shape[0] == 1
+    file = tmp_path / "net.py"
+    file.write_text(FACTORY.replace("Conv2d(3", "Conv2d(1"))
+    assert load_backbone(f"{file}:tiny", device="cpu", fit="crop").layers()[-1].grid == (222, 222)
+
+
+def test_graph_of_a_grey_network__is_shown_photos_as_it_was(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text(FACTORY.replace("Conv2d(3", "Conv2d(1"))
+    seen = {"input_size": [24, 32], "fit": "crop", "mean": [0.1], "std": [0.3]}
+    header = {"model": "net.py:tiny", "preprocess": seen}
+    net = load_recorded(header, f"{file}:tiny", device="cpu")
+    assert net.preprocess.to_json() == seen and net.layers()[-1].grid == (22, 30)
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "said"),
+    [
+        (4, None, "takes 4 channels, but photos were given with 3. Photos have 3 .* makes 4"),
+        (2, None, "takes 2 channels"),
+        (3, 1, r"takes 3 channels, but photos were given with 1. .* colours \(3, H, W\)"),
+        (1, 3, r"takes 1 channel, but photos were given with 3. .* grey photos \(1, H, W\)"),
+    ],
+)
+def test_channels_that_do_not_fit__are_explained(taken, given, said):
+    preprocess = None if given is None else Preprocess((16, 16), mean=[0] * given, std=[1] * given)
+    module = nn.Sequential(nn.Conv2d(taken, 4, 3))
+    with pytest.raises(ExplGraphError, match=f"convolution, '0', {said}"):
+        Backbone(module, preprocess, device="cpu").layers()
+
+
+def test_more_channels_made_inside__are_no_reason_to_refuse():
+    module = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3), nn.ReLU())
+    with pytest.raises(ExplGraphError, match="convolutions come behind that"):
+        Backbone(module, input_size=(16, 16), device="cpu").layers()
 
 
 def test_device__unknown_is_refused():

@@ -49,6 +49,29 @@ def test_stretch__shows_exactly_the_whole_photo():
     np.testing.assert_allclose(frame, [[0, 1 / 100], [0, 1 / 50]])
 
 
+def test_grey__is_luma_and_pads_with_its_mean():
+    photo = Image.new("RGB", (200, 100), (255, 0, 0))
+    tensor, frame = Preprocess((80, 80), fit="letterbox", mean=[0.5], std=[0.25])(photo)
+    assert tuple(tensor.shape) == (1, 80, 80) and (tensor[:, :20] == 0).all()
+    assert tensor[0, 40, 40].item() == pytest.approx((0.299 - 0.5) / 0.25, abs=0.01)
+    np.testing.assert_array_equal(frame, Preprocess((80, 80), fit="letterbox")(photo)[1])
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.5,), (1, 1, 1)), ((0.5, 0.5), (1, 1)), ((), ())])
+def test_means_and_deviations__are_three_or_one(mean, std):
+    with pytest.raises(ExplGraphError, match=r"three values each \(RGB\) or one \(grey\)"):
+        Preprocess(mean=mean, std=std)
+
+
+def test_grey_transform__is_followed():
+    steps = [transforms.Resize((96, 128)), transforms.Grayscale(), transforms.ToTensor()]
+    preprocess = TransformPreprocess(transforms.Compose(steps))
+    assert preprocess.channels == 1
+    tensor, frame = preprocess(photo_with_dot(300, 200, (0.42, 0.57), 5))
+    expected = (np.array((0.42, 0.57)) - frame[:, 0]) / frame[:, 1]
+    np.testing.assert_allclose(dot_px(tensor), expected, atol=0.35)
+
+
 def test_letterbox__pads_with_the_mean_colour_and_keeps_the_aspect():
     tensor, frame = Preprocess((80, 80), fit="letterbox")(Image.new("RGB", (200, 100), "white"))
     assert (tensor[:, :20] == 0).all() and (tensor[:, 60:] == 0).all()
@@ -161,7 +184,7 @@ def test_transform__others_are_refused(step, message):
 
 
 RESIZE = transforms.Resize((64, 64))
-GREY = [transforms.Grayscale(1), transforms.ToTensor()]
+TWO_CHANNELS = [transforms.ToTensor(), lambda x: x[:2]]
 OTHER_SIZE = r"inputs of \(64, 64\), but input_size is \(32, 32\)"
 
 
@@ -171,7 +194,7 @@ OTHER_SIZE = r"inputs of \(64, 64\), but input_size is \(32, 32\)"
         (transforms.Compose([transforms.Resize(64), *NORMALISE]), None, "different sizes"),
         (RESIZE, None, "must return a tensor"),
         (transforms.Compose([RESIZE, transforms.PILToTensor()]), None, "must return floats"),
-        (transforms.Compose([RESIZE, *GREY]), None, r"got \(1, 64, 64\)"),
+        (transforms.Compose([RESIZE, *TWO_CHANNELS]), None, r"got \(2, 64, 64\)"),
         (lambda x: 1 / 0, None, "the transform failed on an RGB photo of 320 x 240"),
         (transforms.Compose([RESIZE, *NORMALISE]), (32, 32), OTHER_SIZE),
     ],

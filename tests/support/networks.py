@@ -108,3 +108,29 @@ def torchvision_network(name):
 def random_backbone(name, side):
     """That network on square inputs; side in pixels."""
     return Backbone(torchvision_network(name), name=name, input_size=(side, side), device="cpu")
+
+
+def two_convolutions(before, channels):
+    return nn.Sequential(
+        nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
+    )  # fmt: skip
+
+
+class UNet(nn.Module):
+    """Three grids down to a bottleneck and up again, with skips; ``rise`` makes maps finer."""
+
+    def __init__(self, rise=None, channels=3):
+        super().__init__()
+        self.e1, self.e2 = two_convolutions(channels, 4), two_convolutions(4, 8)
+        self.bottleneck = two_convolutions(8, 16)
+        self.d2, self.d1 = two_convolutions(24, 8), two_convolutions(12, 4)
+        self.out = nn.Conv2d(4, 3, 1)
+        self.rise = rise or (lambda x: nnf.interpolate(x, scale_factor=2))
+
+    def forward(self, x):
+        fine = self.e1(x)
+        coarse = self.e2(nnf.max_pool2d(fine, 2))
+        x = self.bottleneck(nnf.max_pool2d(coarse, 2))
+        x = self.d2(torch.cat([self.rise(x), coarse], 1))
+        return self.out(self.d1(torch.cat([self.rise(x), fine], 1)))

@@ -36,11 +36,12 @@ def _occlusion(question: Question, options: Mapping[str, Any]) -> Tensor:
         f"covered: stride {stride}, window {window}, side {shorter} pixels",
     )
     captum = import_extra("captum.attr", EXTRA)
+    channels = question.net.channels
     with torch.no_grad():
         lost = captum.Occlusion(question.objective).attribute(
             question.inputs,
-            sliding_window_shapes=(3, window, window),
-            strides=(3, stride, stride),
+            sliding_window_shapes=(channels, window, window),
+            strides=(channels, stride, stride),
             baselines=question.baseline(options["baseline"]),
             perturbations_per_eval=question.batch_size,
         )
