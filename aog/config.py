@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from explgraph.base.errors import require, unknown_name
 
-_NON_NEGATIVE = ("vote", "look", "scene", "facing", "doubt", "merge")
+_NON_NEGATIVE = ("vote", "look", "scene", "view", "doubt", "merge")
 _POSITIVE = ("reach", "width", "floor")
+_GAIN_ALONE = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class PartConfig:
         Share of a template's votes that no place goes without: bounds what astray patterns cost.
     vote, look, scene
         Weights of the evidence: log of the votes, likeness of the place, likeness of the photo.
-    facing
-        What the log-likelihood gained per unit of response counts for a view.
+    view
+        What the log odds of a photo's views count, `Matches.facing`; 1 takes them as they are.
     doubt
         How many clicks' worth of doubt there is before the first: k clicks count k / (k + doubt).
     merge
@@ -44,7 +45,7 @@ class PartConfig:
     vote: float = 2.5
     look: float = 14.0
     scene: float = 20.0
-    facing: float = 14.0
+    view: float = 1.0
     doubt: float = 0.6
     merge: float = 0.15
 
@@ -71,6 +72,9 @@ class PartConfig:
             If a name is unknown.
         """
         known = [f.name for f in fields(cls)]
+        values = dict(values)
+        if "facing" in values:  # of earlier versions: a multiple of what is now said of the views
+            values["view"] = values.pop("facing") / _GAIN_ALONE
         for name in values:
             if name not in known:
                 raise unknown_name("setting of parts", name, known)

@@ -132,6 +132,6 @@ def vote_heights(aog: AndOrGraph, least_spread: float) -> F4:
 
 
 def _facing(seen: Sight, config: PartConfig) -> F8:
-    """Return (N, V) the log probability of each view: how well the graph explains it (Eq. 11)."""
-    odds = config.facing * seen.gain
+    """Return (N, V) the log probability of each view (Eq. 11)."""
+    odds = config.view * seen.odds
     return np.asarray(odds - np.logaddexp.reduce(odds, axis=1)[:, None])

@@ -19,15 +19,15 @@ from explgraph.graphs.matches import Matches
 class Sight(NamedTuple):
     """N photos in V views each; positions are network pixels of the view.
 
-    ``yx (N, V, P, 2)`` the peaks of all nodes and ``score (N, V, P)``; ``gain (N, V)`` how well the
-    graph explains a view; ``turned (N, V)`` whether it is the mirrored photo; ``frames
-    (N, 2, 2)`` from network pixels to the photo's unit square; ``maps (N, V, H, W, C)`` of the top
-    layer ``layer``, or None.
+    ``yx (N, V, P, 2)`` the peaks of all nodes and ``score (N, V, P)``; ``odds (N, V)`` the log
+    probability of each view, up to a constant; ``turned (N, V)`` whether it is the mirrored photo;
+    ``frames (N, 2, 2)`` from network pixels to the photo's unit square; ``maps (N, V, H, W, C)`` of
+    the top layer ``layer``, or None.
     """
 
     yx: F4
     score: F4
-    gain: F8
+    odds: F8
     turned: NDArray[np.bool_]
     frames: F8
     maps: F2 | None
@@ -35,7 +35,7 @@ class Sight(NamedTuple):
     input_size: tuple[int, int]
 
     def __len__(self) -> int:
-        return len(self.gain)
+        return len(self.odds)
 
     def take(self, rows: NDArray[np.intp]) -> Sight:
         """Select photos by index."""
@@ -43,7 +43,7 @@ class Sight(NamedTuple):
         return Sight(
             self.yx[rows],
             self.score[rows],
-            self.gain[rows],
+            self.odds[rows],
             self.turned[rows],
             self.frames[rows],
             None if self.maps is None else self.maps[rows],
@@ -60,8 +60,8 @@ class Sight(NamedTuple):
 
     @property
     def facing(self) -> NDArray[np.int64]:
-        """(N,) the view that the graph explains better, the first in a tie."""
-        return np.asarray(self.gain.argmax(axis=1))
+        """(N,) the view that is more probable, the first in a tie."""
+        return np.asarray(self.odds.argmax(axis=1))
 
 
 def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
@@ -87,7 +87,7 @@ def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
         return Sight(
             views.yx,
             views.score,
-            views.gain,
+            _odds(found, v),
             turned,
             views.frames,
             views.maps,
@@ -111,6 +111,13 @@ def sight(graph: ExplanatoryGraph, found: Matches) -> Sight:
         graph.layers[-1],
         graph.input_size,
     )
+
+
+def _odds(found: Matches, views: int) -> F8:
+    """Return (N, V): half of the log odds speaks for the view as given, half against the other."""
+    if views == 1 or found.facing is None:
+        return np.zeros((len(found), views))
+    return found.facing[:, None] * np.array([0.5, -0.5])
 
 
 def warn_without_views(found: Matches) -> None:

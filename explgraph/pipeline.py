@@ -223,7 +223,7 @@ def _contrast_peaks(
         return None
     if isinstance(background, PeakSet):
         known = background.take(_spread(len(background), _CONTRASTED))
-        return replace(known, mirrored=None, sketch=None, maps=None)
+        return replace(known, mirrored=None, maps=None)
     photos = open_images(background)
     some = photos.take(_spread(len(photos), _CONTRASTED).tolist())
     read = {**options, "mirror": False, "maps": False, "boxes": None, "label": None}

@@ -70,7 +70,6 @@ def _next_to_nothing() -> PeakSet:
         channel_scale=one,
         peaks=view(),
         mirrored=view(),
-        sketch=rng.standard_normal((_PHOTOS, 4)).astype(np.float32),
         frames=np.tile(np.array([[0.0, 1.0 / _SIDE]] * 2), (_PHOTOS, 1, 1)),
         photo_size=np.full((_PHOTOS, 2), _SIDE, dtype=np.int32),
         header={},

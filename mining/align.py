@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, Array, Put, namespace_of, on_host
+from explgraph.base.arrays import F4, F8, I1, I8
 from explgraph.base.errors import check_shape
-from explgraph.base.threads import one_blas_thread
-from explgraph.peaks.structures import Peaks, PeakSource
+from explgraph.base.threads import one_blas_thread, rows_times
+from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
 
 MOST_PHOTOS = 1000
 """Photos that are compared with each other; the others are compared with what these agree on."""
 
+FACING_LAYERS = 2
+"""How many of the topmost layers tell which way a photo faces."""
+
+_RIDGE = 1.0  # lambda
 _POWER_STEPS = 200
 _SWEEPS = 100
-_BLOCK = 256
 
 
-def facing_signs(peaks: PeakSource, put: Put = on_host) -> NDArray[np.int8]:
+class Facing(NamedTuple):
+    """Which way N photos face.
+
+    Attributes
+    ----------
+    votes
+        (N,) g_i: what the other photos say of each, above 0 if it is to be taken as given, below 0
+        if mirrored; about 1 where they are sure, 0 of a photo that says nothing.
+    signs
+        (N,) +1 as given, -1 to be mirrored: the votes' signs, +1 where they are 0.
+    weight
+        (D,) with which the moments of any photo say the same of it: see `facing_votes`.
+    """
+
+    votes: F4
+    signs: I1
+    weight: F4
+
+
+def facing(peaks: PeakSource) -> Facing:
     """Choose an orientation for every photo: all face the same way, and that way is left.
 
-    `mirror_signs` makes the photos agree and leaves open which way they face. Here the upper half
+    `agreed_facing` makes the photos agree and leaves open which way they face. Here the upper half
     of the top layer's response decides: it lies left of the middle, in the mean over the photos.
     For animals this is where heads are. What counts is what the photos show, not their order, so
     that graphs of different photos of one category face alike, and a filter means the same in both.
@@ -31,143 +53,199 @@ def facing_signs(peaks: PeakSource, put: Put = on_host) -> NDArray[np.int8]:
     Parameters
     ----------
     peaks
-        Of N photos.
-    put
-        Brings sketches and the top layer's peaks to the device that computes.
+        Of N photos. Of more than `MOST_PHOTOS`, as many are compared, at even distances; the others
+        are asked what the regression on these says.
 
     Returns
     -------
-    (N,) +1 as given, -1 to be mirrored. All +1 without mirrored peaks or a sketch.
+    Votes 0 and signs +1 without mirrored peaks.
     """
-    if peaks.n_views == 1 or len(peaks) == 0:
-        return np.ones(len(peaks), dtype=np.int8)
-    sketches: list[F4] = []
-    turns: list[F8] = []  # how much further right the upper half lies as given than mirrored
-    for group in peaks.groups():
-        if group.mirrored is None or group.sketch is None:
-            return np.ones(len(peaks), dtype=np.int8)
-        given, other = (
-            _upper_lean(p[-1], peaks.input_size, put) for p in (group.peaks, group.mirrored)
+    n = len(peaks)
+    if peaks.n_views == 1 or n == 0:
+        return Facing(*_nothing(n), np.zeros(0, dtype=np.float32))
+    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
+    moments, turn = _compared(peaks, sample)
+    votes, signs, weight = agreed_facing(moments)
+    if np.sum(signs * turn) > 0:  # they face right
+        votes, signs, weight = -votes, -signs, -weight
+    if len(sample) < n:
+        everyone = np.concatenate([facing_votes(weight, group) for group in peaks.groups()])
+        everyone[sample] = votes
+        votes = everyone
+        signs = np.where(votes < 0, -1, 1).astype(np.int8)
+    return Facing(votes, signs, weight)
+
+
+def agreed_facing(moments: F4) -> Facing:
+    """Choose orientations that make photos agree, by how much each is like the others.
+
+    K = M M' tells of two photos whether they face alike. The start are the signs z of its leading
+    eigenvector, swept by z <- sign(K z), one photo at a time, until nothing changes. Then each
+    photo is turned the way that a ridge regression on all others says, until all agree:
+
+        P = (K + lambda t I)^-1,   g_i = z_i - (P z)_i / P_ii = - sum_j!=i P_ij z_j / P_ii
+
+    with t the mean of K's diagonal: no photo confirms itself. As P is symmetric, to turn one photo
+    after the other lowers sum_i!=j P_ij z_i z_j, and comes to an end.
+
+    Parameters
+    ----------
+    moments
+        (N, D) of N photos, as from `mirror_moments`.
+
+    Returns
+    -------
+    -z is as good as z: the first photo of which something is known is taken as given.
+    """
+    check_shape("moments", moments, (None, None))
+    n = len(moments)
+    if not np.any(moments):
+        return Facing(*_nothing(n), np.zeros(moments.shape[1], dtype=np.float32))
+    with one_blas_thread():
+        rows = moments.astype(np.float64)
+        gram = rows @ rows.T
+        penalised = gram + _RIDGE * np.trace(gram) / n * np.eye(n)
+        precision = np.linalg.inv(penalised)
+        precision = (precision + precision.T) / 2
+        signs = _swept(-precision, _swept(gram, np.where(_leading(gram) < 0, -1.0, 1.0)))
+        say = precision @ signs
+        votes, weight = signs - say / np.diag(precision), rows.T @ say
+    known = rows.any(axis=1)
+    votes[~known] = 0.0
+    if votes[known][0] < 0:
+        votes, weight = -votes, -weight
+    return Facing(
+        votes.astype(np.float32),
+        np.where(votes < 0, -1, 1).astype(np.int8),
+        weight.astype(np.float32),
+    )
+
+
+def facing_votes(weight: F4, peaks: PeakSet) -> F4:
+    """Return (N,) which way photos face, by what the photos of the mining agreed on.
+
+    Above 0 as given, below 0 mirrored. A photo's vote does not depend on the others, to the last
+    bit.
+
+    Parameters
+    ----------
+    weight
+        (D,) of `Facing`.
+    peaks
+        Of N photos, both ways, of the layers that the graph was mined from.
+    """
+    return rows_times(mirror_moments(peaks), weight[:, None])[:, 0]
+
+
+def mirror_moments(peaks: PeakSet) -> F4:
+    """Return (N, D) what changes sign when a photo is mirrored: how far left filters respond.
+
+    Of each filter of the `FACING_LAYERS` topmost layers, r = (sum_k F_k^2)^1/2 is its response to
+    the photo and x = sum_k F_k^2 x_k / sum_k F_k^2 where it lies, from the middle. With o the
+    photo's mean of x, weighted by r, there are two numbers for each filter: r x, where it responds
+    in the photo, and r (x - o), where on the object. Each pair of layer and kind is taken of the
+    photo as given less the mirrored one, and scaled to the same length.
+
+    Parameters
+    ----------
+    peaks
+        Of N photos, both ways.
+    """
+    assert peaks.mirrored is not None
+    width = peaks.input_size[1]
+    blocks = [
+        a - b
+        for given, other in zip(
+            peaks.peaks[-FACING_LAYERS:], peaks.mirrored[-FACING_LAYERS:], strict=True
         )
-        turns.append(on_host(given - other))
-        sketches.append(group.sketch)
-    signs = mirror_signs(sketches, put)
-    faces_right = np.sum(signs * np.concatenate(turns)) > 0
-    return -signs if faces_right else signs
+        for a, b in zip(_moments(given, width), _moments(other, width), strict=True)
+    ]
+    rows = np.concatenate([_unit(block) for block in blocks], axis=1)
+    return np.asarray(rows / np.sqrt(len(blocks)), dtype=np.float32)
 
 
-def _upper_lean(peaks: Peaks, input_size: tuple[int, int], put: Put) -> Array:
+def _moments(peaks: Peaks, width: int) -> Iterator[F8]:
+    """Yield r x and r (x - o), both (N, C)."""
+    energy = peaks.weight.astype(np.float64) ** 2
+    total = energy.sum(axis=2)
+    response = np.sqrt(total)
+    moment = (energy * (peaks.yx[..., 1] / width - 0.5)).sum(axis=2)
+    x = _over(moment, total)
+    centre = _over((response * x).sum(axis=1), response.sum(axis=1))
+    yield response * x
+    yield response * (x - centre[:, None])
+
+
+def _over(a: F8, b: F8) -> F8:
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+
+def _unit(rows: F8) -> F8:
+    length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _compared(peaks: PeakSource, photos: I8) -> tuple[F4, F8]:
+    """Return moments of some photos, by rising index, and how much further right they lean."""
+    moments: list[F4] = []
+    turns: list[F8] = []
+    first = 0
+    for group in peaks.groups():
+        own = group.take(photos[(photos >= first) & (photos < first + len(group))] - first)
+        first += len(group)
+        assert own.mirrored is not None
+        moments.append(mirror_moments(own))
+        given, other = (_upper_lean(p[-1], own.input_size) for p in (own.peaks, own.mirrored))
+        turns.append(given - other)
+    return np.concatenate(moments), np.concatenate(turns)
+
+
+def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
     """Return (N,) how far right of the middle the response in each photo's upper half lies.
 
     Responses are squared, for the strong ones are reliable, and each photo's add up to 1, so that
     none speaks for all. Measured on birds, cats and zebras, two halves of the photos always agree
-    by it; by a fixed function of the sketch, such as its sum of cubes, they often do not.
+    by it.
     """
     height, width = input_size
-    weight, yx = put(peaks.weight), put(peaks.yx)
-    xp = namespace_of(weight)
-    energy = xp.asarray(weight, dtype=xp.float64) ** 2
-    is_upper = yx[..., 0] < height / 2
-    moment = xp.sum(energy * is_upper * (yx[..., 1] - width / 2), axis=(1, 2))
-    return moment / xp.clip(xp.sum(energy, axis=(1, 2)), xp.finfo(xp.float64).tiny, None)
+    energy = peaks.weight.astype(np.float64) ** 2
+    is_upper = peaks.yx[..., 0] < height / 2
+    moment = (energy * is_upper * (peaks.yx[..., 1] - width / 2)).sum(axis=(1, 2))
+    return _over(moment, energy.sum(axis=(1, 2)))
 
 
-def mirror_signs(sketches: Sequence[F4], put: Put = on_host) -> NDArray[np.int8]:
-    """Choose orientations that make photos agree: z that maximises z' K z with K = sketch sketch'.
-
-    The signs of the leading eigenvector of K, by power iteration, then sweeps z <- sign(K z), one
-    photo at a time, until nothing changes. Of more than `MOST_PHOTOS`, as many are taken at even
-    distances; the others then get the sign by which they agree with the sum of these.
-
-    Parameters
-    ----------
-    sketches
-        (n, D) of each group of photos, N in all: a random projection of what changes sign when a
-        photo is mirrored.
-    put
-        As in `facing_signs`.
-
-    Returns
-    -------
-    (N,) +1 or -1. -z is as good as z; the first photo that is not symmetric has +1.
-    """
-    for sketch in sketches:
-        check_shape("sketch", sketch, (None, sketches[0].shape[-1]))
-    n = sum(len(sketch) for sketch in sketches)
-    if n == 0:
-        return np.ones(0, dtype=np.int8)
-    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
-    with one_blas_thread():
-        chosen = _rows(sketches, sample)
-        gram = _gram(put(chosen))
-        agreed = on_host(_sweep(gram, _leading(gram))).astype(np.int8)
-        if len(sample) < n:
-            common = agreed @ chosen
-            facing = np.concatenate([sketch @ common for sketch in sketches])
-            signs = np.where(facing < 0, -1, 1).astype(np.int8)
-            signs[sample] = agreed
-        else:
-            signs = agreed
-    moved = np.flatnonzero(np.concatenate([sketch.any(axis=1) for sketch in sketches]))
-    return signs * signs[moved[0]] if len(moved) else signs
+def _nothing(n: int) -> tuple[F4, I1]:
+    return np.zeros(n, dtype=np.float32), np.ones(n, dtype=np.int8)
 
 
-def _rows(sketches: Sequence[F4], photos: NDArray[np.int64]) -> F4:
-    """Return the sketches of some photos, given by rising index."""
-    first = np.cumsum([0, *(len(sketch) for sketch in sketches)])
-    return np.concatenate(
-        [
-            sketch[photos[(photos >= first[g]) & (photos < first[g + 1])] - first[g]]
-            for g, sketch in enumerate(sketches)
-        ]
-    )
-
-
-def _gram(rows: Array) -> Array:
-    """Return all inner products in float64, of some rows at a time: the others stay float32."""
-    xp = namespace_of(rows)
-    blocks = [slice(first, first + _BLOCK) for first in range(0, len(rows), _BLOCK)]
-    gram = xp.empty((len(rows), len(rows)), dtype=xp.float64, device=rows.device)
-    for a in blocks:
-        own = xp.asarray(rows[a], dtype=xp.float64)
-        for b in blocks:
-            gram[a, b] = own @ xp.asarray(rows[b], dtype=xp.float64).T
-    return gram
-
-
-def _leading(gram: Array) -> Array:
+def _leading(gram: F8) -> F8:
     """Return the leading eigenvector, scaled to largest entry 1 (K has no negative eigenvalue)."""
     # An even start could be orthogonal to the answer; a fixed uneven one is not, in practice.
-    xp = namespace_of(gram)
-    numbers = xp.arange(1, len(gram) + 1, dtype=xp.float64, device=gram.device)
-    vector = 1.0 + xp.sin(12.9898 * numbers)
+    vector = 1.0 + np.sin(12.9898 * np.arange(1, len(gram) + 1, dtype=np.float64))
     for _ in range(_POWER_STEPS):
         image = gram @ vector
-        size = xp.max(xp.abs(image))
-        if size == 0.0:
-            break
-        image /= size
-        if xp.max(xp.abs(image - vector)) < 1e-12:
+        image /= np.max(np.abs(image))
+        if np.max(np.abs(image - vector)) < 1e-12:
             return image
         vector = image
     return vector
 
 
-def _sweep(gram: Array, leading: Array) -> Array:
-    """Return the signs (N,) of a vector, turned one after the other until all agree with the rest.
+def _swept(likeness: F8, signs: F8) -> F8:
+    """Return signs (N,), turned one after the other until all agree with the rest.
 
     What the others say of each photo is kept up to date: few are turned.
     """
-    xp = namespace_of(gram)
-    others = xp.where(xp.eye(len(gram), dtype=xp.bool, device=gram.device), 0.0, gram)
-    current = xp.where(leading < 0, -xp.ones_like(leading), 1.0)
+    others = likeness.copy()
+    np.fill_diagonal(others, 0.0)
+    current = signs.copy()
     for _ in range(_SWEEPS):
-        others_say, i, is_settled = others @ current, 0, True
-        while len(wrong := xp.nonzero(others_say[i:] * current[i:] < 0)[0]):
-            i += int(wrong[0])
-            current[i] = -current[i]
-            others_say += 2 * current[i] * others[i]
-            i, is_settled = i + 1, False
+        others_say, is_settled = others @ current, True
+        for i in range(len(current)):
+            if others_say[i] * current[i] < 0:
+                current[i] = -current[i]
+                others_say += 2 * current[i] * others[i]
+                is_settled = False
         if is_settled:
             break
     return current

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from explgraph.base.arrays import U1, Put, on_host
+from explgraph.base.arrays import U1
 from explgraph.base.errors import require, unknown_name
 from explgraph.peaks.structures import Peaks, PeakSource
 
@@ -67,15 +67,6 @@ def photos_on(device: Device, peaks: tuple[Peaks, ...], input_size: tuple[int, i
     from .cuda import CudaPhotos
 
     return CudaPhotos.of(peaks, input_size)
-
-
-def put_on(device: Device) -> Put:
-    """Return what brings arrays to a device."""
-    if usable_device(device) == "cpu":
-        return on_host
-    from .cuda import upload
-
-    return upload
 
 
 def cuda_missing() -> str:

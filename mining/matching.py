@@ -15,9 +15,10 @@ from explgraph.base.layer import look_layer
 from explgraph.base.progress import stage
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.graph_arrays import graph_hash
-from explgraph.graphs.matches import Matches, Views
+from explgraph.graphs.matches import Matches, Views, facing_odds
 from explgraph.peaks.structures import Peaks, PeakSet
 
+from .align import facing_votes
 from .config import MiningConfig
 from .cpu import CpuPhotos
 from .devices import photos_on
@@ -73,8 +74,8 @@ def match_peaks(
 
     What is found in a photo does not depend on the other photos, to the last bit.
 
-    A photo with mirrored peaks is seen the way that the graph explains better: the larger
-    log-likelihood over noise per unit of response decides, the photo as given in a tie.
+    A photo with mirrored peaks is seen the way that is more probable: by how well the graph
+    explains its peaks both ways, and by where its filters respond (Eq. 11); as given in a tie.
 
     Parameters
     ----------
@@ -104,14 +105,15 @@ def match_peaks(
     )
     with stage("matching"):
         groups = list(peaks.groups()) or [peaks]
-        chosen = find_nodes(graph, [group.peaks for group in groups], device)
-        seen = [chosen]
-        mirrored = np.zeros(len(peaks), dtype=np.uint8)
+        seen = [find_nodes(graph, [group.peaks for group in groups], device)]
+        votes = None
         if peaks.mirrored is not None:
-            other = find_nodes(graph, [group.mirrored or group.peaks for group in groups], device)
-            seen.append(other)
-            mirrored = (other.gain > chosen.gain).astype(np.uint8)
-            chosen = _choose(chosen, other, mirrored)
+            seen.append(find_nodes(graph, [g.mirrored or g.peaks for g in groups], device))
+            votes = _votes(graph, peaks)
+        gain = np.stack([found.gain for found in seen], axis=1)
+        facing = facing_odds(gain, votes)
+        mirrored = (facing < 0).astype(np.uint8)
+        chosen = _choose(seen[0], seen[-1], mirrored)
     return Matches(
         images=peaks.images,
         yx=_in_photo(chosen.yx, mirrored, peaks),
@@ -128,12 +130,13 @@ def match_peaks(
         },
         photo_size=peaks.photo_size,
         frames=peaks.frames,
-        views=_views(peaks, seen) if views else None,
+        views=_views(peaks, seen, gain) if views else None,
         peak_yx=_in_photo(chosen.peak_yx, mirrored, peaks),
+        facing=facing,
     )
 
 
-def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
+def _views(peaks: PeakSet, seen: Sequence[Found], gain: F8) -> Views:
     if peaks.maps is None:
         raise ExplGraphError("views need maps: extract the peaks with maps=True")
     return Views(
@@ -142,7 +145,7 @@ def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
         frames=peaks.frames,
         yx=np.stack([found.peak_yx.transpose(2, 0, 1) for found in seen], axis=1),
         score=np.stack([found.score.T for found in seen], axis=1),
-        gain=np.stack([found.gain for found in seen], axis=1),
+        gain=gain,
         maps=peaks.maps,
     )
 
@@ -265,6 +268,12 @@ def _prior(
     prior.shift[orphan] = alone.shift[orphan]
     prior.half_precision[orphan] = alone.half_precision[orphan]
     return prior
+
+
+def _votes(graph: ExplanatoryGraph, peaks: PeakSet) -> F4 | None:
+    """Return (N,) which way photos face, by what the mining photos agreed on; None if unknown."""
+    knows = graph.facing is not None and graph.facing.size > 0
+    return facing_votes(graph.facing, peaks) if knows else None
 
 
 def _choose(given: Found, other: Found, mirrored: U1) -> Found:

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from explgraph.base import __version__
-from explgraph.base.arrays import F4, I4, I8, U1, Put, on_host
+from explgraph.base.arrays import F4, I4, I8
 from explgraph.base.errors import require
 from explgraph.base.files import Stages
 from explgraph.base.layer import LayerSpec
@@ -20,10 +20,10 @@ from explgraph.base.progress import Stage, stage
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import PeakSource
 
-from .align import facing_signs
+from .align import Facing, facing
 from .config import MiningConfig
 from .described import described
-from .devices import engine_for, put_on, usable_device
+from .devices import engine_for, usable_device
 from .em import Mixture
 from .engine import Device, Engine
 from .guides import Arrays, Block
@@ -95,20 +95,16 @@ def mined_graph(
     """Do as `mine_peaks` with what is known to be right, and without a message."""
     with stage("mining") as whole:
         whole.note, where = "orientation", usable_device(device)
-        engine = engine_for(where, peaks, orientation(peaks, put_on(where)))
+        faces = facing(peaks)
+        engine = engine_for(where, peaks, (faces.signs < 0).astype(np.uint8))
         mined = mine_layers(engine, config, seed, stages)
         require(
             any(len(layer.mixture) > 0 for layer in mined.layers),
             "no node explains the peaks better than noise does: give more photos of one category",
         )
         whole.note = "edges"
-        graph = _assemble(peaks, mined, config, seed)
+        graph = _assemble(peaks, faces, mined, config, seed)
         return described(graph, engine.groups())
-
-
-def orientation(peaks: PeakSource, put: Put = on_host) -> U1:
-    """Return (N,) 1 for the photos to mirror so that all face the same way, 0 for the others."""
-    return (facing_signs(peaks, put) < 0).astype(np.uint8)
 
 
 class Mined(NamedTuple):
@@ -230,7 +226,9 @@ def _cells(layer: LayerSpec) -> int:
     return layer.grid[0] * layer.grid[1]
 
 
-def _assemble(peaks: PeakSource, found: Mined, config: MiningConfig, seed: int) -> ExplanatoryGraph:
+def _assemble(
+    peaks: PeakSource, faces: Facing, found: Mined, config: MiningConfig, seed: int
+) -> ExplanatoryGraph:
     """Return the graph, but for what `described` fills in."""
     mined, pose_map = found
     offsets = np.cumsum([0, *(len(layer.mixture) for layer in mined)])
@@ -253,6 +251,8 @@ def _assemble(peaks: PeakSource, found: Mined, config: MiningConfig, seed: int) 
         pose_offset=pose_map.offset,
         node_pose=np.concatenate([layer.node_pose for layer in mined]),
         **_edges(mined, offsets),
+        facing=faces.weight,
+        photo_sureness=np.abs(faces.votes),
         header={
             **peaks.header,
             "config": config.to_json(),

@@ -86,18 +86,24 @@ def match(
     data = _summary(found, out)
     text = (
         f"{out}: {data['nodes']} nodes in {data['photos']} photos, {data['mirrored']} of them "
-        f"mirrored; nodes have a peak in {data['with_peak']:.0%} of the photos"
+        f"mirrored; of {data['unsure']} it is doubtful which way they face; nodes have a peak in "
+        f"{data['with_peak']:.0%} of the photos"
     )
     return Report(data, (text,), as_json)
 
 
 def _summary(found: Matches, path: Path) -> dict[str, Any]:
+    from explgraph.graphs.matches import SURE
+
+    sure = found.view_probability.max(axis=1)
     return {
         "matches": str(path),
         "photos": len(found),
         "skipped": list(found.header.get("skipped", ())),
         "nodes": len(found.node_layer),
         "mirrored": int(found.mirrored.sum()),
+        "unsure": int((sure < SURE).sum()),
+        "view_probability": dict(zip(found.images, found.view_probability.tolist(), strict=True)),
         "with_peak": float((found.score > 0).mean()) if found.score.size else 0.0,
     }
 

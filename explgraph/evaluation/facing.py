@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, I8
+from explgraph.base.arrays import F4
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.text import plain
 from explgraph.peaks.structures import PeakSet
-from mining.align import mirror_signs
+from mining.align import agreed_facing, mirror_moments
 
 from .tracking import head_sides
 from .truth import PartTruth
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 
 ALL, HALVES, THIRDS = "all photos", "random halves", "random thirds"
+LOWER = "layers one stage lower"
+UNSURE = 0.25
+"""A photo whose vote is nearer to 0 may well face the other way."""
+
 _DIVISIONS = ((ALL, 1, 1), (HALVES, 2, 3), (THIRDS, 3, 2))  # into how many, and how often
 
 
@@ -42,6 +46,10 @@ class FacingFigures:
         The least of the cases, and the tenth percentile.
     majority
         Control: the share that faces the more frequent way as given.
+    unsure
+        Share of them whose vote is below `UNSURE`.
+    unsure_agreement, sure_agreement
+        The agreement of these, and of the others; NaN without any.
     """
 
     cases: int
@@ -50,6 +58,9 @@ class FacingFigures:
     worst: float
     tenth: float
     majority: float
+    unsure: float
+    unsure_agreement: float
+    sure_agreement: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,8 @@ class FacingStudy:
     category
         What the photos show.
     rows
-        By seed, and by how the photos were divided: all of them, random halves, random thirds.
+        By seed, and by how the photos were divided: all of them, random halves, random thirds, and
+        all again by layers one stage lower.
     """
 
     category: str
@@ -95,8 +107,9 @@ def study_facing(
     """Compare the orientations that mining chooses with the side on which the head is.
 
     Few photos are harder than many, and one category is one case: so random halves and thirds of
-    the photos are aligned as well, each by itself. In every case photos are mirrored at random,
-    which must not change the answer. Labels are used for measuring only.
+    the photos are aligned as well, each by itself, and all of them by layers one stage lower than
+    those that were mined. In every case photos are mirrored at random, which must not change the
+    answer. Labels are used for measuring only.
 
     Parameters
     ----------
@@ -114,7 +127,7 @@ def study_facing(
     ExplGraphError
         If the photos were not seen mirrored, or fewer than two heads lie clearly on one side.
     """
-    if peaks.sketch is None:
+    if peaks.mirrored is None:
         raise ExplGraphError("facing needs mirrored photos: extract the peaks with mirror=True")
     side = np.zeros(len(peaks))
     place = {name: i for i, name in enumerate(peaks.images)}
@@ -123,49 +136,84 @@ def study_facing(
             side[place[name]] = right
     known = int(np.count_nonzero(side))
     require(known >= 2, f"facing needs two photos whose head is clearly on one side, got {known}")
-    rows = {}
-    for seed in seeds:
-        rng = np.random.default_rng([seed])
-        rows[int(seed)] = {
-            row: _figures(list(_cases(peaks.sketch, side, parts, times, rng)))
-            for row, parts, times in _DIVISIONS
-        }
+    rows = {int(seed): _rows(peaks, side, np.random.default_rng([seed])) for seed in seeds}
     return FacingStudy(category, rows)
 
 
+def _rows(
+    peaks: PeakSet, side: NDArray[np.floating], rng: np.random.Generator
+) -> dict[str, FacingFigures]:
+    moments = mirror_moments(peaks)
+    rows = {
+        row: _figures(list(_cases(moments, side, parts, times, rng)))
+        for row, parts, times in _DIVISIONS
+    }
+    if len(peaks.layers) > 1:
+        lower = mirror_moments(_without_top(peaks))
+        rows[LOWER] = _figures(list(_cases(lower, side, 1, 1, rng)))
+    return rows
+
+
+def _without_top(peaks: PeakSet) -> PeakSet:
+    assert peaks.mirrored is not None
+    return replace(
+        peaks,
+        peaks=peaks.peaks[:-1],
+        mirrored=peaks.mirrored[:-1],
+        channel_mean=peaks.channel_mean[:-1],
+        channel_scale=peaks.channel_scale[:-1],
+        maps=None,
+    )
+
+
 class _Case(NamedTuple):
-    photos: int
-    agreement: float
+    """What comes of some photos: of those that are judged, which are right, and which unsure."""
+
+    is_right: NDArray[np.bool_]
+    is_unsure: NDArray[np.bool_]
     majority: float
 
 
 def _cases(
-    sketch: F4, side: NDArray[np.floating], parts: int, times: int, rng: np.random.Generator
+    moments: F4, side: NDArray[np.floating], parts: int, times: int, rng: np.random.Generator
 ) -> Iterator[_Case]:
     """Yield what comes of random parts of the photos; parts without a judged photo are left out."""
     for _ in range(times):
-        for photos in np.array_split(rng.permutation(len(sketch)), parts):
+        for photos in np.array_split(rng.permutation(len(moments)), parts):
             own = np.sort(photos)
             if side[own].any():
-                yield _case(sketch, side, own, rng)
+                yield _case(moments[own], side[own], rng)
 
 
-def _case(sketch: F4, side: NDArray[np.floating], photos: I8, rng: np.random.Generator) -> _Case:
-    turned = rng.choice(np.array([-1, 1], dtype=np.float32), len(photos))
-    signs = mirror_signs([sketch[photos] * turned[:, None]]) * turned
-    judged = side[photos] != 0
-    agree = float(np.mean((signs * side[photos])[judged] > 0))
-    right = float(np.mean(side[photos][judged] > 0))
-    return _Case(int(judged.sum()), max(agree, 1 - agree), max(right, 1 - right))
+def _case(moments: F4, side: NDArray[np.floating], rng: np.random.Generator) -> _Case:
+    turned = rng.choice(np.array([-1, 1], dtype=np.float32), len(moments))
+    votes = agreed_facing(moments * turned[:, None]).votes * turned
+    judged = side != 0
+    is_right = (votes * side)[judged] > 0
+    right = float(np.mean(side[judged] > 0))
+    return _Case(
+        is_right if is_right.mean() >= 0.5 else ~is_right,
+        np.abs(votes[judged]) < UNSURE,
+        max(right, 1 - right),
+    )
 
 
 def _figures(cases: Sequence[_Case]) -> FacingFigures:
-    agreement = [case.agreement for case in cases]
+    agreement = [float(case.is_right.mean()) for case in cases]
+    is_right = np.concatenate([case.is_right for case in cases])
+    is_unsure = np.concatenate([case.is_unsure for case in cases])
     return FacingFigures(
         cases=len(cases),
-        photos=float(np.mean([case.photos for case in cases])),
+        photos=len(is_right) / len(cases),
         agreement=float(np.mean(agreement)),
         worst=min(agreement),
         tenth=float(np.percentile(agreement, 10)),
         majority=float(np.mean([case.majority for case in cases])),
+        unsure=float(is_unsure.mean()),
+        unsure_agreement=_mean(is_right[is_unsure]),
+        sure_agreement=_mean(is_right[~is_unsure]),
     )
+
+
+def _mean(flags: NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if flags.size else float("nan")

@@ -22,6 +22,7 @@ from .graph_arrays import (
     NODE_ARRAYS,
     NODE_FLOATS,
     NODE_INTS,
+    OPTIONAL,
     arrays_of,
     check_indices,
     fields_of,
@@ -87,6 +88,13 @@ class ExplanatoryGraph:
         Which nodes lie on the same part; None where that was not asked. See `part_groups`.
     effects
         Edges that say what a node's response is made of; None until `edge_effects` is asked.
+    facing
+        (D,) which way a photo faces, by how its filters' places change when it is mirrored: see
+        `mining.align.facing_votes`. D = 0 where photos were seen one way; None in files of earlier
+        versions.
+    photo_sureness
+        (N,) how surely each mining photo was turned to face like the others: about 1 where they
+        agree, doubtful below .25; None in files of earlier versions.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -116,6 +124,8 @@ class ExplanatoryGraph:
     contrast: F4 | None = None
     groups: PartGroups | None = None
     effects: EdgeEffects | None = None
+    facing: F4 | None = None
+    photo_sureness: F4 | None = None
 
     def __post_init__(self) -> None:
         p, e, q = len(self.node_layer), len(self.edge_child), len(self.pose_offset)
@@ -152,10 +162,11 @@ class ExplanatoryGraph:
 
     def _check_figures(self) -> None:
         p = len(self)
-        for name, count in (("contrast", p), ("edge_correlation", len(self.edge_child))):
+        counts = {"contrast": p, "edge_correlation": len(self.edge_child)}
+        for name in OPTIONAL:
             value = getattr(self, name)
             if value is not None:
-                check_shape(f"ExplanatoryGraph.{name}", value, (count,))
+                check_shape(f"ExplanatoryGraph.{name}", value, (counts.get(name),))
                 object.__setattr__(self, name, frozen(value, np.float32))
                 check_finite(f"ExplanatoryGraph.{name}", value)
         if self.groups is not None:

@@ -25,6 +25,7 @@ NODE_ARRAYS = (*NODE_INTS, "mu", "node_pose", *NODE_FLOATS)
 _POSE_MAP = ("pose_weight", "pose_offset")
 EDGE_INTS = ("edge_child", "edge_parent")
 EDGE_FLOATS = ("edge_spread",)
+OPTIONAL = ("contrast", "edge_correlation", "facing", "photo_sureness")
 
 
 def check_indices(graph: ExplanatoryGraph) -> None:
@@ -73,7 +74,7 @@ def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[st
     for name in ("channel_mean", "channel_scale", "noise"):
         for i, row in enumerate(getattr(graph, name)):
             arrays[f"{name}.{i}"] = row
-    for name in ("contrast", "edge_correlation"):
+    for name in OPTIONAL:
         if getattr(graph, name) is not None:
             arrays[name] = getattr(graph, name)
     more: dict[str, Any] = {}
@@ -127,7 +128,7 @@ def _taken(columns: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def graph_hash(graph: ExplanatoryGraph) -> str:
-    """Return a SHA-256 of what decides a match: places, weights, poses, noise and edges."""
+    """Return a SHA-256 of what decides a match: places, weights, poses, noise, edges, facing."""
     digest = hashlib.sha256()
     for array in (
         graph.mu,
@@ -142,4 +143,6 @@ def graph_hash(graph: ExplanatoryGraph) -> str:
         graph.edge_parent,
     ):
         digest.update(array.tobytes())
+    if graph.facing is not None:
+        digest.update(graph.facing.tobytes())
     return digest.hexdigest()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _VIEW_ARRAYS = ("frames", "yx", "score", "gain", "maps")
 _MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
+_KNOWN = ("photo_size", "frames", "peak_yx", "facing")  # or None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -131,6 +132,10 @@ class Matches:
         unknown. In photos seen mirrored they are the pixels of the photo as given.
     views
         The photos seen both ways, or None: see `Views`.
+    facing
+        (N,) the log odds that a photo faces, as it is given, the way that the graph does, see
+        `facing_odds`; below 0 it is mirrored. Infinite of photos that were seen one way. None in
+        files of earlier versions.
     peak_yx
         (N, P, 2) as ``yx``, but of the peak itself on which a node was found; or None where
         unknown, and then ``yx`` stands for it. Part groups are made of these.
@@ -148,6 +153,7 @@ class Matches:
     frames: F8 | None = None
     views: Views | None = None
     peak_yx: F4 | None = None
+    facing: F8 | None = None
 
     def __post_init__(self) -> None:
         n, p = len(self.images), len(self.node_layer)
@@ -169,6 +175,9 @@ class Matches:
         if self.frames is not None:
             check_shape("Matches.frames", self.frames, (n, 2, 2))
             object.__setattr__(self, "frames", frozen(self.frames, np.float64))
+        if self.facing is not None:
+            check_shape("Matches.facing", self.facing, (n,))
+            object.__setattr__(self, "facing", frozen(self.facing, np.float64))
         if self.views is not None:
             check_shape("Views.score of Matches", self.views.score, (n, None, p))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
@@ -201,6 +210,19 @@ class Matches:
         return dict(zip(self.images, sizes, strict=True))
 
     @property
+    def view_probability(self) -> F8:
+        """(N, 2) how probable it is that a photo is seen rightly as given, and mirrored.
+
+        Raises
+        ------
+        ExplGraphError
+            If that is unknown, in files of earlier versions.
+        """
+        if self.facing is None:
+            raise ExplGraphError("the matches do not tell how sure their views are: match again")
+        return np.exp(-np.logaddexp(0.0, self.facing[:, None] * np.array([-1.0, 1.0])))
+
+    @property
     def canonical_yx(self) -> F4:
         """(N, P, 2) positions in the graph's own orientation: mirrored photos mirrored."""
         return mirrored_yx(self.yx, self.mirrored)
@@ -226,6 +248,7 @@ class Matches:
             frames=None if self.frames is None else self.frames[rows],
             views=None if self.views is None else self.views.take(rows, chosen),
             peak_yx=None if self.peak_yx is None else self.peak_yx[grid],
+            facing=None if self.facing is None else self.facing[rows],
         )
 
     @classmethod
@@ -254,14 +277,14 @@ class Matches:
             node_layer=first.node_layer,
             header=first.header,
             views=Views.joined(views) if len(views) == len(parts) else None,
-            **{name: rows(name) for name in (*photos, "photo_size", "frames", "peak_yx")},
+            **{name: rows(name) for name in (*photos, *_KNOWN)},
         )
 
     def save(self, path: PathLike) -> None:
         """Write the matches to a safetensors file; equal matches give equal bytes."""
         arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
         header = {**self.header, "images": list(self.images)}
-        known = {"photo_size": self.photo_size, "frames": self.frames, "peak_yx": self.peak_yx}
+        known = {name: getattr(self, name) for name in _KNOWN}
         arrays |= {name: array for name, array in known.items() if array is not None}
         if self.views is not None:
             arrays |= {f"views.{name}": getattr(self.views, name) for name in _VIEW_ARRAYS}
@@ -287,8 +310,32 @@ class Matches:
                 seen: dict[str, Any] = {name: arrays.pop(f"views.{name}") for name in _VIEW_ARRAYS}
                 height, width = about["input_size"]
                 views = Views(LayerSpec.from_json(about["layer"]), (height, width), **seen)
+                arrays.setdefault("facing", facing_odds(views.gain))
             images = tuple(header.pop("images"))
             return cls(images=images, header=header, views=views, **arrays)
+
+
+SURE = 0.9
+"""A photo's view that is less probable than this is doubtful."""
+
+_GAIN, _VOTE = 12.0, 6.0
+_GAIN_ALONE = 14.0
+
+
+def facing_odds(gain: F8, votes: F4 | None = None) -> F8:
+    """Return (N,) the log odds that photos face, as given, the way that the graph does (Eq. 11).
+
+    Parameters
+    ----------
+    gain
+        (N, V) `Views.gain`.
+    votes
+        (N,) `mining.align.facing_votes`; None of a graph that does not know how to vote.
+    """
+    if gain.shape[1] == 1:
+        return np.full(len(gain), np.inf)
+    more = gain[:, 0] - gain[:, 1]
+    return _GAIN_ALONE * more if votes is None else _GAIN * more + _VOTE * votes
 
 
 def check_nodes(graph: ExplanatoryGraph, found: Matches, *, called: str = "the matches") -> None:

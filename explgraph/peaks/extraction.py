@@ -19,7 +19,6 @@ from explgraph.photos.loading import Batch, Batches, Skipped
 
 from . import finding as cpu_peaks
 from . import finding_torch as torch_peaks
-from .mirror_sketch import MirrorSketch
 from .reading import ReadOptions, captured, read_batches, steady_rounding
 from .statistics import ChannelStatistics
 from .structures import Peaks, PeakSet, row_fields
@@ -43,8 +42,6 @@ class PeakBatch:
         L layers, lowest first.
     mirrored
         The same for the mirrored photos; None without `mirror`.
-    sketch
-        (B, D) mirror sketches; None without `mirror`.
     maps
         (B, V, H, W, C) response maps of one layer; None without `maps`.
     """
@@ -54,7 +51,6 @@ class PeakBatch:
     photo_size: I4
     peaks: tuple[Peaks, ...]
     mirrored: tuple[Peaks, ...] | None
-    sketch: F4 | None
     maps: F2 | None
 
 
@@ -182,7 +178,7 @@ class PeakRows:
 
     def append(self, batch: PeakBatch, offset: int = 0) -> None:
         """Add a batch, which calls image ``offset`` of the source 0."""
-        for name in ("frames", "photo_size", "sketch", "maps"):
+        for name in ("frames", "photo_size", "maps"):
             if getattr(batch, name) is not None:
                 self._fill(name, getattr(batch, name), 0)
         for name in ("peaks", "mirrored"):
@@ -212,10 +208,9 @@ class PeakRows:
 
 
 class _View(NamedTuple):
-    """One view of B photos: peaks, (B, C, H, W) top responses, (B, H, W, C) maps to keep."""
+    """One view of B photos: peaks, and (B, H, W, C) maps to keep."""
 
     peaks: tuple[Peaks, ...]
-    top: Tensor
     look: F2 | None
 
 
@@ -230,7 +225,6 @@ class _Camera:
         options: ReadOptions,
     ) -> None:
         self.net, self.layers, self.statistics, self.options = net, layers, statistics, options
-        self.sketch = MirrorSketch(layers[-1].channels, layers[-1].grid, net.device)
 
     def shoot(self, batch: Batch) -> PeakBatch:
         """Return what is kept of a batch of photos."""
@@ -238,7 +232,6 @@ class _Camera:
         with steady_rounding(self.options):
             given = self._view(photos)
             other = self._view(photos.flip(3)) if self.options.get("mirror", True) else None
-            sketch = None if other is None else self.sketch(given.top, other.top).cpu().numpy()
         looks = [view.look for view in (given, other) if view and view.look is not None]
         return PeakBatch(
             indices=batch.indices,
@@ -246,7 +239,6 @@ class _Camera:
             photo_size=batch.photo_size,
             peaks=given.peaks,
             mirrored=None if other is None else other.peaks,
-            sketch=sketch,
             maps=np.stack(looks, axis=1) if looks else None,
         )
 
@@ -261,7 +253,7 @@ class _Camera:
             index = look_layer(self.layers)
             response = self._response(maps[index], index).clamp(max=torch.finfo(torch.float16).max)
             look = np.asarray(response.permute(0, 2, 3, 1).half().cpu().numpy())
-        return _View(peaks, self._response(maps[-1], -1), look)
+        return _View(peaks, look)
 
     def _response(self, maps: Tensor, index: int) -> Tensor:
         """Return a layer's response (Eq. 1)."""

@@ -97,8 +97,6 @@ class PeakSet:
         L layers, lowest first.
     mirrored
         The same for the mirrored network input, in the mirrored input's own pixels; or None.
-    sketch
-        (N, D) a random projection of what changes sign when the photo is mirrored; or None.
     maps
         (N, V, H, W, C) response maps of `look_layer`: V = 2 views, the photo as given and mirrored,
         or 1 without mirroring; or None. Parts are looked for with them.
@@ -115,7 +113,6 @@ class PeakSet:
     input_size: tuple[int, int]
     peaks: tuple[Peaks, ...]
     mirrored: tuple[Peaks, ...] | None
-    sketch: F4 | None
     channel_mean: tuple[F4, ...]
     channel_scale: tuple[F4, ...]
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -129,8 +126,6 @@ class PeakSet:
             require(len(peaks) == n, f"PeakSet has {n} images but {len(peaks)} rows of peaks")
         mirrored = tuple(p.layer for p in self.mirrored or self.peaks)
         require(mirrored == self.layers, "PeakSet.mirrored must have the layers of PeakSet.peaks")
-        if self.sketch is not None:
-            check_shape("PeakSet.sketch", self.sketch, (n, None))
         if self.maps is not None:
             layer = self.layers[look_layer(self.layers)]
             shape = (n, self.n_views, *layer.grid, layer.channels)
@@ -236,7 +231,6 @@ class PeakSet:
             frames=self.frames[images],
             peaks=tuple(p.take(images) for p in self.peaks),
             mirrored=mirrored,
-            sketch=None if self.sketch is None else self.sketch[images],
             maps=None if self.maps is None else self.maps[images],
             photo_size=None if self.photo_size is None else self.photo_size[images],
         )
@@ -250,7 +244,7 @@ class PeakSet:
         for i in range(len(self.peaks)):
             arrays[f"channel_mean.{i}"] = self.channel_mean[i]
             arrays[f"channel_scale.{i}"] = self.channel_scale[i]
-        for name in ("sketch", "maps", "photo_size"):
+        for name in ("maps", "photo_size"):
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
         header = {
@@ -302,7 +296,7 @@ def row_fields(layers: Sequence[LayerSpec], arrays: Mapping[str, NDArray[Any]]) 
         )
         for kind in ("peaks", "mirrored")
     }
-    optional = {name: arrays.get(name) for name in ("sketch", "maps", "photo_size")}
+    optional = {name: arrays.get(name) for name in ("maps", "photo_size")}
     return {
         "frames": arrays["frames"],
         "peaks": both["peaks"],

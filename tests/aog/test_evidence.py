@@ -21,7 +21,7 @@ from tests.support.planted_parts import (
 )
 
 CONFIG = PartConfig(
-    width=0.06, floor=0.02, vote=2.0, look=3.0, scene=4.0, facing=5.0, doubt=0.5, merge=0.0
+    width=0.06, floor=0.02, vote=2.0, look=3.0, scene=4.0, view=5.0 / 14.0, doubt=0.5, merge=0.0
 )
 MEAN = np.linspace(0.2, 0.8, CHANNELS).astype(np.float32)
 
@@ -129,7 +129,7 @@ def test_evidence__without_maps_is_votes_alone(aog, world):
 
 
 def test_evidence__where_nothing_votes_is_the_floor(aog, world):
-    silent = dataclasses.replace(CONFIG, look=0.0, scene=0.0, facing=0.0, doubt=0.0)
+    silent = dataclasses.replace(CONFIG, look=0.0, scene=0.0, view=0.0, doubt=0.0)
     quiet = dataclasses.replace(aog, scale=np.zeros(len(aog.node)))
     found = evidence(quiet, sight(world.graph, world.found), MEAN, silent)
     # Both templates together are the floor once; half of it for each view.
@@ -147,7 +147,7 @@ def test_evidence__the_view_that_the_graph_explains_better_counts_more(aog, worl
 
 def test_evidence__the_fewer_clicks_the_less_it_says(aog, world):
     """With d clicks' worth of doubt, k clicks say k / (k + d) of it: 4 / 8 and 4 / 4."""
-    options = {"facing": 0.0, "look": 0.0, "scene": 0.0}
+    options = {"view": 0.0, "look": 0.0, "scene": 0.0}
     seen = sight(world.graph, world.found)
     one = dataclasses.replace(
         aog,

@@ -230,7 +230,13 @@ def test_config__goes_through_json():
     assert PartConfig.from_json({}) == PartConfig()
 
 
-NOT_NEGATIVE = ("vote", "look", "scene", "facing", "doubt", "merge")
+def test_config__of_earlier_versions_multiplied_the_gain_itself():
+    old = {"facing": 7.0, "merge": 0.0}
+    assert PartConfig.from_json(old) == PartConfig(view=0.5, merge=0.0)
+    assert old == {"facing": 7.0, "merge": 0.0}
+
+
+NOT_NEGATIVE = ("vote", "look", "scene", "view", "doubt", "merge")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def memory(peaks: PeakSet, n_nodes: int, mined: Pair, extracted: Pair) -> Figure
     """Measure by how much peak memory grows with each photo.
 
     Mining is that of the workload's layers, extraction that of the demo network, beside what is
-    kept of a photo: its peaks, both ways round, and its sketch.
+    kept of a photo: its peaks, both ways round.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)

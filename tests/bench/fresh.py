@@ -150,11 +150,10 @@ def _peaks_of(task: Callable[[str], None], sizes: Sequence[str]) -> list[int]:
 
 
 def photo_bytes(peaks: PeakSet) -> dict[str, int]:
-    """Return the bytes that a photo's peaks, all views, and its mirror sketch take."""
+    """Return the bytes that a photo's peaks take, all views."""
     layers = (*peaks.peaks, *(peaks.mirrored or ()))
     total = sum(array.nbytes for layer in layers for array in (layer.yx, layer.weight))
-    sketch = 0 if peaks.sketch is None else peaks.sketch.nbytes
-    return {"peaks": total // len(peaks), "sketch": sketch // len(peaks)}
+    return {"peaks": total // len(peaks)}
 
 
 def peak_bytes() -> int:

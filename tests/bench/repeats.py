@@ -37,7 +37,6 @@ def repeated(peaks: PeakSet, n: int) -> PeakSet:
         frames=rows(peaks.frames),
         peaks=moved(peaks.peaks),
         mirrored=None if peaks.mirrored is None else moved(peaks.mirrored),
-        sketch=None if peaks.sketch is None else rows(peaks.sketch),
         photo_size=None if peaks.photo_size is None else rows(peaks.photo_size),
     )
 

@@ -34,7 +34,7 @@ def peaks():
 @pytest.fixture(scope="module")
 def background():
     """Photos of something else, which were not looked at in the mirror."""
-    return dataclasses.replace(planted(12, seed=7), mirrored=None, sketch=None)
+    return dataclasses.replace(planted(12, seed=7), mirrored=None)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,6 @@ def moving_peaks(rng):
         input_size=(int(SIDE), int(SIDE)),
         peaks=tuple(given),
         mirrored=tuple(mirrored),
-        sketch=rng.normal(size=(N, 8)),
         channel_mean=ones,
         channel_scale=ones,
         header={"model": "made up", "weight_hash": "0"},

@@ -37,7 +37,6 @@ def peaks():
         input_size=(SIDE, SIDE),
         peaks=(Peaks(LAYER, yx[:, None, None], np.ones((N, 1, 1), np.float32)),),
         mirrored=None,
-        sketch=None,
         channel_mean=(np.zeros(1),),
         channel_scale=(np.ones(1),),
     )

@@ -46,7 +46,6 @@ def make_peaks(rng, n=24, channels=(5, 3), k=3, mirrored=True):
         input_size=(HEIGHT, WIDTH),
         peaks=tuple(as_given),
         mirrored=tuple(turned) if mirrored else None,
-        sketch=None,
         channel_mean=tuple(np.zeros(c) for c in channels),
         channel_scale=tuple(np.ones(c) for c in channels),
     )

@@ -46,7 +46,6 @@ def case():
         input_size=(SIDE, SIDE),
         peaks=(find_peaks(maps, LAYER, mean, scale),),
         mirrored=(find_peaks(maps[..., ::-1], LAYER, mean, scale),),
-        sketch=None,
         channel_mean=(mean,),
         channel_scale=(scale,),
     )

@@ -212,7 +212,6 @@ def planted_peaks(graph, names, rng, mirrored: bool = True) -> PeakSet:
         input_size=graph.input_size,
         peaks=layers(),
         mirrored=layers() if mirrored else None,
-        sketch=None,
         channel_mean=graph.channel_mean,
         channel_scale=graph.channel_scale,
     )

@@ -89,7 +89,7 @@ def planted_photos(case, count):
     rng = np.random.default_rng(0)
     pose = rng.normal(0, case.side / 19, (count, LIMBS, 2))
     layers = [planted_layer(rng, case, index, pose) for index in range(len(case.strides))]
-    return peak_set(tuple(layers), rng=rng, side=case.side)
+    return peak_set(tuple(layers), side=case.side)
 
 
 def fastest(task, rounds, device):

@@ -1,130 +1,171 @@
-"""The choice of mirror images, and the sketches that it goes by."""
+"""The choice of mirror images, and what it goes by."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from explgraph.peaks.mirror_sketch import SKETCH_SIZE, MirrorSketch
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import align
-from mining.align import facing_signs, mirror_signs
-from tests.support import oracle
-from tests.support.planted_peaks import layer_spec, mirror_image, peak_set
+from mining.align import agreed_facing, facing, facing_votes, mirror_moments
+from tests.support.planted_peaks import (
+    chosen,
+    layer_spec,
+    mirror_image,
+    peak_set,
+    random_peaks,
+)
 from tests.support.spooling import spool_by_hand
 
 
+def signs(peaks):
+    return facing(peaks).signs
+
+
 def agreeing(rng, n=12, size=40, noise=0.6):
-    """Sketches of photos that face either way, and which way."""
-    facing = rng.choice([-1, 1], n)
+    """Moments of photos that face either way, and which way."""
+    way = rng.choice([-1, 1], n)
     direction = rng.normal(0, 1, size)
-    sketch = facing[:, None] * direction + rng.normal(0, noise, (n, size))
-    return sketch.astype(np.float32), facing
+    moments = way[:, None] * direction + rng.normal(0, noise, (n, size))
+    return moments.astype(np.float32), way
+
+
+# -- photos agree ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_signs__are_the_best_of_all_choices(seed):
-    sketch, facing = agreeing(np.random.default_rng(seed), noise=1.0)
-    found = mirror_signs([sketch])
-    assert np.array_equal(found, oracle.mirror_signs(sketch))
-    assert np.array_equal(found, facing * facing[0])
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_signs__of_noise_cannot_be_improved_by_turning_one_photo(seed):
-    sketch = np.random.default_rng(seed).normal(0, 1, (15, 10)).astype(np.float32)
-    signs = mirror_signs([sketch]).astype(float)
-    assert set(signs) <= {-1, 1}
-    gram = sketch.astype(float) @ sketch.T.astype(float)
-    value = signs @ gram @ signs
-    for i in range(15):
-        turned = signs.copy()
-        turned[i] *= -1
-        assert turned @ gram @ turned <= value + 1e-6
-
-
-def test_signs__turn_with_the_photos(rng):
-    sketch, _ = agreeing(rng)
-    signs = mirror_signs([sketch])
-    turn = np.array([1, -1, -1, 1, 1, -1, 1, -1, 1, 1, -1, -1])
-    turned = mirror_signs([sketch * turn[:, None].astype(np.float32)])
-    assert np.array_equal(turned, signs * turn)
-
-
-def test_signs__the_first_photo_that_is_not_symmetric_stays_as_given(rng):
-    sketch, facing = agreeing(rng)
-    sketch[0] = 0
-    signs = mirror_signs([-sketch])
-    assert signs[1] == 1
-    assert np.array_equal(signs[1:], (facing * facing[1])[1:])
-
-
-@pytest.mark.parametrize("n", [0, 1, 2])
-def test_signs__of_few_photos(n):
-    assert mirror_signs([np.ones((n, 5), dtype=np.float32)]).tolist() == [1] * n
-
-
-def test_signs__of_symmetric_photos_mirror_none():
-    assert mirror_signs([np.zeros((4, 5), dtype=np.float32)]).tolist() == [1, 1, 1, 1]
-
-
-@pytest.mark.parametrize("bad", [np.zeros(4), np.zeros((4, 6))])
-def test_signs__sketches_must_be_matrices_of_one_width(bad):
-    with pytest.raises(ExplGraphError, match=r"sketch must have shape \(any, 5\)"):
-        mirror_signs([np.zeros((4, 5), dtype=np.float32), bad.astype(np.float32)])
-
-
-def test_signs__the_first_sketch_must_be_a_matrix():
-    with pytest.raises(ExplGraphError, match="sketch must have shape"):
-        mirror_signs([np.zeros(4, dtype=np.float32)])
-
-
-def test_signs__of_no_groups():
-    assert mirror_signs([]).tolist() == []
-
-
-@pytest.mark.parametrize("cuts", [[6], [1, 2, 11], [4, 4]])
-def test_signs__do_not_depend_on_the_groups(rng, cuts):
-    sketch, _ = agreeing(rng)
-    assert np.array_equal(mirror_signs(np.split(sketch, cuts)), mirror_signs([sketch]))
-
-
-# -- more photos than are compared with each other -------------------------------------------------
-
-
-@pytest.fixture
-def compared(monkeypatch):
-    """Seven of 20 photos, at even distances, are compared with each other."""
-    monkeypatch.setattr(align, "MOST_PHOTOS", 7)
-    return np.array([0, 3, 6, 9, 12, 15, 19])
+def test_agreed__finds_the_planted_ways(seed):
+    moments, way = agreeing(np.random.default_rng(seed), noise=1.0)
+    assert np.array_equal(agreed_facing(moments).signs, way * way[0])
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sample__agrees_as_if_alone_and_the_others_follow(compared, seed):
-    sketch, _ = agreeing(np.random.default_rng(seed), n=20, noise=2.0)
-    signs = mirror_signs(np.split(sketch, [5, 5, 14]))
-    expected = oracle.mirror_signs(sketch[compared])
-    assert np.array_equal(signs[compared], expected)
-    common = expected @ sketch[compared].astype(float)
-    others = np.setdiff1d(np.arange(20), compared)
-    assert np.array_equal(signs[others], np.sign(sketch[others] @ common))
+def test_agreed__a_vote_is_what_a_ridge_regression_on_the_others_says(seed):
+    """Against the regression, fitted anew without each photo, on signs that need not be right."""
+    moments, _ = agreeing(np.random.default_rng(seed), n=15, size=10, noise=3.0)
+    found, m = agreed_facing(moments), moments.astype(float)
+    penalty = align._RIDGE * np.mean((m**2).sum(axis=1))
+    for i in range(15):
+        others = np.delete(m, i, axis=0)
+        normal = others.T @ others + penalty * np.eye(10)
+        weight = np.linalg.solve(normal, others.T @ np.delete(found.signs, i))
+        assert found.votes[i] == pytest.approx(m[i] @ weight, rel=1e-4, abs=1e-6)
+        assert found.votes[i] * found.signs[i] >= 0  # all agree with what the others say
+    whole = np.linalg.solve(m.T @ m + penalty * np.eye(10), m.T @ found.signs)
+    np.testing.assert_allclose(found.weight, whole, rtol=1e-4, atol=1e-6)
 
 
-def test_sample__finds_which_way_all_photos_face(compared, rng):
-    sketch, facing = agreeing(rng, n=20)
-    assert np.array_equal(mirror_signs([sketch]), facing * facing[0])
+def test_agreed__few_odd_photos_do_not_turn_the_others(rng):
+    """One direction is shared by most, a stronger one by few: it is flattened."""
+    way = rng.choice([-1, 1], 40)
+    moments = way[:, None] * np.eye(6)[0] + rng.normal(0, 0.3, (40, 6))
+    moments[:4, 1] += 6 * way[:4] * [1, -1, 1, -1]
+    found = agreed_facing(moments.astype(np.float32)).signs
+    assert abs(np.sum(found[4:] * way[4:])) == 36
 
 
-def test_sample__the_first_photo_that_is_not_symmetric_stays_as_given(compared, rng):
-    sketch, facing = agreeing(rng, n=20)
-    sketch[[0, 3]] = 0  # two of those that are compared
-    signs = mirror_signs([sketch])
-    assert signs[1] == 1
-    moved = np.setdiff1d(np.arange(20), [0, 3])
-    assert np.array_equal(signs[moved], (facing * facing[1])[moved])
+def test_agreed__turns_with_the_photos(rng):
+    moments, _ = agreeing(rng)
+    found = agreed_facing(moments)
+    turn = np.array([1, -1, -1, 1, 1, -1, 1, -1, 1, 1, -1, -1])
+    turned = agreed_facing(moments * turn[:, None].astype(np.float32))
+    np.testing.assert_allclose(turned.votes, found.votes * turn, rtol=1e-5)
+
+
+def test_agreed__a_photo_that_says_nothing_is_not_asked(rng):
+    moments, way = agreeing(rng)
+    moments[0] = 0
+    found = agreed_facing(-moments)
+    assert found.votes[0] == 0
+    assert found.signs[:2].tolist() == [1, 1]
+    assert np.array_equal(found.signs[1:], (way * way[1])[1:])
+
+
+def test_agreed__sure_photos_have_votes_near_one(rng):
+    moments, _ = agreeing(rng, n=60, noise=0.3)
+    unsure = rng.normal(0, 0.3, (20, 40)).astype(np.float32)
+    votes = np.abs(agreed_facing(np.concatenate([moments, unsure])).votes)
+    assert np.all(np.abs(votes[:60] - 1) < 0.25)
+    assert np.all(votes[60:] < 0.5)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_agreed__of_few_photos(n):
+    assert agreed_facing(np.ones((n, 5), dtype=np.float32)).signs.tolist() == [1] * n
+
+
+def test_agreed__symmetric_photos_are_as_given():
+    found = agreed_facing(np.zeros((4, 5), dtype=np.float32))
+    assert found.signs.tolist() == [1, 1, 1, 1]
+    assert not found.votes.any()
+
+
+def test_agreed__moments_must_be_a_matrix():
+    with pytest.raises(ExplGraphError, match="moments must have shape"):
+        agreed_facing(np.zeros(4, dtype=np.float32))
+
+
+# -- the moments -----------------------------------------------------------------------------------
+
+
+def both_ways(rng, n=4):
+    layers = tuple(
+        dataclasses.replace(random_peaks(rng, n), layer=layer_spec(i, 16, 3)) for i in range(3)
+    )
+    return peak_set(layers)
+
+
+def test_moments__are_what_the_docstring_says(rng):
+    """One photo, by loops; the lowest of three layers says nothing."""
+    peaks, blocks = both_ways(rng, 1), []
+    side = peaks.input_size[1]
+    for layer in (1, 2):
+        kinds = []
+        for view in (peaks.peaks, peaks.mirrored):
+            r, x = np.zeros(3), np.zeros(3)
+            for c in range(3):
+                square = view[layer].weight[0, c].astype(float) ** 2
+                r[c] = np.sqrt(square.sum())
+                if square.sum() > 0:
+                    x[c] = (square @ (view[layer].yx[0, c, :, 1] / side - 0.5)) / square.sum()
+            kinds.append((r * x, r * (x - (r @ x) / r.sum())))
+        for a, b in zip(*kinds, strict=True):
+            blocks.append((a - b) / np.linalg.norm(a - b))
+    expected = np.concatenate(blocks) / 2
+    np.testing.assert_allclose(mirror_moments(peaks)[0], expected, atol=1e-6)
+
+
+def test_moments__change_sign_with_the_photo(rng):
+    peaks = both_ways(rng)
+    turned = dataclasses.replace(peaks, peaks=peaks.mirrored, mirrored=peaks.peaks)
+    assert mirror_moments(peaks).any()
+    np.testing.assert_array_equal(mirror_moments(turned), -mirror_moments(peaks))
+
+
+def test_moments__half_of_them_do_not_know_where_the_object_is(rng):
+    peaks = both_ways(rng)
+    away = np.array([0.0, 9.0], dtype=np.float32)
+    moved = dataclasses.replace(
+        peaks,
+        peaks=tuple(Peaks(p.layer, p.yx + away, p.weight) for p in peaks.peaks),
+        mirrored=tuple(Peaks(p.layer, p.yx - away, p.weight) for p in peaks.mirrored),
+    )
+    before, after = mirror_moments(peaks), mirror_moments(moved)
+    same = np.isclose(before, after, atol=1e-6).all(axis=0)
+    assert same[3:6].all() and same[9:].all()
+    assert not same[:3].all() and not same[6:9].all()
+
+
+def test_moments__of_a_photo_do_not_depend_on_the_others(rng):
+    peaks = both_ways(rng, 9)
+    weight = rng.normal(0, 1, 12).astype(np.float32)
+    votes = facing_votes(weight, peaks)
+    for i in (0, 4, 8):
+        alone = peaks.take(np.array([i]))
+        assert np.array_equal(mirror_moments(alone)[0], mirror_moments(peaks)[i])
+        assert facing_votes(weight, alone)[0] == votes[i]
 
 
 # -- which side is left ----------------------------------------------------------------------------
@@ -138,7 +179,7 @@ def animals(faces_left, head=HEAD, tail=TAIL, weights=(1.0, 1.0)):
 
     The lower layer says the contrary: only the top layer decides.
     """
-    n, sides = len(faces_left), np.where(faces_left, 1, -1)
+    n = len(faces_left)
     yx = np.tile(np.array([head, tail], dtype=float), (n, 1, 1, 1))
     top = Peaks(layer_spec(1, 16, 1), yx, np.tile(weights, (n, 1, 1)))
     lower = mirror_image(Peaks(layer_spec(0, 8, 1), top.yx, top.weight))
@@ -149,14 +190,7 @@ def animals(faces_left, head=HEAD, tail=TAIL, weights=(1.0, 1.0)):
         as_left,
         peaks=tuple(chosen(flip, other, given) for given, other in pairs),
         mirrored=tuple(chosen(flip, given, other) for given, other in pairs),
-        sketch=as_left.sketch * sides[:, None].astype(np.float32),
     )
-
-
-def chosen(condition, first, second):
-    rows = condition[:, None, None]
-    yx = np.where(rows[..., None], first.yx, second.yx)
-    return Peaks(first.layer, yx, np.where(rows, first.weight, second.weight))
 
 
 LEFT = np.array([True, False, False, True, True, False, False])
@@ -164,7 +198,7 @@ LEFT = np.array([True, False, False, True, True, False, False])
 
 @pytest.mark.parametrize("faces_left", [LEFT, ~LEFT, LEFT | True, LEFT & False])
 def test_facing__what_is_above_lies_left(faces_left):
-    found = facing_signs(animals(faces_left))
+    found = signs(animals(faces_left))
     assert np.array_equal(found, np.where(faces_left, 1, -1))
     assert found.dtype == np.int8
 
@@ -173,72 +207,66 @@ def test_facing__does_not_depend_on_the_order_of_photos(rng):
     peaks = animals(LEFT)
     for _ in range(5):
         order = rng.permutation(len(LEFT))
-        assert np.array_equal(facing_signs(peaks.take(order)), facing_signs(peaks)[order])
+        assert np.array_equal(signs(peaks.take(order)), signs(peaks)[order])
 
 
 def test_facing__parts_of_the_photos_agree():
     """The first photos of both parts face opposite ways."""
-    peaks, whole = animals(LEFT), facing_signs(animals(LEFT))
+    peaks, whole = animals(LEFT), signs(animals(LEFT))
     for part in (slice(0, 3), slice(1, 3), slice(3, 7), slice(5, 7)):
         rows = np.arange(len(LEFT))[part]
-        assert np.array_equal(facing_signs(peaks.take(rows)), whole[rows])
+        assert np.array_equal(signs(peaks.take(rows)), whole[rows])
 
 
 def test_facing__strong_responses_count_more_and_low_ones_in_the_photo_not_at_all():
     """Above: a strong peak 24 px left of the middle, a weak one 44 px right: 24 > .5^2 * 44."""
     weights = (1.0, 0.5)
     strong_left = animals(LEFT, head=(30, 40), tail=(40, 108), weights=weights)
-    assert np.array_equal(facing_signs(strong_left), np.where(LEFT, 1, -1))
+    assert np.array_equal(signs(strong_left), np.where(LEFT, 1, -1))
     below = animals(LEFT, head=(64, 0), tail=(63, 65), weights=weights)
-    assert np.array_equal(facing_signs(below), np.where(LEFT, -1, 1))
+    assert np.array_equal(signs(below), np.where(LEFT, -1, 1))
 
 
 def test_facing__every_photo_has_one_vote():
-    """One photo ten times as strong as the others faces the other way after alignment."""
-    peaks = animals(np.ones(7, dtype=bool))
-    loud = np.ones(7)
-    loud[0] = 10
-    odd = np.arange(7) == 0
-    both = [
-        (chosen(odd, other, given), chosen(odd, given, other))
-        for given, other in zip(peaks.peaks, peaks.mirrored, strict=True)
-    ]
-    given, other = (
-        tuple(Peaks(p.layer, p.yx, p.weight * loud[:, None, None]) for p in kind)
-        for kind in zip(*both, strict=True)
-    )
-    assert facing_signs(dataclasses.replace(peaks, peaks=given, mirrored=other)).tolist() == [1] * 7
+    """One photo ten times as strong as the others leans no further."""
+    top = animals(LEFT).peaks[-1]
+    loud = Peaks(top.layer, top.yx, 10 * top.weight)
+    lean = align._upper_lean(top, (SIDE, SIDE))
+    assert np.sign(lean).tolist() == np.where(LEFT, -1, 1).tolist()
+    np.testing.assert_allclose(align._upper_lean(loud, (SIDE, SIDE)), lean, rtol=1e-12)
 
 
 def test_facing__without_mirror_images_is_as_given():
     peaks = animals(LEFT)
-    for missing in ({"mirrored": None}, {"sketch": None}):
-        assert facing_signs(dataclasses.replace(peaks, **missing)).tolist() == [1] * 7
+    found = facing(dataclasses.replace(peaks, mirrored=None))
+    assert found.signs.tolist() == [1] * 7
+    assert not found.votes.any()
+    assert found.weight.shape == (0,)
 
 
 def test_facing__more_photos_than_one_group(rng):
     faces_left = rng.random(GROUP + 44) < 0.5
-    found = facing_signs(animals(faces_left))
+    found = signs(animals(faces_left))
     assert np.array_equal(found, np.where(faces_left, 1, -1))
 
 
 def test_facing__of_no_photos():
-    assert facing_signs(animals(LEFT).take(np.zeros(0, dtype=int))).tolist() == []
+    assert signs(animals(LEFT).take(np.zeros(0, dtype=int))).tolist() == []
 
 
 def test_facing__from_a_spool_is_as_from_memory(tmp_path):
     peaks = animals(LEFT)
     spooled = spool_by_hand(peaks, tmp_path / "spool", [3, 4])
-    assert np.array_equal(facing_signs(spooled), facing_signs(peaks))
-    alone = dataclasses.replace(peaks, mirrored=None, sketch=None)
-    assert facing_signs(spool_by_hand(alone, tmp_path / "alone", [7])).tolist() == [1] * 7
+    assert np.array_equal(signs(spooled), signs(peaks))
+    alone = dataclasses.replace(peaks, mirrored=None)
+    assert signs(spool_by_hand(alone, tmp_path / "alone", [7])).tolist() == [1] * 7
 
 
 def test_facing__photos_without_peaks_stay_as_given():
     peaks = animals(LEFT | True)
     silent = tuple(Peaks(p.layer, 0 * p.yx, 0 * p.weight) for p in peaks.peaks)
     blank = dataclasses.replace(peaks, peaks=silent, mirrored=silent)
-    assert facing_signs(blank).tolist() == [1] * 7
+    assert signs(blank).tolist() == [1] * 7
 
 
 @pytest.mark.shared
@@ -250,62 +278,26 @@ def test_facing__halves_of_real_photos_agree(shared, category):
         "squeezenet1_0", weights=str(shared / "models" / "squeezenet1_0.safetensors"), device="cpu"
     )
     photos = sorted((shared / "animalpart" / category).glob("*.jpg"))[:60]
-    peaks = eg.extract(net, photos, layers=["features.12"])  # the top layer alone decides
-    whole = facing_signs(peaks)
+    peaks = eg.extract(net, photos, layers=["features.11", "features.12"])
+    whole = signs(peaks)
     for half in (0, 1):
         rows = np.arange(half, len(peaks), 2)
-        assert np.mean(facing_signs(peaks.take(rows)) == whole[rows]) > 0.8
+        assert np.mean(signs(peaks.take(rows)) == whole[rows]) > 0.8
 
 
-# -- the sketch ------------------------------------------------------------------------------------
+# -- more photos than are compared with each other -------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def maps():
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand((6, 20, 8, 9), generator=generator) ** 3
-
-
-def test_sketch__changes_sign_with_the_photo(maps):
-    sketch = MirrorSketch(20, (8, 9))
-    given, other = sketch(maps, maps.flip(3)), sketch(maps.flip(3), maps)
-    assert given.shape == (6, SKETCH_SIZE)
-    torch.testing.assert_close(given, -other)
-    assert given.abs().max() > 0
-
-
-def test_sketch__of_a_symmetric_photo_is_zero(maps):
-    even = maps + maps.flip(3)
-    assert MirrorSketch(20, (8, 9))(even, even.flip(3)).abs().max() < 1e-5
-
-
-def test_sketch__does_not_depend_on_the_other_photos_or_the_process(maps):
-    sketch, again = MirrorSketch(20, (8, 9)), MirrorSketch(20, (8, 9))
-    one = again(maps[2:3], maps[2:3].flip(3))
-    torch.testing.assert_close(sketch(maps, maps.flip(3))[2:3], one, rtol=1e-5, atol=1e-6)
-
-
-def test_sketch__keeps_inner_products(maps):
-    """Against differences smoothed and scaled by hand, without the projection."""
-    dense = np.stack([scaled_difference(m.numpy().astype(float)) for m in maps])
-    sketch = MirrorSketch(20, (8, 9))(maps, maps.flip(3)).numpy()
-    np.testing.assert_allclose(sketch @ sketch.T, dense @ dense.T, atol=0.06)
-
-
-def scaled_difference(photo):
-    """Flat difference (C * H * W) of a photo's smoothed squares and its mirror image's."""
-    _, height, width = photo.shape
-    y, x = np.mgrid[:height, :width]
-    rows = np.exp(-((y[:, :1] - y[:, :1].T) ** 2) / (2 * (0.075 * height) ** 2))
-    columns = np.exp(-((x[:1] - x[:1].T) ** 2) / (2 * (0.075 * width) ** 2))
-    for kernel, side in ((rows, height), (columns, width)):
-        reach = int(np.ceil(3 * 0.075 * side))
-        whole = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * (0.075 * side) ** 2)).sum()
-        far = np.abs(np.subtract.outer(np.arange(side), np.arange(side))) > reach
-        kernel[far] = 0
-        kernel /= whole
-    smooth = np.einsum("ab,cbd,de->cae", rows, photo**2, columns)
-    other = np.einsum("ab,cbd,de->cae", rows, photo[..., ::-1] ** 2, columns)
-    length = np.sqrt((smooth**2 + other**2).sum(axis=(1, 2)))
-    even = (smooth - other) / np.sqrt(length)[:, None, None]
-    return even.ravel() / np.sqrt(length.sum())
+def test_sample__the_others_are_asked_what_the_compared_ones_agree_on(monkeypatch):
+    faces_left = np.random.default_rng(0).random(20) < 0.5
+    peaks = animals(faces_left)
+    compared = np.array([0, 3, 6, 9, 12, 15, 19])
+    alone = facing(peaks.take(compared))
+    monkeypatch.setattr(align, "MOST_PHOTOS", 7)
+    found = facing(peaks)
+    assert np.array_equal(found.signs, np.where(faces_left, 1, -1))
+    assert np.array_equal(found.weight, alone.weight)
+    assert np.array_equal(found.votes[compared], alone.votes)
+    others = np.setdiff1d(np.arange(20), compared)
+    expected = facing_votes(alone.weight, peaks.take(others))
+    assert np.array_equal(found.votes[others], expected)

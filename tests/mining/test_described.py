@@ -8,10 +8,10 @@ import pytest
 
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, mine_peaks
+from mining.align import facing
 from mining.described import described
 from mining.engine import oriented_groups
 from mining.matching import find_places
-from mining.mine import orientation
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, planted_peaks
 from tests.support.spooling import spool_by_hand
@@ -34,7 +34,7 @@ def graph(peaks):
 @pytest.fixture(scope="module")
 def seen(peaks):
     """Each group of photos, the way that mining saw them."""
-    return list(oriented_groups(peaks, orientation(peaks)))
+    return list(oriented_groups(peaks, facing(peaks).signs < 0))
 
 
 def joined(groups):

@@ -72,7 +72,7 @@ def with_kinds(graph, kinds):
 def planted():
     """Photos as given: to be mined, and as many more of the same filters."""
     peaks = planted_peaks(n_images=32, strides=(8, 16), channels=3, seed=2).peaks
-    return dataclasses.replace(peaks, mirrored=None, sketch=None)
+    return dataclasses.replace(peaks, mirrored=None)
 
 
 @pytest.fixture(scope="module")

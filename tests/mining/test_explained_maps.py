@@ -176,7 +176,6 @@ def peak_set(graph, peaks):
         input_size=(SIDE, SIDE),
         peaks=(peaks,),
         mirrored=None,
-        sketch=None,
         channel_mean=graph.channel_mean,
         channel_scale=graph.channel_scale,
     )

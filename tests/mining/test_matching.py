@@ -8,6 +8,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, match_peaks, mine_peaks
+from mining.align import mirror_moments
 from mining.cpu import CpuEngine
 from mining.layers import LayerMiner
 from mining.matching import _sum_by_photo, find_nodes, find_places, walk_layers
@@ -34,7 +35,7 @@ def planted():
 
 @pytest.fixture(scope="module")
 def peaks(planted):
-    return dataclasses.replace(planted.peaks, mirrored=None, sketch=None)
+    return dataclasses.replace(planted.peaks, mirrored=None)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,6 @@ def new_photos():
     return dataclasses.replace(
         planted_peaks(n_images=5, strides=(8, 8, 16), channels=3, seed=9).peaks,
         mirrored=None,
-        sketch=None,
     )
 
 
@@ -229,12 +229,22 @@ def test_mirrored_photo__is_recognised_and_reported_in_the_photo(graph, peaks):
     assert np.array_equal(found.log_density, plain.log_density)
 
 
-def test_mirrored_photo__the_larger_gain_decides(graph, new_photos):
+@pytest.mark.parametrize("votes", [False, True])
+def test_mirrored_photo__gain_and_votes_decide(graph, new_photos, votes):
     peaks = both_ways(new_photos)
+    wanted = 3.0 * (-1.0) ** np.arange(len(peaks))
+    weight = (np.linalg.pinv(mirror_moments(peaks)) @ wanted).astype(np.float32)
+    graph = dataclasses.replace(graph, facing=weight if votes else None)
     given, other = (find_nodes(graph, [way]) for way in (peaks.peaks, peaks.mirrored))
     found = match_peaks(graph, peaks)
-    assert np.array_equal(found.mirrored, other.gain > given.gain)
+    odds = 14 * (given.gain - other.gain)
+    if votes:
+        odds = 12 / 14 * odds + 6 * wanted
+    np.testing.assert_allclose(found.facing, odds, atol=1e-3)
+    assert np.array_equal(found.mirrored, odds < 0)
     assert 0 < found.mirrored.sum() < len(peaks)
+    if votes:
+        assert np.any(found.mirrored != (other.gain > given.gain))
     for i, flipped in enumerate(found.mirrored):
         assert np.array_equal(found.score[i], (other if flipped else given).score[:, i])
 

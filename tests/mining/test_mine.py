@@ -16,10 +16,11 @@ from explgraph.base.files import Stages
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import GROUP, Peaks, PeakSet
 from mining import MiningConfig, align, cpu, match_peaks, mine_peaks, pose
+from mining.align import facing
 from mining.cpu import CpuEngine
 from mining.em import Mixture, fit, held_out_gain
 from mining.layers import LayerMiner, MinedLayer
-from mining.mine import mine_layers, orientation
+from mining.mine import mine_layers
 from mining.pose import PoseMap, Poses
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, layer_spec, mirror_image, peak_set, planted_peaks
@@ -38,7 +39,7 @@ def all_given(peaks):
 
 
 def as_given(peaks):
-    return dataclasses.replace(peaks, mirrored=None, sketch=None)
+    return dataclasses.replace(peaks, mirrored=None)
 
 
 def mined(planted, **options):
@@ -168,8 +169,11 @@ def turn(peaks, images):
         peaks,
         peaks=mixed(peaks.peaks, peaks.mirrored),
         mirrored=mixed(peaks.mirrored, peaks.peaks),
-        sketch=np.where(flip[:, None], -peaks.sketch, peaks.sketch),
     )
+
+
+def orientation(peaks):
+    return (facing(peaks).signs < 0).astype(np.uint8)
 
 
 def test_orientation__undoes_what_was_mirrored(planted, rng):

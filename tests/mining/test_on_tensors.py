@@ -1,7 +1,5 @@
 """The lines that serve NumPy and PyTorch give both the same; here with tensors of the CPU."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -9,15 +7,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from explgraph.base.arrays import beside, namespace_of, on_host
 from explgraph.graphs.matches import fires
-from mining import MiningConfig, align, described, pose
-from mining.align import facing_signs, mirror_signs
+from mining import MiningConfig, described, pose
 from mining.em import Inference, PeakColumns
 from mining.guides import Placed
 from mining.matching import _sum_by_photo
 from mining.parents import Companions, choose_parents, plain_prior
 from mining.pooling import pool_peaks
 from mining.pose import PoseMap, pose_basis, pose_shift, regress
-from tests.support.planted_peaks import SIDE, peak_set, random_peaks
+from tests.support.planted_peaks import SIDE, random_peaks
 
 pytest.importorskip("array_api_compat")
 
@@ -74,41 +71,6 @@ def test_beside__copies_what_is_read_only_and_leaves_numpy_alone():
     assert found.tolist() == [1, 2, 3]
     assert given.tolist() == [0, 1, 2]
     assert on_host(given) is given
-
-
-# -- alignment -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("most", [1000, 17])
-def test_mirror_signs__agree(rng, monkeypatch, most):
-    """Also where only some photos are compared with each other."""
-    monkeypatch.setattr(align, "MOST_PHOTOS", most)
-    sketch = rng.normal(0, 1, (N, 6)).astype(np.float32)
-    sketch[5] = 0
-    expected = mirror_signs([sketch[:11], sketch[11:]])
-    assert len(set(expected)) == 2
-    np.testing.assert_array_equal(mirror_signs([sketch[:11], sketch[11:]], put), expected)
-
-
-def test_sweep__turns_photos_as_on_numpy(rng):
-    """From signs at random: many photos have to turn."""
-    rows = rng.normal(0, 1, (N, 3))
-    gram, start = rows @ rows.T, rng.normal(0, 1, N)
-    expected = align._sweep(gram, start)
-    assert (expected != np.where(start < 0, -1, 1)).sum() > 5
-    np.testing.assert_array_equal(on_host(align._sweep(put(gram), put(start))), expected)
-
-
-def test_facing_signs__agree(rng):
-    layer = random_peaks(rng, n_images=N, channels=6)
-    given = peak_set((layer,), rng=rng)
-    given = dataclasses.replace(given, sketch=rng.normal(0, 1, (N, 6)).astype(np.float32))
-    expected = facing_signs(given)
-    assert len(set(expected)) == 2
-    np.testing.assert_array_equal(facing_signs(given, put), expected)
-    lean = align._upper_lean(layer, (SIDE, SIDE), on_host)
-    assert np.abs(lean).max() > 1
-    assert_all_close([align._upper_lean(layer, (SIDE, SIDE), put)], [lean], rtol=1e-12)
 
 
 # -- poses -----------------------------------------------------------------------------------------
@@ -246,8 +208,6 @@ def edges(put, yx, score):
 
 
 STEPS = {
-    "lean": lambda put, peaks, *_: align._upper_lean(peaks, (SIDE, SIDE), put),
-    "gram": lambda put, *_: align._gram(put(np.ones((N, 3), dtype=np.float32))),
     "pose": lambda put, peaks, *_: PoseMap(
         np.ones((70 * 16, 2), dtype=np.float32), np.ones(2, dtype=np.float32)
     ).of(put(peaks.yx), put(peaks.weight), (SIDE, SIDE)),

@@ -8,7 +8,7 @@ from PIL import Image
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from explgraph.graphs.matches import Matches, Views
+from explgraph.graphs.matches import Matches, Views, facing_odds
 from explgraph.peaks.structures import PeakSet
 from mining import MiningConfig, match_peaks
 from tests.support import oracle
@@ -105,11 +105,35 @@ def test_take__without_views_and_sizes():
     assert bare.photo_size is None
 
 
+def test_view_probability__is_that_of_the_log_odds():
+    found = matches(facing=np.log([3.0, 1.0, 1 / 9]))
+    np.testing.assert_allclose(found.view_probability, [[0.75, 0.25], [0.5, 0.5], [0.1, 0.9]])
+    some = found.take(np.array([2, 0]))
+    np.testing.assert_allclose(some.view_probability[:, 0], [0.1, 0.75])
+    both = Matches.joined([some, found])
+    np.testing.assert_allclose(both.view_probability[:, 1], [0.9, 0.25, 0.25, 0.5, 0.9])
+    one_way = matches(facing=facing_odds(np.zeros((3, 1))))
+    assert one_way.view_probability.tolist() == [[1, 0]] * 3
+
+
+def test_view_probability__of_files_of_earlier_versions(tmp_path):
+    """From how well both views are explained, where that is known."""
+    seen = views()
+    matches(views=seen).save(tmp_path / "old.safetensors")
+    again = Matches.load(tmp_path / "old.safetensors")
+    odds = 1 / (1 + np.exp(-14 * (seen.gain[:, 0] - seen.gain[:, 1])))
+    np.testing.assert_allclose(again.view_probability[:, 0], odds)
+    with pytest.raises(ExplGraphError, match="how sure"):
+        matches(views=None).view_probability  # noqa: B018
+
+
 @pytest.mark.parametrize("v", [1, 2])
 def test_matches__views_go_through_a_file(tmp_path, v):
-    found = matches(views=views(v=v))
+    seen = views(v=v)
+    found = matches(views=seen, facing=facing_odds(seen.gain))
     found.save(tmp_path / "m.safetensors")
     again = Matches.load(tmp_path / "m.safetensors")
+    assert np.array_equal(again.facing, found.facing)
     assert again.views.layer == LAYER
     assert again.views.input_size == (SIDE, SIDE)
     assert dict(again.header) == {"graph_hash": "h"}
@@ -249,7 +273,7 @@ def test_match_peaks__with_and_without_views_finds_the_same(graph, new_photos):
 
 
 def test_match_peaks__of_photos_not_mirrored_there_is_one_view(graph, new_photos):
-    alone = dataclasses.replace(new_photos, mirrored=None, sketch=None, maps=new_photos.maps[:, :1])
+    alone = dataclasses.replace(new_photos, mirrored=None, maps=new_photos.maps[:, :1])
     seen = match_peaks(graph, alone, views=True).views
     both = match_peaks(graph, new_photos, views=True).views
     assert seen.gain.shape == (4, 1)

@@ -16,7 +16,6 @@ from explgraph.networks.backbone import Backbone
 from explgraph.peaks import extraction
 from explgraph.peaks import finding_torch as torch_peaks
 from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
-from explgraph.peaks.mirror_sketch import MirrorSketch
 from explgraph.peaks.statistics import channel_statistics
 from explgraph.photos.images import open_images
 from tests.support import oracle
@@ -135,21 +134,11 @@ def test_peaks__of_mirrored_photos_are_the_mirrored_peaks(net, photos):
     turned = look(net, photos[:, :, ::-1], background=given)
     for ours, theirs in zip(given.mirrored, turned.peaks, strict=True):
         np.testing.assert_allclose(ours.weight, theirs.weight, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(given.sketch, -turned.sketch, atol=1e-3)
-
-
-def test_sketch__is_that_of_the_top_layers_responses(net, photos):
-    found = look(net, photos, batch_size=3)
-    scale = torch.from_numpy(found.channel_scale[1].copy())[:, None, None]
-    both = [torch.from_numpy(dense(net, photos, "5", flip)) / scale for flip in (False, True)]
-    expected = MirrorSketch(32, found.layers[1].grid)(*both)
-    np.testing.assert_allclose(found.sketch, expected, atol=1e-5)
 
 
 def test_mirror_images__may_be_left_out(net, photos):
     found = look(net, photos, mirror=False)
     assert found.mirrored is None
-    assert found.sketch is None
     whole = look(net, photos)
     assert np.array_equal(found.peaks[0].weight, whole.peaks[0].weight)
 
@@ -174,7 +163,6 @@ def assert_close(ours, theirs):
         np.testing.assert_allclose(a.weight, b.weight, rtol=1e-3, atol=1e-3)
         clear = a.weight[..., 0] > 1.01 * a.weight[..., 1] + 1e-3
         np.testing.assert_allclose(a.yx[clear, 0], b.yx[clear, 0], atol=0.05)
-    np.testing.assert_allclose(ours.sketch, theirs.sketch, atol=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -247,7 +235,7 @@ def test_stream__gives_the_rows_of_the_whole_in_order(net, photos):
         for batch in batches:
             rows = slice(len(seen), len(seen) + len(batch.indices))
             seen += batch.indices
-            for name in ("frames", "photo_size", "sketch", "maps"):
+            for name in ("frames", "photo_size", "maps"):
                 assert np.array_equal(getattr(batch, name), getattr(whole, name)[rows])
             for name in ("peaks", "mirrored"):
                 for ours, theirs in zip(getattr(batch, name), getattr(whole, name), strict=True):
@@ -261,7 +249,7 @@ def test_stream__gives_the_rows_of_the_whole_in_order(net, photos):
 def test_stream__leaves_out_what_is_not_asked_for(net, photos):
     with stream(net, photos, mirror=False) as batches:
         batch = next(batches)
-    assert (batch.mirrored, batch.sketch, batch.maps) == (None, None, None)
+    assert (batch.mirrored, batch.maps) == (None, None)
 
 
 def test_stream__counts_what_it_skips(net, folder):
@@ -329,7 +317,7 @@ def test_precision__unknown_is_refused(net, photos):
 
 
 def test_dense_maps__stay_where_the_network_runs(photos, monkeypatch):
-    """What goes to the host on the way that GPUs take: sums of channels, peaks, sketches."""
+    """What goes to the host on the way that GPUs take: sums of channels, peaks."""
     module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
     net = Backbone(module, input_size=(SIDE, SIDE), device="cpu")
     expected = extract(net, photos, layers=["1"], progress=False, batch_size=7)
@@ -417,7 +405,6 @@ def test_layer_that_fires_on_the_background_alone__has_no_peaks(net, photos):
         quiet.module[4].bias.fill_(-1)
     there = look(quiet, dark, background=found)
     assert not there.peaks[1].weight.any()
-    assert not there.sketch.any()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -466,7 +453,7 @@ def test_rows__are_those_of_the_batches_and_filled_anew_when_cleared(net, photos
     assert rows.indices == [13, 14, 15, 16]
     found = rows.arrays()
     np.testing.assert_array_equal(found["frames"], whole.frames[3:])
-    assert set(found) >= {"sketch", "peaks.0.yx", "peaks.0.weight", "mirrored.1.yx"}
+    assert set(found) >= {"peaks.0.yx", "peaks.0.weight", "mirrored.1.yx"}
     weight = np.moveaxis(found["mirrored.1.weight"], axis, 0)
     np.testing.assert_allclose(weight, whole.mirrored[1].weight[3:], rtol=1e-4, atol=1e-6)
     assert found["mirrored.1.weight"].flags.c_contiguous

@@ -27,7 +27,7 @@ def peaks():
 
 @pytest.fixture(scope="module")
 def plain(peaks):
-    return dataclasses.replace(peaks, mirrored=None, sketch=None)
+    return dataclasses.replace(peaks, mirrored=None)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,6 @@ def test_groups__of_peaks_in_memory_are_no_copies(monkeypatch, peaks):
         for ours, theirs in layers:
             assert np.shares_memory(ours.yx, theirs.yx)
             assert np.shares_memory(ours.weight, theirs.weight)
-        assert np.shares_memory(group.sketch, peaks.sketch)
 
 
 def test_groups__of_no_photos_are_none(peaks):

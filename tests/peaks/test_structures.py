@@ -54,8 +54,6 @@ def same_sets(ours, theirs):
         assert (first is None) == (second is None)
         for a, b in zip(first or (), second or (), strict=True):
             same_peaks(a, b)
-    assert (ours.sketch is None) == (theirs.sketch is None)
-    assert ours.sketch is None or np.array_equal(ours.sketch, theirs.sketch)
     for name in ("channel_mean", "channel_scale"):
         for a, b in zip(getattr(ours, name), getattr(theirs, name), strict=True):
             assert np.array_equal(a, b)
@@ -102,7 +100,6 @@ def test_take__selects_photos_everywhere(peaks, images):
     part = peaks.take(index)
     expected = np.arange(4)[index]
     assert part.images == tuple(peaks.images[i] for i in expected)
-    assert np.array_equal(part.sketch, peaks.sketch[expected])
     assert np.array_equal(part.mirrored[1].yx, peaks.mirrored[1].yx[expected])
     assert np.array_equal(part.peaks[0].weight, peaks.peaks[0].weight[expected])
     assert len(part) == len(part.frames) == len(expected)
@@ -133,7 +130,6 @@ def test_oriented__refuses_what_cannot_be_mirrored(peaks):
         ("images frames", "PeakSet has 3 images but 4 rows of peaks"),
         ("frames", r"PeakSet\.frames must have shape"),
         ("channel_mean", "a channel mean and scale for each"),
-        ("sketch", "sketch"),
         ("mirrored", "mirrored"),
     ],
 )
@@ -159,7 +155,7 @@ def test_peak_set__goes_through_a_file(peaks, tmp_path):
 
 
 def test_peak_set__without_mirror_images_goes_through_a_file(peaks, tmp_path):
-    plain = dataclasses.replace(peaks, mirrored=None, sketch=None)
+    plain = dataclasses.replace(peaks, mirrored=None)
     plain.save(tmp_path / "a.safetensors")
     same_sets(PeakSet.load(tmp_path / "a.safetensors"), plain)
 
@@ -169,9 +165,7 @@ def test_peak_set__of_transposed_arrays_goes_through_a_file(peaks, tmp_path):
         return np.asfortranarray(array)
 
     layers = tuple(Peaks(p.layer, scattered(p.yx), scattered(p.weight)) for p in peaks.peaks)
-    odd = dataclasses.replace(
-        peaks, peaks=layers, frames=scattered(peaks.frames), sketch=scattered(peaks.sketch)
-    )
+    odd = dataclasses.replace(peaks, peaks=layers, frames=scattered(peaks.frames))
     peaks.save(tmp_path / "a.safetensors")
     odd.save(tmp_path / "b.safetensors")
     same_sets(PeakSet.load(tmp_path / "b.safetensors"), peaks)

@@ -339,13 +339,6 @@ def disagreement(displacement, score, upper_displacement, upper_score):
     return result
 
 
-def mirror_signs(sketch):
-    """The best of all 2^N choices, with +1 for the first photo: only for a few photos."""
-    gram = sketch.astype(float) @ sketch.astype(float).T
-    choices = itertools.product([1, -1], repeat=len(sketch) - 1)
-    return max((np.array([1, *z]) for z in choices), key=lambda z: z @ gram @ z)
-
-
 def relation(child_yx, parent_yx, child_score, parent_score):
     """Mean displacement and its deviation per axis over photos, weighted by both scores.
 

@@ -40,7 +40,7 @@ class Planted:
 def planted_peaks(
     n_images=24, strides=(8, 16), channels=5, seed=0, limbs=2, move=9.0, jitter=1.0, missing=0.1
 ):
-    """Plant a graph: ``strides`` gives the layers, lowest first. Mirrored peaks and sketch as well.
+    """Plant a graph: ``strides`` gives the layers, lowest first. Mirrored peaks as well.
 
     The limbs' means lie far apart in every filter, so that a node can only be one of them.
     """
@@ -58,7 +58,7 @@ def planted_peaks(
     seen = rng.random((*shape, n_images)) >= missing
     layers = tuple(layer_spec(i, stride, channels) for i, stride in enumerate(strides))
     peaks = tuple(_with_noise(rng, layer, yx[i], seen[i]) for i, layer in enumerate(layers))
-    return Planted(peak_set(peaks, rng=rng), mu, yx, seen)
+    return Planted(peak_set(peaks), mu, yx, seen)
 
 
 def layer_spec(index, stride, channels, side=SIDE):
@@ -86,20 +86,15 @@ def _with_noise(rng, layer, yx, seen):
     return Peaks(layer, np.where(weight[..., None] > 0, places, 0), weight)
 
 
-def peak_set(peaks, *, rng=None, mirror=True, side=SIDE, header=None):
+def peak_set(peaks, *, mirror=True, side=SIDE, header=None):
     """Put layers of peaks into a set; the mirrored photos' peaks are exact mirror images."""
     n, channels = len(peaks[0]), [p.layer.channels for p in peaks]
-    sketch = None
-    if mirror:
-        rng = rng or np.random.default_rng(0)
-        sketch = rng.normal(0, 1, 64) + rng.normal(0, 0.5, (n, 64))
     return PeakSet(
         images=tuple(f"{i:03d}.png" for i in range(n)),
         frames=np.tile([[0, 1 / side], [0, 1 / side]], (n, 1, 1)),
         input_size=(side, side),
         peaks=peaks,
         mirrored=tuple(mirror_image(p, side) for p in peaks) if mirror else None,
-        sketch=None if sketch is None else sketch.astype(np.float32),
         channel_mean=tuple(np.zeros(c) for c in channels),
         channel_scale=tuple(np.ones(c) for c in channels),
         header={"model": "planted", "weight_hash": "0" * 64, "skipped": []} | (header or {}),
@@ -111,6 +106,13 @@ def mirror_image(peaks, side=SIDE):
     yx = peaks.yx.copy()
     yx[..., 1] = np.where(peaks.weight > 0, side - yx[..., 1], 0)
     return Peaks(peaks.layer, yx, peaks.weight)
+
+
+def chosen(condition, first, second):
+    """Peaks of the first where a photo fulfils the condition (N,), else of the second."""
+    rows = condition[:, None, None]
+    yx = np.where(rows[..., None], first.yx, second.yx)
+    return Peaks(first.layer, yx, np.where(rows, first.weight, second.weight))
 
 
 def random_peaks(rng, n_images=4, channels=3, n_peaks=4, stride=16, side=SIDE, empty=0.2):

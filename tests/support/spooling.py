@@ -58,8 +58,6 @@ def _shard(peaks, rows):
         for i, layer in enumerate(layers):
             arrays[f"{kind}.{i}.weight"] = layer.weight[rows].transpose(1, 0, 2)
             arrays[f"{kind}.{i}.yx"] = layer.yx[rows].transpose(1, 0, 2, 3)
-    if peaks.sketch is not None:
-        arrays["sketch"] = peaks.sketch[rows]
     for i in range(len(peaks.layers)):
         arrays[f"channel_mean.{i}"] = peaks.channel_mean[i]
         arrays[f"channel_scale.{i}"] = peaks.channel_scale[i]

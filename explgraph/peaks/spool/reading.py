@@ -115,14 +115,12 @@ class SpooledPeaks:
             tuple(self._layer(kind, i, spec, photos) for i, spec in enumerate(self.layers))
             for kind in self._kinds
         ]
-        both = self.n_views == 2
         return PeakSet(
             images=self.images[rows],
             frames=self.frames[rows],
             input_size=self.input_size,
             peaks=views[0],
-            mirrored=views[1] if both else None,
-            sketch=np.concatenate([s for _, s in self._slices("sketch", photos)]) if both else None,
+            mirrored=views[1] if self.n_views == 2 else None,
             channel_mean=self.channel_mean,
             channel_scale=self.channel_scale,
             header=self.header,

@@ -242,6 +242,7 @@ class _Job:
         arrays, _ = read_arrays(self.folder / begun.file, SHARD)
         for name in _arrays_of(self.statistics):
             del arrays[name]
+        arrays.pop("sketch", None)  # of earlier versions
         items = self.source.items
         indices = [i for i in range(begun.first, begun.next) if items[i].name not in begun.skipped]
         buffer.restore(arrays, indices)
