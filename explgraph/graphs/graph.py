@@ -89,12 +89,10 @@ class ExplanatoryGraph:
     effects
         Edges that say what a node's response is made of; None until `edge_effects` is asked.
     facing
-        (D,) which way a photo faces, by how its filters' places change when it is mirrored: see
-        `mining.align.facing_votes`. D = 0 where photos were seen one way; None in files of earlier
-        versions.
+        (D,) for `mining.align.facing_votes`; D = 0 where photos were seen one way, None in old files.
     photo_sureness
-        (N,) how surely each mining photo was turned to face like the others: about 1 where they
-        agree, doubtful below .25; None in files of earlier versions.
+        (N,) how surely each mining photo was turned like the others: about 1, or doubtful below
+        .25; None in old files.
     """
 
     layers: tuple[LayerSpec, ...]
