@@ -89,10 +89,9 @@ class ExplanatoryGraph:
     effects
         Edges that say what a node's response is made of; None until `edge_effects` is asked.
     facing
-        (D,) for `mining.align.facing_votes`; D = 0 where photos were seen one way, None in old files.
+        (D,) for `mining.align.facing_votes`; D = 0 where photos were seen one way; or None.
     photo_sureness
-        (N,) how surely each mining photo was turned like the others: about 1, or doubtful below
-        .25; None in old files.
+        (N,) how surely each mining photo was turned: about 1, below .25 doubtful; or None.
     """
 
     layers: tuple[LayerSpec, ...]
