@@ -64,7 +64,7 @@ def extract(
         What channels are normalised by: photos of anything; or a `PeakSet` or `ExplanatoryGraph`,
         whose layers and channel statistics are taken over. None: the photos themselves.
     layers
-        Names, or "auto" for the network's last conv stages. Not used where ``background`` has them.
+        Names, or "auto": see `Backbone.auto_layers`. Not used where ``background`` has them.
     **options
         See `explgraph.peaks.reading.ReadOptions`.
 

@@ -157,6 +157,18 @@ def test_mine__chooses_layers_by_itself(net, photos):
 # -- the background --------------------------------------------------------------------------------
 
 
+def test_path__a_network_of_grey_images(photos, tmp_path):
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(1, 4, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(4, 6, 3, 1, 1)]
+    grey = eg.Backbone(torch.nn.Sequential(*layers, torch.nn.ReLU()), input_size=(32, 32))
+    mined = eg.mine(grey, photos, seed=0, progress=False)
+    mined.save(tmp_path / "grey.safetensors")
+    again = eg.ExplanatoryGraph.load(tmp_path / "grey.safetensors")
+    assert again.header["preprocess"]["mean"] == [0.459]
+    found = eg.match(again, grey, photos, progress=False)
+    assert len(again) > 0 and np.isfinite(found.yx).all()
+
+
 def test_background__is_what_channels_are_normalised_by(net, photos, background):
     found = eg.extract(net, photos, background=background, **QUIET)
     alone = eg.extract(net, background, **QUIET)

@@ -37,7 +37,7 @@ class SeenPhotos(NamedTuple):
     rows
         (B,) their rows in the matches.
     tensor
-        (B, 3, H_in, W_in) network inputs, mirrored where ``matches.mirrored`` says so.
+        (B, C_in, H_in, W_in) network inputs, mirrored where ``matches.mirrored`` says so.
     """
 
     rows: NDArray[np.intp]

@@ -193,7 +193,7 @@ def _best_photos(graph: ExplanatoryGraph, matches: Matches, photos: int) -> NDAr
 
 
 class _Photo(NamedTuple):
-    """One layer in one photo: ``row`` in the matches, ``tensor (1, 3, H_in, W_in)``."""
+    """One layer in one photo: ``row`` in the matches, ``tensor (1, C_in, H_in, W_in)``."""
 
     row: int
     tensor: Tensor

@@ -32,7 +32,7 @@ from .targets import node_of
 
 
 class Objective(nn.Module):
-    """The number in question, as a module: (B, 3, H_in, W_in) -> (B,) float32.
+    """The number in question, as a module: (B, C_in, H_in, W_in) -> (B,) float32.
 
     The network is run in evaluation mode and has its own modes again afterwards.
 
@@ -83,7 +83,8 @@ class Question:
     net
         The network.
     inputs
-        (1, 3, H_in, W_in) float32, preprocessed, on the network's device; no gradient is required.
+        (1, C_in, H_in, W_in) float32, preprocessed, on the network's device; no gradient is
+        required.
     target
         The class; or the filter at a definite cell.
     objective
@@ -115,12 +116,12 @@ class Question:
     mirrored: bool = False
 
     def scores(self, batch: Tensor) -> Tensor:
-        """Return the target's value (B,) for inputs (B, 3, H_in, W_in), `batch_size` at a time."""
+        """Return the target's value (B,) for (B, C_in, H_in, W_in), `batch_size` at a time."""
         with torch.no_grad():
             return torch.cat([self.objective(part) for part in torch.split(batch, self.batch_size)])
 
     def baseline(self, kind: str) -> Tensor:
-        """Return the input (1, 3, H_in, W_in) that shows nothing.
+        """Return the input (1, C_in, H_in, W_in) that shows nothing.
 
         Parameters
         ----------

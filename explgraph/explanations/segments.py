@@ -230,7 +230,7 @@ def cut(question: Question, cutting: Cutting) -> I4:
 
 
 def shown_alone(question: Question, labels: I4, baseline: str) -> Iterator[Tensor]:
-    """Yield inputs (B, 3, H_in, W_in) that show one segment each, `Question.batch_size` at a time.
+    """Yield inputs (B, C_in, H_in, W_in) that show one segment each, in batches.
 
     Everywhere else they are the baseline.
     """
@@ -242,7 +242,7 @@ def shown_alone(question: Question, labels: I4, baseline: str) -> Iterator[Tenso
 
 
 def _answers(question: Question, batch: Tensor) -> Tensor:
-    """Return what is said of inputs (B, 3, H_in, W_in): (B, n_classes) logits, or (B, 1) scores."""
+    """Return what is said of (B, C_in, H_in, W_in): (B, n_classes) logits, or (B, 1) scores."""
     if not isinstance(question.target, ClassTarget):
         return question.scores(batch)[:, None].cpu()
     with torch.no_grad():

@@ -90,7 +90,7 @@ def find_target(
     graph
         The graph of nodes that are given as text.
     inputs
-        (1, 3, H_in, W_in): what the network is run on to learn what classes it has, and which of
+        (1, C_in, H_in, W_in): what the network is run on to learn what classes it has, and which of
         them comes first. Without, noise is shown, and None is no target.
 
     Returns

@@ -100,11 +100,16 @@ def _classifies(units: Sequence[Unit], trace: Trace, flow: Flow) -> bool:
 
 
 def _is_classifier(unit: Unit, trace: Trace) -> bool:
-    """Whether the unit is one 1x1 convolution whose pooled maps are the network's output."""
+    """Whether the unit is one 1x1 convolution whose pooled maps are the network's output.
+
+    Class scores are not normalised: what is, is the last stage of a network without a head.
+    """
+    normalised = any("norm" in name for name in trace.operations[unit.first : unit.call.last])
     behind = list(learned_in(trace, unit.first, trace.calls[0].last).values())
     shape = trace.calls[0].shape
     pooled = len(shape) >= 2 and all(size == 1 for size in shape[2:])
-    return behind == ["pointwise"] and pooled and shape[1] == unit.call.shape[1]
+    single = behind == ["pointwise"] and not normalised
+    return single and pooled and shape[1] == unit.call.shape[1]
 
 
 def _deepest_way(trace: Trace, flow: Flow) -> tuple[list[Unit], bool, tuple[str, ...]]:

@@ -47,8 +47,8 @@ class Flow:
     active_ahead
         (V,) whether an activation comes at all.
     gates
-        (V,) whether it only goes into gates (a sigmoid or softmax that layers follow) on all ways
-        to the output.
+        (V,) whether it only goes into gates on all ways to the output: into a sigmoid or softmax
+        by which something is multiplied before layers follow.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -63,7 +63,9 @@ class Flow:
         self.depth = self._depths()
         learned = np.isin(np.arange(n), list(trace.learned))
         operations, goes_on = trace.operations, self._ahead(learned)
-        gate = np.isin(operations, list(_GATES)) & goes_on
+        products = np.isin(np.arange(n), trace.products) | (np.array(operations) == "mul")
+        product = products & np.array([len(sources) > 1 for sources in self._sources])
+        gate = np.isin(operations, list(_GATES)) & goes_on & self._ahead(product, until=learned)
         self.upsampled, self.rises = self._upsampling(gate)
         shown = np.isin(np.arange(n), trace.returned)
         self.gates: Flags = ~(shown | self._ahead(shown, until=gate))

@@ -91,7 +91,7 @@ def run(module: nn.Module, batch: Tensor) -> object:
     module
         Its modes, weights and their layout are the same afterwards.
     batch
-        (B, 3, H_in, W_in) on the module's device, of any float type: it is given in that of the
+        (B, C_in, H_in, W_in) on the module's device, of any float type: it is given in that of the
         module's weights. Gradients are recorded where the caller has them recorded.
     """
     batch = of_type(module, batch)
@@ -147,7 +147,7 @@ def capture_outputs(module: nn.Module, batch: Tensor, names: Sequence[str]) -> d
     module
         Its modes, flags and hooks are the same afterwards.
     batch
-        (B, 3, H_in, W_in).
+        (B, C_in, H_in, W_in).
     names
         Submodules that are called once in a forward pass. The pass ends after the last of them.
 

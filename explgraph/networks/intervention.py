@@ -65,7 +65,7 @@ def observe(net: Backbone, batch: Tensor, layers: Sequence[str]) -> Observation:
     net
         A classifier. It is the same afterwards: no hooks, its own modes and flags.
     batch
-        (B, 3, H_in, W_in), preprocessed.
+        (B, C_in, H_in, W_in), preprocessed.
     layers
         Names, as in `Backbone.layers`.
 
@@ -145,7 +145,7 @@ class Rest:
         self.net, self.layer = net, layer
 
     def logits(self, photo: Tensor, variants: Tensor) -> Tensor:
-        """Run one photo (1, 3, H_in, W_in) with each of the outputs (V, C, H, W) in its place.
+        """Run one photo (1, C_in, H_in, W_in) with each of the outputs (V, C, H, W) in its place.
 
         Returns
         -------

@@ -45,7 +45,7 @@ class Sections:
     net
         The network; it is the same afterwards.
     batch
-        (B, 3, H_in, W_in), preprocessed.
+        (B, C_in, H_in, W_in), preprocessed.
     layers
         Names, as in `Backbone.layers`, lowest first.
     pixels

@@ -61,6 +61,10 @@ def build_network(model: str, weights: PathLike | None) -> Network:
         return _from_timm(model, weights, file)
     if ":" in model:
         return _from_factory(model, weights, file)
+    require(
+        not model.endswith(".py"),
+        f"{model} is a file: say which function in it makes the network, as {model}:FUNCTION",
+    )
     return _from_torchvision(model, weights, file)
 
 

@@ -43,7 +43,7 @@ class Batch:
     indices
         B indices into the source, rising.
     tensor
-        (B, 3, H_in, W_in) float32, on the CPU.
+        (B, C_in, H_in, W_in) float32, on the CPU.
     frames
         (B, 2, 2) from network pixels to the whole photo's unit square, per axis (y, x):
         ``unit = frames[:, :, 0] + frames[:, :, 1] * px``.
@@ -147,8 +147,9 @@ def iterate_batches(
     source
         The images.
     preprocess
-        From an upright RGB image to the network's input (3, H_in, W_in) and the frame (2, 2) that
-        maps network pixels to the image's unit square, ``unit = frame[:, 0] + frame[:, 1] * px``.
+        From an upright RGB image to the network's input (C_in, H_in, W_in) and the frame (2, 2)
+        that maps network pixels to the image's unit square: ``unit = frame[:, 0] + frame[:, 1] *
+        px``.
         Called from several threads.
     batch_size
         B; the last batch may be smaller.

@@ -57,6 +57,15 @@ def test_visualize__a_filter_of_a_colour_gets_that_colour():
         assert mean[channel] - np.median(mean) > 5
 
 
+def test_visualize__a_network_of_grey_images_gets_no_colours():
+    net = eg.Backbone(
+        nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()),
+        Preprocess((SIDE, SIDE), mean=[0.5], std=[0.25]), device="cpu",
+    )  # fmt: skip
+    picture = visualize(net, ("1", 0), steps=2)
+    assert (picture == picture[..., :1]).all() and picture.std() > 0
+
+
 def test_visualize__a_filter_of_stripes_gets_stripes_of_its_direction_and_width():
     net = backbone(filters(stripes(0), stripes(1)))
     for axis in (0, 1):

@@ -55,6 +55,22 @@ def test_u_net__inside_another_module_is_no_block(wrap):
     assert tuple(name.split(".", 1)[1] for name in chosen) == U_NET
 
 
+def test_u_net__whose_hidden_activations_are_sigmoids():
+    module = UNet()
+    for block in (module.e1, module.e2, module.bottleneck, module.d2, module.d1):
+        block[1], block[3] = nn.Sigmoid(), nn.Sigmoid()
+    assert backbone(module).auto_layers() == U_NET
+
+
+def test_network_without_a_head__its_normalised_last_stage_is_no_class_score():
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+    assert backbone(module).auto_layers() == ("1", "4")
+    assert backbone(nn.Sequential(*module[:3], *module[4:])).auto_layers() == ("1",)  # SqueezeNet's
+
+
 def test_u_net__that_is_pooled_to_a_vector_is_one_all_the_same():
     module = nn.Sequential(UNet(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert backbone(module).auto_layers()[-1] == "0.bottleneck.3"

@@ -547,6 +547,8 @@ def test_factory__from_a_file(tmp_path):
     ):
         with pytest.raises(ExplGraphError, match=message):
             load_backbone(f"{file}:{function}")
+    with pytest.raises(ExplGraphError, match=r"say which function .*my_net\.py:FUNCTION"):
+        load_backbone(str(file))
     with pytest.raises(ExplGraphError, match="must be a file"):
         load_backbone(f"{file}:tiny", "IMAGENET1K_V1")
     with pytest.raises(ExplGraphError, match="does not exist"):

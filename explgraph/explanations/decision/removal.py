@@ -50,7 +50,7 @@ class SeenPhoto:
     net, batch_size, target, frame
         The question's.
     inputs
-        (1, 3, H_in, W_in) in the graph's orientation.
+        (1, C_in, H_in, W_in) in the graph's orientation.
     mirrored
         Whether they are mirrored.
     found

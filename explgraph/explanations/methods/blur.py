@@ -25,7 +25,7 @@ class BlurPath(NamedTuple):
     Attributes
     ----------
     values
-        (3, H_in, W_in) the share of each number of the input in the change of the answer.
+        (C_in, H_in, W_in) the share of each number of the input in the change of the answer.
     start, end
         The network's answer for the most blurred photo and for the photo: ``values`` add up to
         ``end - start``, up to the error of the sum that stands for the integral.
@@ -55,9 +55,9 @@ def integrate_blur(
     Parameters
     ----------
     objective
-        From (B, 3, H_in, W_in) to (B,).
+        From (B, C_in, H_in, W_in) to (B,).
     inputs
-        (1, 3, H_in, W_in).
+        (1, C_in, H_in, W_in).
     steps
         Of the path, at least 1; the network is run ``steps`` + 1 times.
     max_sigma
@@ -101,7 +101,7 @@ def blurrer(photo: F8) -> Callable[[float], F8]:
 
 
 def _differentiate(objective: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[list[float], F8]:
-    """Return the answers to a batch and their gradients (B, 3, H_in, W_in)."""
+    """Return the answers to a batch and their gradients (B, C_in, H_in, W_in)."""
     with torch.inference_mode(False), torch.enable_grad():
         batch = batch.clone().requires_grad_()
         answer = objective(batch)

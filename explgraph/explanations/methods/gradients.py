@@ -30,12 +30,12 @@ def ready(question: Question) -> Tensor:
 
 
 def magnitude(values: Tensor) -> Tensor:
-    """Reduce (1, 3, H_in, W_in) to (H_in, W_in): the largest magnitude of the colour channels."""
+    """Reduce (1, C_in, H_in, W_in) to (H_in, W_in): the largest magnitude of the channels."""
     return values[0].detach().abs().amax(dim=0).float().cpu()
 
 
 def contribution(values: Tensor) -> Tensor:
-    """Reduce (1, 3, H_in, W_in) to (H_in, W_in): the sum over the colour channels."""
+    """Reduce (1, C_in, H_in, W_in) to (H_in, W_in): the sum over the channels."""
     return values[0].detach().sum(dim=0).float().cpu()
 
 

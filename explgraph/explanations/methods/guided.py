@@ -45,7 +45,7 @@ _RELUS = frozenset(
 
 
 def guided_gradient(question: Question, rule: Rule) -> Tensor:
-    """Return what comes back to the photo (1, 3, H_in, W_in) if rectifiers follow a rule.
+    """Return what comes back to the photo (1, C_in, H_in, W_in) if rectifiers follow a rule.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Relevance(NamedTuple):
     Attributes
     ----------
     values
-        (3, H_in, W_in) float32, on the CPU.
+        (C_in, H_in, W_in) float32, on the CPU.
     answer
         The target's value: what was shared out.
     absorbed

@@ -58,7 +58,7 @@ def relevance_network(
     target
         A class: the copy returns logits; a filter: its layer's maps.
     inputs
-        (1, 3, H_in, W_in): what it is tried out on.
+        (1, C_in, H_in, W_in): what it is tried out on.
     sum_module
         Makes a module that adds along the last dimension.
 

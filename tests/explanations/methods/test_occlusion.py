@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import explgraph as eg
@@ -52,6 +53,17 @@ def photo(rng):
 @pytest.fixture
 def weight(rng):
     return rng.normal(size=(3, 3, SIDE, SIDE))
+
+
+def test_occlusion__of_a_network_of_grey_images(photo, rng):
+    weight = rng.normal(size=(2, SIDE * SIDE)).astype(np.float32)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 2, bias=False))
+    module[1].weight.data = torch.from_numpy(weight)
+    net = eg.Backbone(module, Preprocess((SIDE, SIDE), mean=[0.0], std=[1.0]), device="cpu")
+    found = explain(net, photo, 1, method="occlusion", window=6, stride=6, baseline="black")
+    grey = np.asarray(net.preprocess(Image.fromarray(photo))[0][0])
+    lost = (grey * weight[1].reshape(SIDE, SIDE)).reshape(4, 6, 4, 6).sum((1, 3))
+    np.testing.assert_allclose(found.values[::6, ::6], lost, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(6, 3), (6, 6), (5, 2), (24, 24), (7, 5)])
