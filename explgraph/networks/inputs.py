@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 import torch
 from torch import nn
 
-from explgraph.base.errors import ExplGraphError
+from explgraph.base.errors import require
 
 RGB, GREY = 3, 1
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -20,14 +20,19 @@ def input_channels(module: nn.Module) -> int:
 
 
 def refuse_scripted(module: nn.Module) -> None:
-    """Raise `ExplGraphError` when a module, or one in it, is compiled code of TorchScript."""
-    for name, child in module.named_modules():
-        if isinstance(child, torch.jit.ScriptModule):
-            which = f"its module {name!r} is" if name else "this network is"
-            raise ExplGraphError(
-                f"{which} scripted or traced (torch.jit): its layers cannot be watched while it "
-                "runs. Give the torch.nn.Module that it was made from"
-            )
+    """Raise `ExplGraphError` when a network is compiled code of TorchScript."""
+    require(not _is_script(module), _scripted("this network"))
+
+
+def _is_script(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def _scripted(which: str) -> str:
+    return (
+        f"{which} is scripted or traced (torch.jit): layers cannot be watched while it runs. Give "
+        "the torch.nn.Module that it was made from"
+    )
 
 
 def why_it_fails(module: nn.Module, shape: tuple[int, ...], error: Exception) -> str:
@@ -48,9 +53,12 @@ def why_it_fails(module: nn.Module, shape: tuple[int, ...], error: Exception) ->
             f"the network takes {len(wanted)} inputs ({', '.join(wanted)}), but a photo is one. "
             "Wrap it in a torch.nn.Module whose forward takes the photo and gives it the others"
         )
+    compiled = next((n for n, m in module.named_modules() if _is_script(m)), None)
+    if compiled is not None and "ScriptModule" in str(error):
+        return _scripted(f"the network's module {compiled!r}")
     name, taken = _first_convolution(module)
     said = f"the network does not run on a batch of shape {shape}: {error}. "
-    if taken not in (0, shape[1]):
+    if taken != shape[1] and f"to have {taken} channels" in str(error):
         return f"{said}Its first convolution, {name or 'itself'!r}, takes {_channels(taken, shape)}"
     if isinstance(getattr(module, "backbone", None), nn.Module):
         return f"{said}Of a detection model give the backbone (model.backbone)"

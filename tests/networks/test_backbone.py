@@ -232,8 +232,9 @@ def test_scripted_modules__are_refused_also_inside_another():
     for made in (torch.jit.script(net), torch.jit.trace(net, torch.zeros(1, 3, 8, 8))):
         with pytest.raises(ExplGraphError, match="this network is scripted or traced"):
             Backbone(made, device="cpu")
-        with pytest.raises(ExplGraphError, match="its module '0' is scripted or traced"):
-            Backbone(nn.Sequential(made, nn.ReLU()), device="cpu")
+    inside = nn.Sequential(nn.Conv2d(3, 4, 3), torch.jit.script(nn.ReLU()))
+    with pytest.raises(ExplGraphError, match="the network's module '1' is scripted or traced"):
+        Backbone(inside, input_size=(16, 16), device="cpu").layers()
 
 
 class Detector(nn.Module):
