@@ -147,7 +147,7 @@ def _deepest(units: Sequence[Unit], trace: Trace, flow: Flow) -> Unit:
         if stride == strides[-1] or not _is_small_head(deepest, units, trace, flow):
             break
         # What only leads to the head belongs to it.
-        beside = flow.returned_at(stride)
+        beside = flow.returned_beside(stride)
         units = [unit for unit in units if beside[unit.node]] or units
     return deepest
 
@@ -155,17 +155,16 @@ def _deepest(units: Sequence[Unit], trace: Trace, flow: Flow) -> Unit:
 def _is_small_head(unit: Unit, units: Sequence[Unit], trace: Trace, flow: Flow) -> bool:
     """Whether the stage that ends in a unit adds little to a network that was deep before it.
 
-    It looks at no neighbours (pyramid pooling), or it is not wider, has few of the layers, and the
-    network also returns what comes before it.
+    The network also returns what comes before it, or makes more of that, and the stage looks at no
+    neighbours (pyramid pooling), or is not wider and has few of the layers.
     """
     node = unit.node
     before, stride, depth = flow.before(node), flow.stride[node], int(flow.depth[node])
     own = {kind for n, kind in trace.learned.items() if before[n] and flow.stride[n] == stride}
-    if own <= {"pointwise"}:
-        return True
-    finer = before & (flow.stride > 0) & (flow.stride < stride)
-    if not (finer & flow.returned_at(int(stride))).any():
-        return False
+    finer, blind = before & (flow.stride > 0) & (flow.stride < stride), own <= {"pointwise"}
+    beside = (finer & flow.returned_beside(int(stride), upsampled=blind)).any()
+    if blind or not beside:
+        return bool(beside)
     widths: tuple[list[int], list[int]] = ([0], [0])
     for other in units:
         if before[other.node]:

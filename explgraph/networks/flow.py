@@ -82,15 +82,16 @@ class Flow:
         """Return (V,) which values were computed from some values, themselves included."""
         return self._reached(nodes, self._targets)
 
-    def returned_at(self, stride: int) -> Flags:
+    def returned_beside(self, stride: int, *, upsampled: bool = False) -> Flags:
         """Return (V,) which finer values the network returns without looking at coarser ones.
 
-        Finer than ``stride``, and returned as they are or after layers that keep them so fine.
+        Finer than ``stride``, and returned as they are or after layers that keep them so fine;
+        with ``upsampled`` also together with what was coarse and made finer.
         """
         found = np.zeros(len(self.stride), dtype=np.bool_)
         returned = set(self._trace.returned)
         for node in reversed(range(len(found))):
-            if self.stride[node] < stride and not self.upsampled[node]:
+            if self.stride[node] < stride and (upsampled or not self.upsampled[node]):
                 found[node] = node in returned or any(found[t] for t in self._targets[node])
         return found
 

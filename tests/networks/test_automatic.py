@@ -183,6 +183,11 @@ def test_pyramid_pooling__is_no_deepest_stage():
     assert backbone(PyramidPooling()).auto_layers() == ("body.1", "body.3")
 
 
+def test_last_stage__of_1x1_convolutions_alone_is_one_where_nothing_leads_past_it():
+    last = [nn.MaxPool2d(2), nn.Conv2d(8, 16, 1), nn.ReLU()]
+    assert backbone(nn.Sequential(two_convolutions(3, 8), *last)).auto_layers()[-1] == "3"
+
+
 class Gated(nn.Module):
     """A gate computed on a coarser grid; the network is followed past it."""
 
