@@ -29,6 +29,9 @@ class PartConfig:
         Share of a template's votes that no place goes without: bounds what astray patterns cost.
     vote, look, scene
         Weights of the evidence: log of the votes, likeness of the place, likeness of the photo.
+    learnt
+        The share of the look that is the part's mark, learnt from photos without a click; the rest
+        is likeness to the clicked places. 0 learns none.
     view
         What the log odds of a photo's views count, `Matches.facing`; 1 takes them as they are.
     doubt
@@ -45,6 +48,7 @@ class PartConfig:
     vote: float = 2.5
     look: float = 14.0
     scene: float = 20.0
+    learnt: float = 0.3
     view: float = 1.0
     doubt: float = 0.6
     merge: float = 0.15
@@ -56,6 +60,7 @@ class PartConfig:
         for name in _NON_NEGATIVE:
             value = getattr(self, name)
             require(value >= 0, f"PartConfig.{name} may not be negative, got {value}")
+        require(0 <= self.learnt <= 1, f"PartConfig.learnt must be a share of 1, got {self.learnt}")
         require(self.n_patterns >= 1, "PartConfig.n_patterns must be 1 at least")
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from explgraph.base.threads import over_rows
 from . import _kernels
 from .answers import GRID
 from .config import PartConfig
-from .looks import alikeness, likeness, on_grid
+from .looks import alikeness, cosines, on_grid, over_window
 from .sight import Sight
 from .structures import AndOrGraph
 
@@ -20,12 +20,13 @@ from .structures import AndOrGraph
 class Evidence(NamedTuple):
     """Log density of a part's place, up to a constant for each photo.
 
-    ``place (N, V, G, G)`` summed over templates; ``template (N, V, T)`` each one's share, log of
-    the sum over places; ``alike (N, V, G, G)`` how much each place looks like the part: what
-    visibility is judged by.
+    ``place (N, V, G, G)`` summed over templates, and ``blind`` the same without what places look
+    like; ``template (N, V, T)`` each one's share, log of the sum over places; ``alike
+    (N, V, G, G)`` how much each place looks like the part: what visibility is judged by.
     """
 
     place: F8
+    blind: F8
     template: F8
     alike: F8
 
@@ -34,12 +35,13 @@ class Terms(NamedTuple):
     """What speaks for each place, before it is weighed.
 
     ``votes (N, V, T, G, G)``; ``alike (N, V, G, G)`` and ``scene (N, V, T)`` cosines, or None where
-    there are no maps.
+    there are no maps; ``mark (N, V, G, G)`` too, or None where the part has no mark.
     """
 
     votes: F8
     alike: F4 | None
     scene: F4 | None
+    mark: F4 | None
 
 
 def evidence(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Evidence:
@@ -55,28 +57,47 @@ def terms(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Te
     """Return the terms of Eq. 10."""
     votes = vote_maps(aog, seen, config)
     if seen.maps is None or aog.look.shape[-1] == 0:
-        return Terms(votes, None, None)
-    each = likeness(seen.maps, look_mean, aog.look, seen.layer)
-    mean = np.einsum("nvthw,t->nvhw", each, _shares(aog))
-    alike = on_grid(mean, seen.layer, seen.input_size, GRID)
-    return Terms(votes, alike, alikeness(seen.maps, aog.scene))
+        return Terms(votes, None, None, None)
+    looks = aog.look.reshape(-1, aog.look.shape[-1])
+    vectors = np.concatenate([looks, aog.mark.reshape(-1, looks.shape[1])])
+    each = cosines(seen.maps, look_mean, vectors)
+    likeness = over_window(each[..., : len(looks)], seen.layer)
+    mean = np.einsum("nvthw,t->nvhw", likeness, _shares(aog))
+    alike, mark = on_grid(mean, seen.layer, seen.input_size, GRID), None
+    if len(aog.mark) > 0:
+        mark = on_grid(each[..., -1], seen.layer, seen.input_size, GRID)
+    return Terms(votes, alike, alikeness(seen.maps, aog.scene), mark)
 
 
 def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evidence:
     """Return Eq. 10, with the views' own probabilities, summed over templates."""
     total = config.vote * np.log(found.votes + config.floor)
-    if found.alike is not None and found.scene is not None:
-        total += config.look * found.alike[:, :, None]
+    if found.scene is not None:
         total += config.scene * found.scene[..., None, None]
     clicks = aog.clicks.sum()
-    total *= clicks / (clicks + config.doubt)
+    sure = clicks / (clicks + config.doubt)
+    total *= sure
     total += _facing(seen, config)[:, :, None, None, None] + np.log(_shares(aog))[:, None, None]
-    alike = found.votes.max(axis=2) if found.alike is None else found.alike.astype(np.float64)
+    blind = np.logaddexp.reduce(total, axis=2)
+    look = sure * _look(found, config)
+    total += look[:, :, None]
+    alike = found.votes.max(axis=2) if found.alike is None else found.alike
     return Evidence(
-        place=np.logaddexp.reduce(total, axis=2),
+        place=blind + look,
+        blind=blind,
         template=np.logaddexp.reduce(total, axis=(3, 4)),
-        alike=alike,
+        alike=(alike if found.mark is None else found.mark).astype(np.float64),
     )
+
+
+def _look(found: Terms, config: PartConfig) -> F8:
+    """Return (N, V, G, G) what the look of places counts: like the clicked ones, and the mark."""
+    if found.alike is None:
+        return np.zeros((*found.votes.shape[:2], GRID, GRID))
+    alike = found.alike.astype(np.float64)
+    if found.mark is not None:
+        alike = (1 - config.learnt) * alike + config.learnt * found.mark
+    return config.look * alike
 
 
 def _shares(aog: AndOrGraph) -> F4:
@@ -85,9 +106,12 @@ def _shares(aog: AndOrGraph) -> F4:
 
 
 def expected_likeness(found: Evidence) -> F8:
-    """Return (N,) how much the part's place looks like the part, over all places it may have."""
+    """Return (N,) how much the part's place looks like the part, over all places it may have.
+
+    Where that may be is told without a look: else the likest place would be asked how alike it is.
+    """
     cells = (1, 2, 3)
-    odds = np.exp(found.place - found.place.max(axis=cells, keepdims=True))
+    odds = np.exp(found.blind - found.blind.max(axis=cells, keepdims=True))
     return np.asarray((odds * found.alike).sum(axis=cells) / odds.sum(axis=cells))
 
 

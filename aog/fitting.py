@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from explgraph.photos.annotations import Annotations, PhotoSize
 
 from .clicks import Clicks, check_clicks
 from .config import PartConfig
-from .evidence import evidence, visible_from
+from .learnt import UsualCells, learn, usual_cells
 from .looks import look_at, scene_of
 from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Parts
@@ -131,17 +130,17 @@ def fit_clicks(
     config = config or PartConfig()
     seen = sight(graph, found)
     habits = _habits(graph, seen)
-    mean = _look_mean(seen)
-    aogs = tuple(_fit(graph, seen, habits, mean, marks, config) for marks in clicks)
+    usual = usual_cells(seen)
+    aogs = tuple(_fit(graph, seen, habits, usual, marks, config) for marks in clicks)
     header = {name: found.header.get(name) for name in ("graph_hash", "model", "weight_hash")}
-    return Parts(graph, aogs, mean, config, header)
+    return Parts(graph, aogs, usual.mean, config, header)
 
 
 def _fit(
     graph: ExplanatoryGraph,
     seen: Sight,
     habits: Habits,
-    mean: F4,
+    usual: UsualCells,
     clicks: Clicks,
     config: PartConfig,
 ) -> AndOrGraph:
@@ -154,17 +153,14 @@ def _fit(
     _check_seen(clicks, centre, (height, width))
     size = clicks.size / np.abs(frames[..., 1])
     templates = [
-        _template(graph, seen, habits, mean, (row, v), (centre[i], size[i]), config)
+        _template(graph, seen, habits, usual.mean, (row, v), (centre[i], size[i]), config)
         for i, (row, v) in enumerate(zip(clicks.index, view, strict=True))
     ]
     limit = config.merge * float(np.sqrt(height * width))
     aog = _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
     # A clicked photo is all too like itself: the others tell how alike the part is elsewhere.
     others = np.setdiff1d(np.arange(len(seen)), clicks.index)
-    if len(others) == 0:
-        return aog
-    found = evidence(aog, seen.take(others), mean, config)
-    return replace(aog, visible_from=visible_from(found))
+    return learn(aog, seen.take(others), usual, config)
 
 
 def _template(
@@ -223,17 +219,6 @@ def _habits(graph: ExplanatoryGraph, seen: Sight) -> Habits:
     count = np.bincount(graph.node_layer, minlength=len(graph.layers))
     usual = layer_sum / np.maximum(count, 1)
     return Habits(best.mean(axis=0), usual[graph.node_layer].astype(np.float32))
-
-
-def _look_mean(seen: Sight) -> F4:
-    """Return (C,) the look layer's mean response over all cells and views; C = 0 without maps."""
-    if seen.maps is None:
-        return np.zeros(0, dtype=np.float32)
-    channels = seen.maps.shape[-1]
-    sums = np.zeros(channels)
-    for photo in seen.maps:
-        sums += photo.reshape(-1, channels).sum(axis=0, dtype=np.float64)
-    return np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
 
 
 def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,37 +37,36 @@ def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
     return unit_vectors(np.stack([_bilinear(cells, place + shift) for shift in np.array(WINDOW)]))
 
 
-def likeness(maps: NDArray[Any], mean: F4, look: F4, layer: LayerSpec) -> F4:
-    """Return (N, V, T, H, W) how alike each cell and its neighbours are to T looks, -1..1.
-
-    Parameters
-    ----------
-    maps
-        (N, V, H, W, C).
-    mean
-        (C,) as for `look_at`.
-    look
-        (T, 9, C).
-    layer
-        Of the maps.
-    """
-    height, width = layer.grid
-    n, v, t, channels = *maps.shape[:2], len(look), len(mean)
-    columns_of = np.concatenate([look.reshape(-1, channels), mean[None]]).T
+def cosines(maps: NDArray[Any], mean: F4, vectors: F4) -> F4:
+    """Return (N, V, H, W, K) the cosine of each cell, less the mean, with K unit vectors (K, C)."""
+    n, v, height, width = maps.shape[:4]
+    columns_of = np.concatenate([vectors, mean[None]]).T
     offset = mean @ columns_of
-    result = np.zeros((n, v, t, height, width), dtype=np.float32)
-    rows, columns = np.arange(height), np.arange(width)
-    for i in range(n):
+    result = np.zeros((n, v, height, width, len(vectors)), dtype=np.float32)
+    for i, cells in enumerate(cells_of(maps)):
         # |x - m|^2 and (x - m).t from products with x alone: no copy of the maps less their mean.
-        cells = maps[i].reshape(-1, channels).astype(np.float32)
         product = cells @ columns_of - offset
         square = np.einsum("nc,nc->n", cells, cells) - offset[-1] - 2 * product[:, -1]
-        cosine = (product[:, :-1] / np.sqrt(np.maximum(square, _TINY))[:, None]).reshape(
-            v, height, width, t, len(WINDOW)
-        )
-        for k, (dy, dx) in enumerate(WINDOW):
-            y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
-            result[i] += np.moveaxis(cosine[..., k][:, y][:, :, x], -1, 1)
+        cosine = product[:, :-1] / np.sqrt(np.maximum(square, _TINY))[:, None]
+        result[i] = cosine.reshape(result.shape[1:])
+    return result
+
+
+def cells_of(maps: NDArray[Any]) -> Iterator[F4]:
+    """Yield (V * H * W, C) the cells of each photo's maps (V, H, W, C)."""
+    for photo in maps:
+        yield photo.reshape(-1, photo.shape[-1]).astype(np.float32)
+
+
+def over_window(cosine: F4, layer: LayerSpec) -> F4:
+    """Return (N, V, T, H, W) the mean over the nine cells of cosines (N, V, H, W, T * 9)."""
+    height, width = layer.grid
+    each = cosine.reshape(*cosine.shape[:4], cosine.shape[4] // len(WINDOW), len(WINDOW))
+    result = np.zeros((*each.shape[:2], each.shape[4], height, width), dtype=np.float32)
+    rows, columns = np.arange(height), np.arange(width)
+    for k, (dy, dx) in enumerate(WINDOW):
+        y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
+        result += np.moveaxis(each[..., k][:, :, y][:, :, :, x], -1, 2)
     return result / np.float32(len(WINDOW))
 
 
@@ -94,6 +94,15 @@ def on_grid(values: F4, layer: LayerSpec, input_size: tuple[int, int], grid: int
         for axis, side in enumerate(input_size)
     )
     return np.asarray(rows @ values @ columns.T)
+
+
+def from_grid(values: F4, layer: LayerSpec, input_size: tuple[int, int]) -> F4:
+    """Share (..., G, G) out among a layer's cells (..., H, W): the transpose of `on_grid`."""
+    rows, columns = (
+        _interpolation(layer.grid[axis], layer.offset[axis], layer.stride[axis], side, size)
+        for axis, (side, size) in enumerate(zip(input_size, values.shape[-2:], strict=True))
+    )
+    return np.asarray(rows.T @ values @ columns)
 
 
 def _interpolation(cells: int, offset: float, stride: float, side: int, grid: int) -> F4:

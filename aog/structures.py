@@ -70,6 +70,9 @@ class AndOrGraph:
     visible_from
         The likeness from which on the part counts as visible; minus infinity, always, if the part
         was fitted to nothing but clicked photos.
+    mark
+        (C,) unit vector: what tells the look layer's response at the part, less its mean, from that
+        at other places, learnt from photos without a click. C = 0 where nothing is known of it.
     """
 
     part: str
@@ -86,6 +89,7 @@ class AndOrGraph:
     weight: F4
     scale: F4
     visible_from: float
+    mark: F4 = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def __post_init__(self) -> None:
         templates, patterns = len(self.start) - 1, len(self.node)
@@ -103,11 +107,12 @@ class AndOrGraph:
             "spread": ((patterns,), np.float32),
             "weight": ((patterns,), np.float32),
             "scale": ((patterns,), np.float32),
+            "mark": ((None,), np.float32),
         }
         for name, (shape, dtype) in shapes.items():
             check_shape(f"AndOrGraph.{name}", getattr(self, name), shape)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        for name in ("centre", "look", "displacement", "spread", "weight", "scale"):
+        for name in ("centre", "look", "displacement", "spread", "weight", "scale", "mark"):
             check_finite(f"AndOrGraph.{name}", getattr(self, name))
         require(
             bool((self.clicks > 0).all() and (self.spread > 0).all()),
@@ -202,7 +207,9 @@ class Parts:
         """Write the parts to a safetensors file; equal parts give equal bytes."""
         arrays: dict[str, NDArray[Any]] = {"look_mean": self.look_mean}
         for i, aog in enumerate(self.aogs):
-            arrays |= {f"part.{i}.{name}": getattr(aog, name) for name in _TEMPLATES + _PATTERNS}
+            arrays |= {
+                f"part.{i}.{name}": getattr(aog, name) for name in (*_TEMPLATES, *_PATTERNS, "mark")
+            }
         graph_arrays, graph_header = self.graph.to_arrays()
         arrays |= {f"graph.{name}": array for name, array in graph_arrays.items()}
         about = [{"part": aog.part, "visible_from": aog.visible_from} for aog in self.aogs]
@@ -226,7 +233,9 @@ class Parts:
         arrays, header = read_arrays(path, "parts")
         with whole_file(path, "parts"):
             tables: list[dict[str, Any]] = [
-                {name: arrays[f"part.{i}.{name}"] for name in _TEMPLATES + _PATTERNS} | about
+                {"mark": arrays.get(f"part.{i}.mark", np.zeros(0))}  # earlier files have none
+                | {name: arrays[f"part.{i}.{name}"] for name in _TEMPLATES + _PATTERNS}
+                | about
                 for i, about in enumerate(header.pop("parts"))
             ]
             aogs = tuple(AndOrGraph(**table) for table in tables)
@@ -255,8 +264,9 @@ class Localizations:
     confidence
         (M,) in 0..1: the probability that the part is within a tenth of the diagonal of `yx`.
     evidence
-        (M,) how much the place looks like the clicked ones: a cosine, -1..1, or without maps the
-        share of the patterns that vote for it. `visible` is read off it.
+        (M,) how much the place looks like the part: a cosine, -1..1, with its mark, or with the
+        clicked places where it has none; without maps the share of the patterns that vote for it.
+        `visible` is read off it.
     visible
         (M,) 1 where there is evidence that the part is there.
     template

@@ -167,14 +167,14 @@ def test_expected_likeness__by_hand():
     """Odds 1, 2, 3 and 4 of ten for cells that are alike by .5, .1, -.2 and 1."""
     place = np.log([[1.0, 2.0], [3.0, 4.0]])[None, None] + 700
     alike = np.array([[[[0.5, 0.1], [-0.2, 1.0]]]])
-    found = expected_likeness(Evidence(place, np.zeros((1, 1, 1)), alike))
+    found = expected_likeness(Evidence(np.zeros(place.shape), place, np.zeros((1, 1, 1)), alike))
     np.testing.assert_allclose(found, [(0.5 + 0.2 - 0.6 + 4) / 10])
 
 
 def test_expected_likeness__counts_both_views():
     place = np.log([[[[3.0]], [[1.0]]], [[[1.0]], [[1.0]]]])
     alike = np.array([[[[0.8]], [[0.4]]], [[[0.1]], [[0.3]]]])
-    found = expected_likeness(Evidence(place, np.zeros((2, 2, 1)), alike))
+    found = expected_likeness(Evidence(np.zeros(place.shape), place, np.zeros((2, 2, 1)), alike))
     np.testing.assert_allclose(found, [0.7, 0.2])
 
 
@@ -183,5 +183,5 @@ def test_visible_from__is_a_third_of_the_way_from_the_better_cells_to_the_part()
     place = np.full((3, 1, 1, 5), -1e3)
     place[..., -1] = 0
     alike = np.array([[0, 0.1, 0.2, 0.3, 0.9], [0, 0.1, 0.2, 0.4, 0.8], [0, 0.1, 0.1, 0.2, 0.7]])
-    found = Evidence(place, np.zeros((3, 1, 1)), alike[:, None, None])
+    found = Evidence(np.zeros(place.shape), place, np.zeros((3, 1, 1)), alike[:, None, None])
     assert visible_from(found) == pytest.approx(0.3 + (0.8 - 0.3) / 3)

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from aog.looks import WINDOW, alikeness, likeness, look_at, on_grid, scene_of
+from aog.looks import (
+    WINDOW,
+    alikeness,
+    cosines,
+    from_grid,
+    look_at,
+    on_grid,
+    over_window,
+    scene_of,
+)
 from explgraph.base.layer import LayerSpec
 from tests.support.planted_parts import cosine
 
@@ -89,6 +98,10 @@ def test_look_at__beyond_the_rim_the_nearest_cell_counts(maps):
 # -- likeness --------------------------------------------------------------------------------------
 
 
+def likeness(maps, mean, look, layer):
+    return over_window(cosines(maps, mean, look.reshape(-1, len(mean))), layer)
+
+
 def test_likeness__equals_the_loops(maps, rng):
     look = rng.normal(0, 1, (3, 9, 2))
     look = (look / np.linalg.norm(look, axis=2, keepdims=True)).astype(np.float32)
@@ -154,3 +167,14 @@ def test_on_grid__cells_that_do_not_reach_the_rim_keep_the_nearest_value():
     found = on_grid(values, layer, (32, 32), 8)  # the grid's rows look at 2, 6, 10, 14, ...
     expected = [1, 1, 1, 1.5, 2.5, 3, 3, 3]
     np.testing.assert_allclose(found, np.tile(np.array(expected)[:, None], (1, 8)), rtol=1e-6)
+
+
+def test_from_grid__is_the_transpose_of_on_grid(rng):
+    """What a cell gives to the grid's cells it is given of them."""
+    cells = rng.normal(0, 1, (2, 4, 5)).astype(np.float32)
+    grid = rng.normal(0, 1, (2, 7, 7)).astype(np.float32)
+    there = (on_grid(cells, LAYER, (40, 100), 7) * grid).sum()
+    back = (cells * from_grid(grid, LAYER, (40, 100))).sum()
+    assert back == pytest.approx(there, rel=1e-4)
+    odds = np.full((1, 7, 7), 1 / 49, dtype=np.float32)
+    assert from_grid(odds, LAYER, (40, 100)).sum() == pytest.approx(1, rel=1e-5)

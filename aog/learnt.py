@@ -1,0 +1,95 @@
+"""What a part looks like in photos that nobody clicked: learnt from where it probably is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from explgraph.base.arrays import F4, F8
+
+from .answers import GRID
+from .config import PartConfig
+from .evidence import evidence, visible_from
+from .looks import cells_of, cosines, from_grid, on_grid, unit_vectors
+from .sight import Sight
+from .structures import AndOrGraph
+
+_EVERY = 12  # cells, of which one serves the covariance
+_RIDGE = 2.0  # of the mean variance: what is added to each channel's
+
+
+class UsualCells(NamedTuple):
+    """The responses of the look layer, over cells of all photos and views.
+
+    ``mean (C,)`` of the responses; then of their unit vectors, less that mean: ``middle (C,)``, and
+    ``whitening (C, C)``, the inverse of their covariance with a ridge. C = 0 without maps.
+    """
+
+    mean: F4
+    middle: F4
+    whitening: F4
+
+
+def usual_cells(seen: Sight) -> UsualCells:
+    """Describe what cells look like whatever is on them."""
+    if seen.maps is None:
+        nothing = np.zeros(0, dtype=np.float32)
+        return UsualCells(nothing, nothing, np.zeros((0, 0), dtype=np.float32))
+    channels = seen.maps.shape[-1]
+    sums = np.zeros(channels)
+    for photo in seen.maps:
+        sums += photo.reshape(-1, channels).sum(axis=0, dtype=np.float64)
+    mean = np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
+    chosen = seen.maps.reshape(-1, channels)[::_EVERY].astype(np.float32)
+    cells = unit_vectors(chosen - mean)
+    middle = cells.mean(axis=0)
+    cells -= middle
+    covariance = cells.T @ cells / np.float32(len(cells))
+    ridge = _RIDGE * float(np.trace(covariance)) / channels
+    # Without any variance there is nothing to whiten.
+    covariance[np.diag_indices(channels)] += ridge if ridge > 0 else 1.0
+    return UsualCells(mean, middle, np.linalg.inv(covariance))
+
+
+def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -> AndOrGraph:
+    """Return a part with what photos without a click teach: its mark, and when it is visible.
+
+    Parameters
+    ----------
+    aog
+        Fitted to clicks, without a mark.
+    seen
+        N photos without a click. With none the part stays as it is.
+    usual
+        Cells of all photos.
+    config
+        Hyper-parameters.
+    """
+    if len(seen) == 0:
+        return aog
+    found = evidence(aog, seen, usual.mean, config)
+    if seen.maps is not None and config.learnt > 0:
+        mark = _mark(found.place, seen, usual)
+        each = cosines(seen.maps, usual.mean, mark[None])[..., 0]
+        alike = on_grid(each, seen.layer, seen.input_size, GRID).astype(np.float64)
+        aog, found = replace(aog, mark=mark), found._replace(alike=alike)
+    return replace(aog, visible_from=visible_from(found))
+
+
+def _mark(place: F8, seen: Sight, usual: UsualCells) -> F4:
+    """Return (C,) the unit vector that tells cells where the part is from all others (Eq. 10b).
+
+    Parameters
+    ----------
+    place
+        (N, V, G, G) log density of the part's place.
+    """
+    odds = np.exp(place - place.max(axis=(1, 2, 3), keepdims=True))
+    odds /= odds.sum(axis=(1, 2, 3), keepdims=True)
+    share = from_grid(odds.astype(np.float32), seen.layer, seen.input_size)
+    here = np.zeros(len(usual.mean))
+    for photo, weight in zip(cells_of(np.asarray(seen.maps)), share, strict=True):
+        here += weight.reshape(-1) @ unit_vectors(photo - usual.mean)
+    return unit_vectors(usual.whitening @ (here / len(seen) - usual.middle).astype(np.float32))
