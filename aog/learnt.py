@@ -16,7 +16,7 @@ from .looks import cells_of, cosines, from_grid, on_grid, unit_vectors
 from .sight import Sight
 from .structures import AndOrGraph
 
-_EVERY = 12  # cells, of which one serves the covariance
+_ROWS, _COLUMNS = 3, 4  # every third row and every fourth column serve the covariance
 _RIDGE = 2.0  # of the mean variance: what is added to each channel's
 
 
@@ -42,8 +42,9 @@ def usual_cells(seen: Sight) -> UsualCells:
     for photo in seen.maps:
         sums += photo.reshape(-1, channels).sum(axis=0, dtype=np.float64)
     mean = np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
-    chosen = seen.maps.reshape(-1, channels)[::_EVERY].astype(np.float32)
-    cells = unit_vectors(chosen - mean)
+    # The same cells of all photos: nothing hangs on the order that photos come in.
+    chosen = seen.maps[:, :, ::_ROWS, ::_COLUMNS].reshape(-1, channels)
+    cells = unit_vectors(chosen.astype(np.float32) - mean)
     middle = cells.mean(axis=0)
     cells -= middle
     covariance = cells.T @ cells / np.float32(len(cells))

@@ -298,7 +298,8 @@ def test_cache__is_bounded_and_lets_the_oldest_go(world, graph, seen, monkeypatc
     whole = cache.match(graph, world.net, photos)
     row = whole.take(np.array([0]))
     one = sum(
-        getattr(row, name).nbytes for name in (*_MATCH_ARRAYS, "photo_size", "frames", "peak_yx")
+        getattr(row, name).nbytes
+        for name in (*_MATCH_ARRAYS, "photo_size", "frames", "peak_yx", "facing")
     ) + sum(getattr(row.views, name).nbytes for name in ("frames", "yx", "score", "gain", "maps"))
     monkeypatch.setattr(cache_module, "CACHE_BYTES", 2 * one)
     cache.match(graph, world.net, photos[:1])  # makes it the youngest: the second is to go

@@ -53,7 +53,7 @@ def test_mark__equals_the_loops(world):
     cells = seen.maps.astype(float).reshape(-1, CHANNELS)
     mean = cells.mean(axis=0)
     unit = (cells - mean) / np.linalg.norm(cells - mean, axis=1, keepdims=True)
-    some = unit[::12]
+    some = unit.reshape(30, 2, 7, 7, CHANNELS)[:, :, ::3, ::4].reshape(-1, CHANNELS)
     covariance = np.cov(some.T, bias=True)
     ridge = 2 * np.trace(covariance) / CHANNELS * np.eye(CHANNELS)
     cells_of = unit.reshape(30, 2, 7, 7, CHANNELS)[1:]
@@ -69,6 +69,14 @@ def test_mark__equals_the_loops(world):
     expected = np.linalg.solve(covariance + ridge, here - some.mean(axis=0))
     expected /= np.linalg.norm(expected)
     np.testing.assert_allclose(fitted(world)["head"].mark, expected, atol=2e-3)
+
+
+def test_mark__does_not_hang_on_the_order_of_photos(world):
+    back = np.arange(30)[::-1]
+    marks = clicks_on(world, [0])
+    turned = dataclasses.replace(marks, index=np.array([29]))
+    mark = fit_clicks(world.graph, world.found.take(back), [turned], config=CONFIG)["head"].mark
+    np.testing.assert_allclose(mark, fitted(world)["head"].mark, atol=1e-4)
 
 
 def test_mark__finds_parts_that_the_click_does_not_look_like(world):
