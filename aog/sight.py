@@ -117,7 +117,7 @@ def _odds(found: Matches, views: int) -> F8:
     """Return (N, V): half of the log odds speaks for the view as given, half against the other."""
     if views == 1 or found.facing is None:
         return np.zeros((len(found), views))
-    return found.facing[:, None] * np.array([0.5, -0.5])
+    return np.asarray(found.facing[:, None] * np.array([0.5, -0.5]))
 
 
 def warn_without_views(found: Matches) -> None:

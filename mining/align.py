@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,11 @@ from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
 MOST_PHOTOS = 1000
 """Photos that are compared with each other; the others are compared with what these agree on."""
 
-FACING_LAYERS = 2
+FACING_LAYERS = 3
 """How many of the topmost layers tell which way a photo faces."""
 
-_RIDGE = 1.0  # lambda
+_RIDGE = 2.0  # lambda
+_IN_PHOTO = 0.1
 _POWER_STEPS = 200
 _SWEEPS = 100
 
@@ -141,10 +141,13 @@ def mirror_moments(peaks: PeakSet) -> F4:
     """Return (N, D) what changes sign when a photo is mirrored: how far left filters respond.
 
     Of each filter of the `FACING_LAYERS` topmost layers, r = (sum_k F_k^2)^1/2 is its response to
-    the photo and x = sum_k F_k^2 x_k / sum_k F_k^2 where it lies, from the middle. With o the
-    photo's mean of x, weighted by r, there are two numbers for each filter: r x, where it responds
-    in the photo, and r (x - o), where on the object. Each pair of layer and kind is taken of the
-    photo as given less the mirrored one, and scaled to the same length.
+    the photo and x = sum_k F_k^2 x_k / sum_k F_k^2 where it lies, from the middle. There are two
+    numbers for each filter: where it responds in the photo, d = r x of the photo as given less that
+    of the mirrored one, and where on the object, d less what a shift of the whole object would make
+    of it: the multiple of s, the sum of both r, that is nearest to d.
+
+    The numbers of each layer and kind are scaled to one length, those in the photo to a smaller
+    one: they help where bodies and heads face different ways, and mislead where objects lie aside.
 
     Parameters
     ----------
@@ -153,36 +156,42 @@ def mirror_moments(peaks: PeakSet) -> F4:
     """
     assert peaks.mirrored is not None
     width = peaks.input_size[1]
-    blocks = [
-        a - b
-        for given, other in zip(
-            peaks.peaks[-FACING_LAYERS:], peaks.mirrored[-FACING_LAYERS:], strict=True
-        )
-        for a, b in zip(_moments(given, width), _moments(other, width), strict=True)
-    ]
-    rows = np.concatenate([_unit(block) for block in blocks], axis=1)
-    return np.asarray(rows / np.sqrt(len(blocks)), dtype=np.float32)
+    layers = zip(peaks.peaks[-FACING_LAYERS:], peaks.mirrored[-FACING_LAYERS:], strict=True)
+    blocks = [block for given, other in layers for block in _moments(given, other, width)]
+    return np.concatenate(blocks, axis=1, dtype=np.float32)
 
 
-def _moments(peaks: Peaks, width: int) -> Iterator[F8]:
-    """Yield r x and r (x - o), both (N, C)."""
+def _moments(given: Peaks, other: Peaks, width: int) -> tuple[F8, F8]:
+    """Return what a layer's filters, (N, C), say on the object and in the photo."""
+    (response, moment), (response_other, moment_other) = (_moment(p, width) for p in (given, other))
+    in_photo, shift = moment - moment_other, response + response_other
+    away = _over((in_photo * shift).sum(axis=1), (shift**2).sum(axis=1))
+    on_object = in_photo - away[:, None] * shift
+    # Of a photo to which one filter responds, nothing but rounding is left.
+    on_object[_length(on_object) <= 1e-9 * _length(in_photo)] = 0.0
+    return _unit(on_object), np.sqrt(_IN_PHOTO) * _unit(in_photo)
+
+
+def _moment(peaks: Peaks, width: int) -> tuple[F8, F8]:
+    """Return r and r x, both (N, C)."""
     energy = peaks.weight.astype(np.float64) ** 2
     total = energy.sum(axis=2)
     response = np.sqrt(total)
-    moment = (energy * (peaks.yx[..., 1] / width - 0.5)).sum(axis=2)
-    x = _over(moment, total)
-    centre = _over((response * x).sum(axis=1), response.sum(axis=1))
-    yield response * x
-    yield response * (x - centre[:, None])
+    x = _over((energy * (peaks.yx[..., 1] / width - 0.5)).sum(axis=2), total)
+    return response, response * x
 
 
 def _over(a: F8, b: F8) -> F8:
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+    return np.asarray(np.divide(a, b, out=np.zeros_like(a), where=b > 0))
 
 
 def _unit(rows: F8) -> F8:
-    length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    length = _length(rows)[:, None]
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _length(rows: F8) -> F8:
+    return np.asarray(np.sqrt((rows**2).sum(axis=1)))
 
 
 def _compared(peaks: PeakSource, photos: I8) -> tuple[F4, F8]:

@@ -272,8 +272,8 @@ def _prior(
 
 def _votes(graph: ExplanatoryGraph, peaks: PeakSet) -> F4 | None:
     """Return (N,) which way photos face, by what the mining photos agreed on; None if unknown."""
-    knows = graph.facing is not None and graph.facing.size > 0
-    return facing_votes(graph.facing, peaks) if knows else None
+    weight = graph.facing
+    return None if weight is None or not weight.size else facing_votes(weight, peaks)
 
 
 def _choose(given: Found, other: Found, mirrored: U1) -> Found:

@@ -220,7 +220,8 @@ class Matches:
         """
         if self.facing is None:
             raise ExplGraphError("the matches do not tell how sure their views are: match again")
-        return np.exp(-np.logaddexp(0.0, self.facing[:, None] * np.array([-1.0, 1.0])))
+        odds = self.facing[:, None] * np.array([-1.0, 1.0])
+        return np.asarray(np.exp(-np.logaddexp(0.0, odds)))
 
     @property
     def canonical_yx(self) -> F4:
