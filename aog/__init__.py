@@ -1,6 +1,7 @@
 """And-Or graphs over the nodes of an explanatory graph: from a few clicks to parts in photos."""
 
 from .answers import confidence_region, region_share
+from .clicked import ClickedPhotos
 from .config import PartConfig
 from .fitting import fit_clicks, fit_parts
 from .inference import locate
@@ -11,6 +12,7 @@ DISTRIBUTION = "explgraph"
 
 __all__ = [
     "AndOrGraph",
+    "ClickedPhotos",
     "Localizations",
     "Parse",
     "PartConfig",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from explgraph.base.errors import require, unknown_name
 
-_NON_NEGATIVE = ("vote", "look", "scene", "view", "doubt", "merge")
+_NON_NEGATIVE = ("vote", "look", "scene", "view", "others", "doubt", "merge")
 _POSITIVE = ("reach", "width", "floor")
 _GAIN_ALONE = 14.0
 
@@ -34,6 +34,9 @@ class PartConfig:
         is likeness to the clicked places. 0 learns none.
     view
         What the log odds of a photo's views count, `Matches.facing`; 1 takes them as they are.
+    others
+        How many photos all photos without a click count for, together, when it is judged which way
+        a clicked one is seen.
     doubt
         How many clicks' worth of doubt there is before the first: k clicks count k / (k + doubt).
     merge
@@ -50,6 +53,7 @@ class PartConfig:
     scene: float = 20.0
     learnt: float = 0.3
     view: float = 1.0
+    others: float = 2.0
     doubt: float = 0.6
     merge: float = 0.15
 

@@ -77,7 +77,7 @@ def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evi
     clicks = aog.clicks.sum()
     sure = clicks / (clicks + config.doubt)
     total *= sure
-    total += _facing(seen, config)[:, :, None, None, None] + np.log(_shares(aog))[:, None, None]
+    total += view_odds(seen, config)[:, :, None, None, None] + np.log(_shares(aog))[:, None, None]
     blind = np.logaddexp.reduce(total, axis=2)
     look = sure * _look(found, config)
     total += look[:, :, None]
@@ -105,6 +105,14 @@ def _shares(aog: AndOrGraph) -> F4:
     return np.asarray(aog.clicks / aog.clicks.sum(), dtype=np.float32)
 
 
+def as_given(found: Evidence, seen: Sight) -> F8:
+    """Return (N, V, G, G) the evidence as `posterior` expects it: the second view mirrored."""
+    if found.place.shape[1] > 1:
+        return found.place
+    turned = seen.turned[:, 0, None, None, None]
+    return np.where(turned, found.place[..., ::-1], found.place)
+
+
 def expected_likeness(found: Evidence) -> F8:
     """Return (N,) how much the part's place looks like the part, over all places it may have.
 
@@ -128,11 +136,11 @@ def visible_from(found: Evidence) -> float:
     return elsewhere + (here - elsewhere) / 3
 
 
-def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:
-    """Return (N, V, T, G, G) the votes of each template's patterns (Eq. 9)."""
+def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig, grid: int = GRID) -> F8:
+    """Return (N, V, T, G, G) the votes of each template's patterns (Eq. 9), G = ``grid``."""
     n, v, p = seen.score.shape
     side = np.sqrt(seen.input_size[0] * seen.input_size[1])
-    votes = np.zeros((n * v, len(aog), GRID, GRID))
+    votes = np.zeros((n * v, len(aog), grid, grid))
     over_rows(
         _kernels.cast_votes,
         n * v,
@@ -144,10 +152,10 @@ def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig) -> F8:
         aog.spread,
         vote_heights(aog, config.width * side),
         aog.scale,
-        np.array(seen.input_size) / GRID,
+        np.array(seen.input_size) / grid,
         votes,
     )
-    return votes.reshape(n, v, len(aog), GRID, GRID)
+    return votes.reshape(n, v, len(aog), grid, grid)
 
 
 def vote_heights(aog: AndOrGraph, least_spread: float) -> F4:
@@ -155,7 +163,7 @@ def vote_heights(aog: AndOrGraph, least_spread: float) -> F4:
     return np.asarray(aog.weight * (least_spread / aog.spread) ** 2, dtype=np.float32)
 
 
-def _facing(seen: Sight, config: PartConfig) -> F8:
+def view_odds(seen: Sight, config: PartConfig) -> F8:
     """Return (N, V) the log probability of each view (Eq. 11)."""
     odds = config.view * seen.odds
     return np.asarray(odds - np.logaddexp.reduce(odds, axis=1)[:, None])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +17,20 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations, PhotoSize
 
+from .agreement import places_by_the_others
+from .click_views import view_probability
+from .clicked import ClickedPhotos
 from .clicks import Clicks, check_clicks
 from .config import PartConfig
+from .evidence import view_odds
 from .learnt import UsualCells, learn, usual_cells
 from .looks import look_at, scene_of
 from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Parts
-from .templates import Template, merge_templates
+from .templates import Template, assemble, merge_templates
 
 _N_BEST = 10  # photos whose mean score is a node's scale
+_LEAST_SHARE = 0.1  # of a click: a view that is less probable makes no template
 _MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
 _ROUNDING = 0.01  # pixels by which a click on the rim may lie outside, frames being measured
 
@@ -92,7 +100,10 @@ def fit_parts(
     sizes = found.photo_sizes if photo_size is None else photo_size
     clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
     warn_without_views(found)
-    return fit_clicks(graph, found, clicks, config=config)
+    parts = fit_clicks(graph, found, clicks, config=config)
+    for doubt in parts.doubts():
+        warnings.warn(doubt, UserWarning, stacklevel=2)
+    return parts
 
 
 def fit_clicks(
@@ -131,7 +142,7 @@ def fit_clicks(
     seen = sight(graph, found)
     habits = _habits(graph, seen)
     usual = usual_cells(seen)
-    aogs = tuple(_fit(graph, seen, habits, usual, marks, config) for marks in clicks)
+    aogs = tuple(_fit(graph, seen, habits, usual, marks, config, found.images) for marks in clicks)
     header = {name: found.header.get(name) for name in ("graph_hash", "model", "weight_hash")}
     return Parts(graph, aogs, usual.mean, config, header)
 
@@ -143,24 +154,86 @@ def _fit(
     usual: UsualCells,
     clicks: Clicks,
     config: PartConfig,
+    images: Sequence[str],
 ) -> AndOrGraph:
     require(len(clicks) > 0, f"there is no click for the part {clicks.part!r}")
-    view = seen.facing[clicks.index]
-    height, width = seen.input_size
-    turned = seen.turned[clicks.index, view]
+    each = _candidates(graph, seen, habits, usual.mean, clicks, config)
+    count = np.array([[len(template.node) for template in views] for views in each])
+    require(
+        bool(count.any(axis=1).all()),
+        "no node fires around a click: is it on the object that the graph is of?",
+    )
+    clicked = seen.take(clicks.index)
+    # A clicked photo is all too like itself: the others tell which way it is seen, and how alike
+    # the part is elsewhere.
+    others = seen.take(np.setdiff1d(np.arange(len(seen)), clicks.index))
+
+    def join(by_click: Sequence[Sequence[Template]]) -> AndOrGraph:
+        return assemble(clicks.part, list(chain.from_iterable(by_click)), graph, habits.scale)
+
+    alone = np.where(count > 0, view_odds(clicked, config), -np.inf)
+    sure = view_probability(join(each), alone, others, usual.mean, config)
+    by_click = [_weighted(views, share) for views, share in zip(each, sure, strict=True)]
+    one = len(clicks) == 1
+    without = [] if one else [join(by_click[:i] + by_click[i + 1 :]) for i in range(len(clicks))]
+    places = places_by_the_others(without, clicked, clicks, usual.mean, config)
+    limit = config.merge * float(np.sqrt(seen.input_size[0] * seen.input_size[1]))
+    aog = join([merge_templates(list(chain.from_iterable(by_click)), limit)])
+    names = [images[row] for row in clicks.index]
+    aog = replace(aog, clicked=_clicked_photos(names, clicked, alone, sure, places))
+    return learn(aog, others, usual, config)
+
+
+def _clicked_photos(
+    images: Sequence[str], clicked: Sight, alone: F8, sure: F8, places: F8
+) -> ClickedPhotos:
+    """Tell what is known of A clicked photos.
+
+    ``alone, sure (A, W)`` how probable their views are, by the graph alone, logarithm, and by all
+    photos; ``places (A, 2)`` see `places_by_the_others`.
+    """
+    chosen = sure.argmax(axis=1)
+    return ClickedPhotos(
+        images=tuple(images),
+        mirrored=clicked.turned[np.arange(len(clicked)), chosen],
+        view_probability=sure.max(axis=1),
+        turned=chosen != alone.argmax(axis=1),
+        distance=places[:, 0],
+        elsewhere=places[:, 1],
+    )
+
+
+def _weighted(views: Sequence[Template], probability: F8) -> list[Template]:
+    """Return the templates of a click's views that are probable enough, sharing the click."""
+    share = np.where(probability < _LEAST_SHARE, 0, probability)
+    share /= share.sum()
+    pairs = zip(views, share.tolist(), strict=True)
+    return [template._replace(clicks=one) for template, one in pairs if one > 0]
+
+
+def _candidates(
+    graph: ExplanatoryGraph,
+    seen: Sight,
+    habits: Habits,
+    mean: F4,
+    clicks: Clicks,
+    config: PartConfig,
+) -> list[list[Template]]:
+    """Return, for each click, a template for each view of its photo."""
     frames = seen.frames[clicks.index]
-    centre = mirrored_yx(to_pixels(frames, clicks.yx), turned, width)
-    _check_seen(clicks, centre, (height, width))
+    given = to_pixels(frames, clicks.yx)
+    _check_seen(clicks, given, seen.input_size)
     size = clicks.size / np.abs(frames[..., 1])
-    templates = [
-        _template(graph, seen, habits, usual.mean, (row, v), (centre[i], size[i]), config)
-        for i, (row, v) in enumerate(zip(clicks.index, view, strict=True))
-    ]
-    limit = config.merge * float(np.sqrt(height * width))
-    aog = _assemble(clicks.part, merge_templates(templates, limit), graph, habits)
-    # A clicked photo is all too like itself: the others tell how alike the part is elsewhere.
-    others = np.setdiff1d(np.arange(len(seen)), clicks.index)
-    return learn(aog, seen.take(others), usual, config)
+    result = []
+    for i, row in enumerate(clicks.index):
+        marks = [(mirrored_yx(given[i], t, seen.input_size[1]), size[i]) for t in seen.turned[row]]
+        result.append(
+            [
+                _template(graph, seen, habits, mean, (row, view), mark, config)
+                for view, mark in enumerate(marks)
+            ]
+        )
+    return result
 
 
 def _template(
@@ -179,9 +252,6 @@ def _template(
     weight = _weights(seen.score[where], displacement, habits, config.reach * side)
     node = np.sort(np.argsort(-weight, kind="stable")[: config.n_patterns])
     node = node[weight[node] > 0]
-    require(
-        len(node) > 0, "no node fires around a click: is it on the object that the graph is of?"
-    )
     layer, maps = seen.layer, None if seen.maps is None else seen.maps[where]
     return Template(
         clicks=1,
@@ -227,30 +297,4 @@ def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None
         not outside.any(),
         f"{int(outside.sum())} clicks for {clicks.part!r} lie outside of what the network sees of "
         "their photos: show it whole photos (fit='stretch'), or boxes that hold the part",
-    )
-
-
-def _assemble(
-    part: str, templates: Sequence[Template], graph: ExplanatoryGraph, habits: Habits
-) -> AndOrGraph:
-    node = np.concatenate([t.node for t in templates])
-    filters = graph.node_layer.astype(np.int64) * (int(graph.node_channel.max()) + 1)
-    filters += graph.node_channel
-    return AndOrGraph(
-        part=part,
-        clicks=np.array([t.clicks for t in templates]),
-        centre=np.stack([t.centre for t in templates]),
-        size=np.stack([t.size for t in templates]),
-        look=np.stack([t.look for t in templates]),
-        scene=np.stack([t.scene for t in templates]),
-        start=np.cumsum([0, *(len(t.node) for t in templates)]),
-        node=node,
-        group=np.concatenate(
-            [np.unique(filters[t.node], return_inverse=True)[1] for t in templates]
-        ),
-        displacement=np.concatenate([t.displacement for t in templates]),
-        spread=np.concatenate([t.spread for t in templates]),
-        weight=np.concatenate([t.weight for t in templates]),
-        scale=habits.scale[node],
-        visible_from=float("-inf"),
     )

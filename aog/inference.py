@@ -10,7 +10,7 @@ from explgraph.base.frames import to_unit
 from explgraph.graphs.matches import Matches
 
 from .answers import GRID, cell_centres, nearest_point, posterior
-from .evidence import Evidence, evidence, expected_likeness
+from .evidence import as_given, evidence, expected_likeness
 from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Localizations, Parts
 
@@ -54,7 +54,7 @@ def locate(parts: Parts, found: Matches) -> Localizations:
 
 def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...]) -> Localizations:
     found = evidence(aog, seen, parts.look_mean, parts.config)
-    probability = posterior(_as_given(found, seen))
+    probability = posterior(as_given(found, seen))
     answer = nearest_point(probability).yx
     frames = seen.unit_frames
     share = np.exp(found.template - found.template.max(axis=(1, 2), keepdims=True))
@@ -75,14 +75,6 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
         probability=probability.astype(np.float32),
         frames=frames.astype(np.float32),
     )
-
-
-def _as_given(found: Evidence, seen: Sight) -> F8:
-    """Return (N, V, G, G) the evidence as `posterior` expects it: the second view mirrored."""
-    if found.place.shape[1] > 1:
-        return found.place
-    turned = seen.turned[:, 0, None, None, None]
-    return np.where(turned, found.place[..., ::-1], found.place)
 
 
 def _known_sizes(aog: AndOrGraph) -> F4:

@@ -95,7 +95,7 @@ def _add_template(
 def _template_attributes(aog: AndOrGraph, template: int) -> dict[str, Any]:
     (y, x), (height, width) = aog.centre[template].tolist(), aog.size[template].tolist()
     sizes = _finite({"height_px": height, "width_px": width})
-    return {"clicks": int(aog.clicks[template]), "centre_y_px": y, "centre_x_px": x, **sizes}
+    return {"clicks": float(aog.clicks[template]), "centre_y_px": y, "centre_x_px": x, **sizes}
 
 
 def _pattern_attributes(aog: AndOrGraph, q: int, own: dict[str, Any]) -> dict[str, Any]:

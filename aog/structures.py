@@ -24,6 +24,7 @@ from explgraph.base.errors import check_finite, check_shape, require, unknown_na
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.graphs.graph import ExplanatoryGraph
 
+from .clicked import ClickedPhotos
 from .config import PartConfig
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _PATTERNS = ("node", "group", "displacement", "spread", "weight", "scale")
 _TEMPLATES = ("clicks", "centre", "size", "look", "scene", "start")
+_FINITE = ("clicks", "centre", "look", "displacement", "spread", "weight", "scale", "mark")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,7 +45,8 @@ class AndOrGraph:
     part
         Its name, e.g. "head".
     clicks
-        (T,) how many annotations each template was made of.
+        (T,) how many annotations each template stands for: a view of an annotated photo for as
+        much as it is probable. They sum to the number of annotations.
     centre
         (T, 2) where the part was in them, on average.
     size
@@ -73,10 +76,12 @@ class AndOrGraph:
     mark
         (C,) unit vector: what tells the look layer's response at the part, less its mean, from that
         at other places, learnt from photos without a click. C = 0 where nothing is known of it.
+    clicked
+        What the clicks say of each other; None in files of before there was this.
     """
 
     part: str
-    clicks: I4
+    clicks: F4
     centre: F4
     size: F4
     look: F4
@@ -90,12 +95,13 @@ class AndOrGraph:
     scale: F4
     visible_from: float
     mark: F4 = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    clicked: ClickedPhotos | None = None
 
     def __post_init__(self) -> None:
         templates, patterns = len(self.start) - 1, len(self.node)
         require(templates >= 1, f"part {self.part!r} needs at least one template")
         shapes: dict[str, tuple[tuple[int | None, ...], type[np.generic]]] = {
-            "clicks": ((templates,), np.int32),
+            "clicks": ((templates,), np.float32),
             "centre": ((templates, 2), np.float32),
             "size": ((templates, 2), np.float32),
             "look": ((templates, 9, None), np.float32),
@@ -112,7 +118,7 @@ class AndOrGraph:
         for name, (shape, dtype) in shapes.items():
             check_shape(f"AndOrGraph.{name}", getattr(self, name), shape)
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        for name in ("centre", "look", "displacement", "spread", "weight", "scale", "mark"):
+        for name in _FINITE:
             check_finite(f"AndOrGraph.{name}", getattr(self, name))
         require(
             bool((self.clicks > 0).all() and (self.spread > 0).all()),
@@ -127,6 +133,11 @@ class AndOrGraph:
 
     def __len__(self) -> int:
         return len(self.start) - 1
+
+    @property
+    def n_clicks(self) -> int:
+        """How many annotations it was made of."""
+        return round(float(self.clicks.sum()))
 
     @property
     def template(self) -> I4:
@@ -182,7 +193,7 @@ class Parts:
 
     def _repr_html_(self) -> str:
         head = ("part", "templates", "clicks", "patterns")
-        rows = [(aog.part, len(aog), int(aog.clicks.sum()), len(aog.node)) for aog in self.aogs]
+        rows = [(aog.part, len(aog), aog.n_clicks, len(aog.node)) for aog in self.aogs]
         about = f"upon a graph of {len(self.graph):,} nodes"
         return markup.shown("And-Or graphs of parts", about, markup.html_table(head, rows))
 
@@ -203,6 +214,15 @@ class Parts:
         """The parts' names, in order."""
         return tuple(aog.part for aog in self.aogs)
 
+    def doubts(self) -> list[str]:
+        """Return a sentence for each click that disagrees with the others, see `ClickedPhotos`."""
+        return [
+            f"the click for {aog.part!r} in {doubt}; look at it, or click another photo"
+            for aog in self.aogs
+            if aog.clicked is not None
+            for doubt in aog.clicked.doubts()
+        ]
+
     def save(self, path: PathLike) -> None:
         """Write the parts to a safetensors file; equal parts give equal bytes."""
         arrays: dict[str, NDArray[Any]] = {"look_mean": self.look_mean}
@@ -210,9 +230,19 @@ class Parts:
             arrays |= {
                 f"part.{i}.{name}": getattr(aog, name) for name in (*_TEMPLATES, *_PATTERNS, "mark")
             }
+            if aog.clicked is not None:
+                said = aog.clicked.to_arrays()
+                arrays |= {f"part.{i}.clicked.{name}": array for name, array in said.items()}
         graph_arrays, graph_header = self.graph.to_arrays()
         arrays |= {f"graph.{name}": array for name, array in graph_arrays.items()}
-        about = [{"part": aog.part, "visible_from": aog.visible_from} for aog in self.aogs]
+        about = [
+            {
+                "part": aog.part,
+                "visible_from": aog.visible_from,
+                "clicked": None if aog.clicked is None else aog.clicked.images,
+            }
+            for aog in self.aogs
+        ]
         header = {
             **self.header,
             "parts": about,
@@ -232,13 +262,7 @@ class Parts:
         """
         arrays, header = read_arrays(path, "parts")
         with whole_file(path, "parts"):
-            tables: list[dict[str, Any]] = [
-                {"mark": arrays.get(f"part.{i}.mark", np.zeros(0))}  # earlier files have none
-                | {name: arrays[f"part.{i}.{name}"] for name in _TEMPLATES + _PATTERNS}
-                | about
-                for i, about in enumerate(header.pop("parts"))
-            ]
-            aogs = tuple(AndOrGraph(**table) for table in tables)
+            aogs = tuple(_aog(i, about, arrays) for i, about in enumerate(header.pop("parts")))
             own = {
                 name.removeprefix("graph."): array
                 for name, array in arrays.items()
@@ -247,6 +271,20 @@ class Parts:
             graph = ExplanatoryGraph.from_arrays(own, header.pop("graph"))
             config = PartConfig.from_json(header.pop("config"))
             return cls(graph, aogs, arrays["look_mean"], config, header)
+
+
+def _aog(i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> AndOrGraph:
+    """Return the i-th part of a file."""
+    prefix, images = f"part.{i}.", about.get("clicked")
+    said = f"{prefix}clicked."
+    clicked = {n.removeprefix(said): array for n, array in arrays.items() if n.startswith(said)}
+    return AndOrGraph(
+        part=about["part"],
+        visible_from=about["visible_from"],
+        **{name: arrays[prefix + name] for name in _TEMPLATES + _PATTERNS},
+        mark=arrays.get(prefix + "mark", np.zeros(0)),  # earlier files have none
+        clicked=None if images is None else ClickedPhotos.from_arrays(images, clicked),
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

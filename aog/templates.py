@@ -1,4 +1,4 @@
-"""Templates while they are fitted: one for each click, and those that agree made into one."""
+"""Templates while they are fitted: one for each view of a click, those that agree made into one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from explgraph.base.arrays import F2, F4, F8, I8
+from explgraph.graphs.graph import ExplanatoryGraph
 
 from .looks import unit_vectors
+from .structures import AndOrGraph
 
 
 class Template(NamedTuple):
     """One pose of a part; arrays as in `AndOrGraph`, patterns by rising node.
 
-    ``clicks`` how many annotations it was made of; ``centre``, ``size (2,)``; ``look (9, C)``,
-    ``scene (D,)``; ``node``, ``spread``, ``weight (Q,)``, ``displacement (Q, 2)``.
+    ``clicks`` how many annotations it stands for, a view of one photo for as much as it is
+    probable; ``centre``, ``size (2,)``; ``look (9, C)``, ``scene (D,)``; ``node``, ``spread``,
+    ``weight (Q,)``, ``displacement (Q, 2)``.
     """
 
-    clicks: int
+    clicks: float
     centre: F8
     size: F8
     look: F4
@@ -96,3 +99,30 @@ def _mean_size(a: Template, b: Template, share: F8) -> F8:
     total = known.sum(axis=0)
     unknown = np.full(2, np.nan)
     return np.asarray(np.divide((known * sizes).sum(axis=0), total, out=unknown, where=total > 0))
+
+
+def assemble(
+    part: str, templates: Sequence[Template], graph: ExplanatoryGraph, scale: F4
+) -> AndOrGraph:
+    """Return the And-Or graph of templates; ``scale (P,)`` of all nodes as in `AndOrGraph`."""
+    node = np.concatenate([t.node for t in templates])
+    filters = graph.node_layer.astype(np.int64) * (int(graph.node_channel.max()) + 1)
+    filters += graph.node_channel
+    return AndOrGraph(
+        part=part,
+        clicks=np.array([t.clicks for t in templates]),
+        centre=np.stack([t.centre for t in templates]),
+        size=np.stack([t.size for t in templates]),
+        look=np.stack([t.look for t in templates]),
+        scene=np.stack([t.scene for t in templates]),
+        start=np.cumsum([0, *(len(t.node) for t in templates)]),
+        node=node,
+        group=np.concatenate(
+            [np.unique(filters[t.node], return_inverse=True)[1] for t in templates]
+        ),
+        displacement=np.concatenate([t.displacement for t in templates]),
+        spread=np.concatenate([t.spread for t in templates]),
+        weight=np.concatenate([t.weight for t in templates]),
+        scale=scale[node],
+        visible_from=float("-inf"),
+    )

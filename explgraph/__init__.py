@@ -12,6 +12,7 @@ from explgraph.base import __version__ as __version__
 
 if TYPE_CHECKING:
     from aog import AndOrGraph as AndOrGraph
+    from aog import ClickedPhotos as ClickedPhotos
     from aog import Localizations as Localizations
     from aog import Parse as Parse
     from aog import PartConfig as PartConfig
@@ -113,6 +114,7 @@ _HOME = {
     "Annotations": "explgraph.photos.annotations",
     "Attribution": "explgraph.explanations.attribution",
     "Backbone": "explgraph.networks.backbone",
+    "ClickedPhotos": "aog",
     "Decision": "explgraph.explanations.decision.decision",
     "EdgeEffects": "explgraph.graphs.effects",
     "ExplGraphError": "explgraph.base.errors",

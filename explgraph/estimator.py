@@ -154,7 +154,7 @@ class PartLocalizer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         The network that it was mined from.
     part
         Name of the part. Several names: points are (N, K, 2).
-    n_patterns, reach, width, floor, vote, look, scene, learnt, view, doubt, merge
+    n_patterns, reach, width, floor, vote, look, scene, learnt, view, others, doubt, merge
         See `aog.PartConfig`.
 
     Attributes
@@ -190,6 +190,7 @@ class PartLocalizer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     scene: float = _DEFAULT.scene
     learnt: float = _DEFAULT.learnt
     view: float = _DEFAULT.view
+    others: float = _DEFAULT.others
     doubt: float = _DEFAULT.doubt
     merge: float = _DEFAULT.merge
 

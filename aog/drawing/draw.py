@@ -163,11 +163,10 @@ def _pictures(parts: Parts, cards: Sequence[Card], tiles: Thumbnails) -> dict[in
 def _add_part(text: Statements, cards: Sequence[Card]) -> None:
     """Add a part, halfway down its templates, and the lines to them."""
     aog, middle = cards[0].aog, (cards[0].top + cards[-1].top + cards[-1].height) / 2
-    clicks = int(aog.clicks.sum())
     name = drawing_name(aog.part)
     bold = f'<FONT POINT-SIZE="11"><B>{shortened(aog.part, _LONGEST_PART)}</B></FONT><BR/>'
     bold += '<FONT POINT-SIZE="3"> <BR/></FONT>'
-    counts = f"{counted(len(aog), 'template')}, {counted(clicks, 'click')}"
+    counts = f"{counted(len(aog), 'template')}, {counted(aog.n_clicks, 'click')}"
     small = f'<FONT POINT-SIZE="8" COLOR="{FAINT}">{counts}</FONT>'
     text.node(
         name,

@@ -123,9 +123,10 @@ def draw_headings(height: float) -> str:
 def draw_title(card: Card, height: float) -> str:
     """Write a template's title, above its sketch: Graphviz would write it in the middle."""
     y = height - card.sketch_middle + SKETCH / 2
-    clicks = int(card.aog.clicks[card.template])
+    clicks = float(card.aog.clicks[card.template])
+    count = counted(round(clicks), "click") if clicks.is_integer() else f"{clicks:.2g} clicks"
     return _centred(f"Template {card.template}", CARD_X, y + 19, 11, INK) + _centred(
-        f"from {counted(clicks, 'click')}", CARD_X, y + 7, NOTE, FAINT
+        f"from {count}", CARD_X, y + 7, NOTE, FAINT
     )
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _UNLABELLED = "unlabelled/"
+
+log = logging.getLogger("explgraph")
 
 
 def parts(
@@ -115,8 +119,11 @@ def parts(
         net = graph_network(mined, model, weights, device=device)
         options = read_options(batch_size, strict, precision=precision)
         found = pipeline.match(mined, net, source, force=force, views=True, **options)
-    with stage("fitting"):
+    with stage("fitting"), warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
         fitted = fit_parts(mined, found, marks, names)
+    for doubt in doubts:
+        log.warning("%s", doubt.message)
     fitted.save(out)
     data = _summary(fitted, found, out)
     return Report(data, (_sentence(data), _table(data)), as_json)
@@ -158,7 +165,7 @@ def _summary(fitted: Parts, found: Matches, path: Path) -> dict[str, Any]:
         "skipped": list(found.header.get("skipped", ())),
         "fitted": {
             aog.part: {
-                "clicks": int(aog.clicks.sum()),
+                "clicks": aog.n_clicks,
                 "templates": len(aog),
                 "patterns": len(aog.node),
             }

@@ -67,7 +67,7 @@ def test_and_or_graph__counts_templates_and_names_each_patterns_own():
 def test_and_or_graph__kinds_of_numbers_are_the_contracts_and_frozen():
     aog = and_or_graph()
     kinds = {name: getattr(aog, name).dtype.name for name in ARRAYS}
-    integers = dict.fromkeys(("clicks", "node", "group"), "int32")
+    integers = dict.fromkeys(("node", "group"), "int32")
     assert kinds == {
         **dict.fromkeys(ARRAYS, "float32"),
         **integers,
@@ -84,7 +84,7 @@ def test_and_or_graph__leaves_the_callers_array_writable():
     weight[0] = 2
 
 
-FLOATS = ("centre", "look", "displacement", "spread", "weight", "scale")
+FLOATS = ("clicks", "centre", "look", "displacement", "spread", "weight", "scale")
 SHAPED = [name for name in ARRAYS if name not in ("start", "node")]
 
 
