@@ -12,7 +12,7 @@ from explgraph.base.arrays import F4, F8
 from .answers import GRID
 from .config import PartConfig
 from .evidence import evidence, visible_from
-from .looks import cells_of, cosines, from_grid, on_grid, unit_vectors
+from .looks import cells_of, cosines, from_grid, lengths, on_grid, unit_vectors
 from .sight import Sight
 from .structures import AndOrGraph
 
@@ -90,7 +90,9 @@ def _mark(place: F8, seen: Sight, usual: UsualCells) -> F4:
     odds = np.exp(place - place.max(axis=(1, 2, 3), keepdims=True))
     odds /= odds.sum(axis=(1, 2, 3), keepdims=True)
     share = from_grid(odds.astype(np.float32), seen.layer, seen.input_size)
-    here = np.zeros(len(usual.mean))
-    for photo, weight in zip(cells_of(np.asarray(seen.maps)), share, strict=True):
-        here += weight.reshape(-1) @ unit_vectors(photo - usual.mean)
+    here, mean = np.zeros(len(usual.mean)), usual.mean
+    for cells, weight in zip(cells_of(np.asarray(seen.maps)), share, strict=True):
+        # Of unit vectors, but without a copy of the cells less their mean.
+        per_length = weight.reshape(-1) / lengths(cells, mean)
+        here += per_length @ cells - per_length.sum() * mean
     return unit_vectors(usual.whitening @ (here / len(seen) - usual.middle).astype(np.float32))

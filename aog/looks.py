@@ -16,6 +16,7 @@ WINDOW = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
 """The nine cells of a look, relative to the part, row by row."""
 
 _TINY = 1e-9
+_ROUNDING = 1e-6  # of squares in single precision
 
 
 def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
@@ -40,16 +41,24 @@ def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
 def cosines(maps: NDArray[Any], mean: F4, vectors: F4) -> F4:
     """Return (N, V, H, W, K) the cosine of each cell, less the mean, with K unit vectors (K, C)."""
     n, v, height, width = maps.shape[:4]
-    columns_of = np.concatenate([vectors, mean[None]]).T
-    offset = mean @ columns_of
+    offset = mean @ vectors.T
     result = np.zeros((n, v, height, width, len(vectors)), dtype=np.float32)
     for i, cells in enumerate(cells_of(maps)):
-        # |x - m|^2 and (x - m).t from products with x alone: no copy of the maps less their mean.
-        product = cells @ columns_of - offset
-        square = np.einsum("nc,nc->n", cells, cells) - offset[-1] - 2 * product[:, -1]
-        cosine = product[:, :-1] / np.sqrt(np.maximum(square, _TINY))[:, None]
-        result[i] = cosine.reshape(result.shape[1:])
+        # (x - m).t from x.t: no copy of the maps less their mean.
+        product = cells @ vectors.T - offset
+        result[i] = (product / lengths(cells, mean)[:, None]).reshape(result.shape[1:])
     return result
+
+
+def lengths(cells: F4, mean: F4) -> F4:
+    """Return (n,) the lengths of cells (n, C) less their mean, without a copy of them.
+
+    A cell that is the mean, but for rounding, has no direction: its length counts as infinite.
+    """
+    own, shared = np.einsum("nc,nc->n", cells, cells), float(mean @ mean)
+    square = own - 2 * (cells @ mean) + shared
+    told = square > _ROUNDING * (own + shared)
+    return np.sqrt(np.where(told, square, np.inf)).astype(np.float32)
 
 
 def cells_of(maps: NDArray[Any]) -> Iterator[F4]:
