@@ -30,7 +30,7 @@ class PartConfig:
     vote, look, scene
         Weights of the evidence: log of the votes, likeness of the place, likeness of the photo.
     learnt
-        The share of the look that is the part's mark, learnt from photos without a click; the rest
+        The share of the look that is the part's trait, learnt from photos without a click; the rest
         is likeness to the clicked places. 0 learns none.
     view
         What the log odds of a photo's views count, `Matches.facing`; 1 takes them as they are.

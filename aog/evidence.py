@@ -35,13 +35,13 @@ class Terms(NamedTuple):
     """What speaks for each place, before it is weighed.
 
     ``votes (N, V, T, G, G)``; ``alike (N, V, G, G)`` and ``scene (N, V, T)`` cosines, or None where
-    there are no maps; ``mark (N, V, G, G)`` too, or None where the part has no mark.
+    there are no maps; ``trait (N, V, G, G)`` too, or None where the part has no trait.
     """
 
     votes: F8
     alike: F4 | None
     scene: F4 | None
-    mark: F4 | None
+    trait: F4 | None
 
 
 def evidence(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Evidence:
@@ -59,14 +59,14 @@ def terms(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Te
     if seen.maps is None or aog.look.shape[-1] == 0:
         return Terms(votes, None, None, None)
     looks = aog.look.reshape(-1, aog.look.shape[-1])
-    vectors = np.concatenate([looks, aog.mark.reshape(-1, looks.shape[1])])
+    vectors = np.concatenate([looks, aog.trait.reshape(-1, looks.shape[1])])
     each = cosines(seen.maps, look_mean, vectors)
     likeness = over_window(each[..., : len(looks)], seen.layer)
     mean = np.einsum("nvthw,t->nvhw", likeness, _shares(aog))
-    alike, mark = on_grid(mean, seen.layer, seen.input_size, GRID), None
-    if len(aog.mark) > 0:
-        mark = on_grid(each[..., -1], seen.layer, seen.input_size, GRID)
-    return Terms(votes, alike, alikeness(seen.maps, aog.scene), mark)
+    alike, trait = on_grid(mean, seen.layer, seen.input_size, GRID), None
+    if len(aog.trait) > 0:
+        trait = on_grid(each[..., -1], seen.layer, seen.input_size, GRID)
+    return Terms(votes, alike, alikeness(seen.maps, aog.scene), trait)
 
 
 def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evidence:
@@ -86,17 +86,17 @@ def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evi
         place=blind + look,
         blind=blind,
         template=np.logaddexp.reduce(total, axis=(3, 4)),
-        alike=(alike if found.mark is None else found.mark).astype(np.float64),
+        alike=(alike if found.trait is None else found.trait).astype(np.float64),
     )
 
 
 def _look(found: Terms, config: PartConfig) -> F8:
-    """Return (N, V, G, G) what the look of places counts: like the clicked ones, and the mark."""
+    """Return (N, V, G, G) what the look of places counts: like the clicked ones, and the trait."""
     if found.alike is None:
         return np.zeros((*found.votes.shape[:2], GRID, GRID))
     alike = found.alike.astype(np.float64)
-    if found.mark is not None:
-        alike = (1 - config.learnt) * alike + config.learnt * found.mark
+    if found.trait is not None:
+        alike = (1 - config.learnt) * alike + config.learnt * found.trait
     return config.look * alike
 
 

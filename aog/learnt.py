@@ -55,12 +55,12 @@ def usual_cells(seen: Sight) -> UsualCells:
 
 
 def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -> AndOrGraph:
-    """Return a part with what photos without a click teach: its mark, and when it is visible.
+    """Return a part with what photos without a click teach: its trait, and when it is visible.
 
     Parameters
     ----------
     aog
-        Fitted to clicks, without a mark.
+        Fitted to clicks, without a trait.
     seen
         N photos without a click. With none the part stays as it is.
     usual
@@ -72,14 +72,14 @@ def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -
         return aog
     found = evidence(aog, seen, usual.mean, config)
     if seen.maps is not None and config.learnt > 0:
-        mark = _mark(found.place, seen, usual)
-        each = cosines(seen.maps, usual.mean, mark[None])[..., 0]
+        trait = _trait(found.place, seen, usual)
+        each = cosines(seen.maps, usual.mean, trait[None])[..., 0]
         alike = on_grid(each, seen.layer, seen.input_size, GRID).astype(np.float64)
-        aog, found = replace(aog, mark=mark), found._replace(alike=alike)
+        aog, found = replace(aog, trait=trait), found._replace(alike=alike)
     return replace(aog, visible_from=visible_from(found))
 
 
-def _mark(place: F8, seen: Sight, usual: UsualCells) -> F4:
+def _trait(place: F8, seen: Sight, usual: UsualCells) -> F4:
     """Return (C,) the unit vector that tells cells where the part is from all others (Eq. 10b).
 
     Parameters

@@ -58,7 +58,8 @@ def lengths(cells: F4, mean: F4) -> F4:
     own, shared = np.einsum("nc,nc->n", cells, cells), float(mean @ mean)
     square = own - 2 * (cells @ mean) + shared
     told = square > _ROUNDING * (own + shared)
-    return np.sqrt(np.where(told, square, np.inf)).astype(np.float32)
+    result: F4 = np.sqrt(np.where(told, square, np.inf)).astype(np.float32)
+    return result
 
 
 def cells_of(maps: NDArray[Any]) -> Iterator[F4]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PATTERNS = ("node", "group", "displacement", "spread", "weight", "scale")
 _TEMPLATES = ("clicks", "centre", "size", "look", "scene", "start")
-_FINITE = ("clicks", "centre", "look", "displacement", "spread", "weight", "scale", "mark")
+_FINITE = ("clicks", "centre", "look", "displacement", "spread", "weight", "scale", "trait")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,7 +73,7 @@ class AndOrGraph:
     visible_from
         The likeness from which on the part counts as visible; minus infinity, always, if the part
         was fitted to nothing but clicked photos.
-    mark
+    trait
         (C,) unit vector: what tells the look layer's response at the part, less its mean, from that
         at other places, learnt from photos without a click. C = 0 where nothing is known of it.
     clicked
@@ -94,7 +94,7 @@ class AndOrGraph:
     weight: F4
     scale: F4
     visible_from: float
-    mark: F4 = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    trait: F4 = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     clicked: ClickedPhotos | None = None
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ class AndOrGraph:
             "spread": ((patterns,), np.float32),
             "weight": ((patterns,), np.float32),
             "scale": ((patterns,), np.float32),
-            "mark": ((None,), np.float32),
+            "trait": ((None,), np.float32),
         }
         for name, (shape, dtype) in shapes.items():
             check_shape(f"AndOrGraph.{name}", getattr(self, name), shape)
@@ -228,7 +228,8 @@ class Parts:
         arrays: dict[str, NDArray[Any]] = {"look_mean": self.look_mean}
         for i, aog in enumerate(self.aogs):
             arrays |= {
-                f"part.{i}.{name}": getattr(aog, name) for name in (*_TEMPLATES, *_PATTERNS, "mark")
+                f"part.{i}.{name}": getattr(aog, name)
+                for name in (*_TEMPLATES, *_PATTERNS, "trait")
             }
             if aog.clicked is not None:
                 said = aog.clicked.to_arrays()
@@ -282,7 +283,7 @@ def _aog(i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> A
         part=about["part"],
         visible_from=about["visible_from"],
         **{name: arrays[prefix + name] for name in _TEMPLATES + _PATTERNS},
-        mark=arrays.get(prefix + "mark", np.zeros(0)),  # earlier files have none
+        trait=arrays.get(prefix + "trait", np.zeros(0)),  # earlier files have none
         clicked=None if images is None else ClickedPhotos.from_arrays(images, clicked),
     )
 
@@ -302,7 +303,7 @@ class Localizations:
     confidence
         (M,) in 0..1: the probability that the part is within a tenth of the diagonal of `yx`.
     evidence
-        (M,) how much the place looks like the part: a cosine, -1..1, with its mark, or with the
+        (M,) how much the place looks like the part: a cosine, -1..1, with its trait, or with the
         clicked places where it has none; without maps the share of the patterns that vote for it.
         `visible` is read off it.
     visible

@@ -1,4 +1,4 @@
-"""What photos without a click teach: the mark that tells the part's place from others."""
+"""What photos without a click teach: the trait that tells the part's place from others."""
 
 import dataclasses
 
@@ -35,19 +35,19 @@ def fitted(world, config=CONFIG):
     return fit_clicks(world.graph, world.found, [clicks_on(world, [0])], config=config)
 
 
-def test_mark__is_what_the_part_has_in_photos_that_nobody_clicked(world):
-    mark = fitted(world)["head"].mark
-    assert mark.shape == (CHANNELS,)
-    assert np.linalg.norm(mark) == pytest.approx(1, abs=1e-5)
-    assert mark.argmax() == MARKED
-    assert mark[MARKED] > 0.8
+def test_trait__is_what_the_part_has_in_photos_that_nobody_clicked(world):
+    trait = fitted(world)["head"].trait
+    assert trait.shape == (CHANNELS,)
+    assert np.linalg.norm(trait) == pytest.approx(1, abs=1e-5)
+    assert trait.argmax() == MARKED
+    assert trait[MARKED] > 0.8
 
 
-def test_mark__equals_the_loops(world):
+def test_trait__equals_the_loops(world):
     """Its direction: (C + ridge)^-1 of the part's mean cell, less the mean of all."""
     seen = sight(world.graph, world.found)
     usual = usual_cells(seen)
-    clicked = dataclasses.replace(fitted(world)["head"], mark=np.zeros(0))
+    clicked = dataclasses.replace(fitted(world)["head"], trait=np.zeros(0))
     others = seen.take(np.arange(1, 30))
     place = evidence(clicked, others, usual.mean, CONFIG).place
     cells = seen.maps.astype(float).reshape(-1, CHANNELS)
@@ -68,18 +68,18 @@ def test_mark__equals_the_loops(world):
             here += np.einsum("yx,yxc->c", share, cells_of[photo, view]) / 29
     expected = np.linalg.solve(covariance + ridge, here - some.mean(axis=0))
     expected /= np.linalg.norm(expected)
-    np.testing.assert_allclose(fitted(world)["head"].mark, expected, atol=2e-3)
+    np.testing.assert_allclose(fitted(world)["head"].trait, expected, atol=2e-3)
 
 
-def test_mark__does_not_hang_on_the_order_of_photos(world):
+def test_trait__does_not_hang_on_the_order_of_photos(world):
     back = np.arange(30)[::-1]
     marks = clicks_on(world, [0])
     turned = dataclasses.replace(marks, index=np.array([29]))
-    mark = fit_clicks(world.graph, world.found.take(back), [turned], config=CONFIG)["head"].mark
-    np.testing.assert_allclose(mark, fitted(world)["head"].mark, atol=1e-4)
+    trait = fit_clicks(world.graph, world.found.take(back), [turned], config=CONFIG)["head"].trait
+    np.testing.assert_allclose(trait, fitted(world)["head"].trait, atol=1e-4)
 
 
-def test_mark__finds_parts_that_the_click_does_not_look_like(world):
+def test_trait__finds_parts_that_the_click_does_not_look_like(world):
     """The nodes of some photos are lost: only what the others taught tells where the part is."""
     lost = np.arange(20, 30)
     views = world.found.views
@@ -97,7 +97,7 @@ def test_mark__finds_parts_that_the_click_does_not_look_like(world):
     assert off(strong) < 0.1 < 0.2 < off(dataclasses.replace(strong, learnt=0.0))
 
 
-def test_visible__is_judged_by_the_mark(world):
+def test_visible__is_judged_by_the_trait(world):
     """Where the part's response is wiped out and its nodes are still found, it is not visible."""
     parts = fitted(world)
     views = world.found.views
@@ -112,40 +112,40 @@ def test_visible__is_judged_by_the_mark(world):
 
 
 def test_nothing__is_learnt_without_other_photos_without_maps_or_at_zero(world):
-    assert len(fitted(world, dataclasses.replace(CONFIG, learnt=0.0))["head"].mark) == 0
+    assert len(fitted(world, dataclasses.replace(CONFIG, learnt=0.0))["head"].trait) == 0
     alone = world.found.take(np.array([0]))
     one = fit_clicks(world.graph, alone, [clicks_on(world, [0])], config=CONFIG)["head"]
-    assert len(one.mark) == 0
+    assert len(one.trait) == 0
     seen = sight(world.graph, alone)
     assert learn(one, seen.take(np.array([], dtype=int)), usual_cells(seen), CONFIG) is one
     with pytest.warns(UserWarning, match="no views"):
         blind = dataclasses.replace(world.found, views=None)
         parts = fit_clicks(world.graph, blind, [clicks_on(world, [0])], config=CONFIG)
         locate(parts, blind)
-    assert len(parts["head"].mark) == 0
+    assert len(parts["head"].trait) == 0
 
 
 def test_maps_without_variance__teach_nothing_and_do_no_harm(world):
     views = dataclasses.replace(world.found.views, maps=np.ones((30, 2, 7, 7, CHANNELS)))
     flat = dataclasses.replace(world.found, views=views)
     parts = fit_clicks(world.graph, flat, [clicks_on(world, [0])], config=CONFIG)
-    np.testing.assert_array_equal(parts["head"].mark, 0)
+    np.testing.assert_array_equal(parts["head"].trait, 0)
     assert np.isfinite(locate(parts, flat).yx).all()
 
 
-def test_file__keeps_the_mark_and_earlier_files_have_none(world, tmp_path):
+def test_file__keeps_the_trait_and_earlier_files_have_none(world, tmp_path):
     from explgraph.base.files import read_arrays, write_arrays
 
     parts = fitted(world)
     parts.save(tmp_path / "parts.safetensors")
     again = Parts.load(tmp_path / "parts.safetensors")
-    np.testing.assert_array_equal(again["head"].mark, parts["head"].mark)
+    np.testing.assert_array_equal(again["head"].trait, parts["head"].trait)
     arrays, header = read_arrays(tmp_path / "parts.safetensors", "parts")
-    del arrays["part.0.mark"]
+    del arrays["part.0.trait"]
     header["config"] = {k: v for k, v in header["config"].items() if k != "learnt"}
     write_arrays(tmp_path / "old.safetensors", "parts", arrays, header)
     old = Parts.load(tmp_path / "old.safetensors")
-    assert len(old["head"].mark) == 0
-    without = dataclasses.replace(parts["head"], mark=np.zeros(0))
+    assert len(old["head"].trait) == 0
+    without = dataclasses.replace(parts["head"], trait=np.zeros(0))
     expected = locate(dataclasses.replace(parts, aogs=(without,)), world.found)
     np.testing.assert_array_equal(locate(old, world.found).probability, expected.probability)

@@ -34,7 +34,7 @@ def and_or_graph(part="head", templates=2, channels=3, **changes):
         "spread": rng.uniform(5, 9, count),
         "weight": rng.uniform(0, 1, count),
         "scale": rng.uniform(1, 2, count),
-        "mark": rng.normal(0, 1, channels),
+        "trait": rng.normal(0, 1, channels),
         "visible_from": 0.25,
     }
     return AndOrGraph(part=part, **{**fields, **changes})
