@@ -70,7 +70,7 @@ def view_probability(
     chosen = np.asarray(of_click.argmax(axis=1))
     few = np.unique(np.linspace(0, len(seen) - 1, min(len(seen), _MOST_PHOTOS)).astype(np.intp))
     if n_views == 1 or len(few) == 0 or config.others == 0:
-        return np.exp(trusted - np.logaddexp.reduce(trusted, axis=1)[:, None])
+        return _normalised(trusted)
     support = _support(candidates, of_click.shape, seen.take(few), look_mean, config)
     worth = min(1.0, k * config.others / len(few))
     odds = trusted.copy()
@@ -83,7 +83,12 @@ def view_probability(
             chosen[click] = odds[click].argmax()
         if np.array_equal(chosen, before):
             break
-    return np.exp(odds - np.logaddexp.reduce(odds, axis=1)[:, None])
+    return _normalised(odds)
+
+
+def _normalised(odds: F8) -> F8:
+    """Return probabilities (k, W) of log odds, up to a constant for each row."""
+    return np.asarray(np.exp(odds - np.logaddexp.reduce(odds, axis=1)[:, None]))
 
 
 def _support(
@@ -97,16 +102,16 @@ def _support(
     clicks = shape[0]
     sure = clicks / (clicks + config.doubt)
     votes = config.vote * np.log(vote_maps(candidates, seen, config, _GRID) + config.floor)
-    votes, look = np.moveaxis(votes, 2, 0), np.zeros((len(candidates), 1, 1, 1, 1))
+    support, look = np.moveaxis(votes, 2, 0), np.zeros((len(candidates), 1, 1, 1, 1))
     if seen.maps is not None and candidates.look.shape[-1] > 0:
         looks = candidates.look.reshape(-1, candidates.look.shape[-1])
         each = over_window(cosines(seen.maps, look_mean, looks), seen.layer)
         alike = on_grid(each, seen.layer, seen.input_size, _GRID)
         look = np.moveaxis(alike, 2, 0) * (sure * config.look / clicks)
         scene = alikeness(seen.maps, candidates.scene)
-        votes = votes + config.scene * np.moveaxis(scene, 2, 0)[..., None, None]
-    most = votes.max(axis=0)
-    odds = np.exp(sure * (votes - most)).astype(np.float32)
+        support = support + config.scene * np.moveaxis(scene, 2, 0)[..., None, None]
+    most = support.max(axis=0)
+    odds = np.exp(sure * (support - most)).astype(np.float32)
     rest = sure * most + view_odds(seen, config)[:, :, None, None] - np.log(clicks)
     return Support(
         odds.reshape(*shape, *odds.shape[1:]),

@@ -85,7 +85,7 @@ class ClickedPhotos:
 
     def doubts(self) -> list[str]:
         """Return a sentence for each click that disagrees."""
-        return [self._doubt(row) for row in np.flatnonzero(self.disagrees)]
+        return [self._doubt(row) for row in np.flatnonzero(self.disagrees).tolist()]
 
     def _doubt(self, row: int) -> str:
         reasons = []

@@ -198,8 +198,8 @@ def _clicked_photos(
         mirrored=clicked.turned[np.arange(len(clicked)), chosen],
         view_probability=sure.max(axis=1),
         turned=chosen != alone.argmax(axis=1),
-        distance=places[:, 0],
-        elsewhere=places[:, 1],
+        distance=places[:, 0].astype(np.float32),
+        elsewhere=places[:, 1].astype(np.float32),
     )
 
 

@@ -87,6 +87,18 @@ def test_parts_equals_the_library(work, tmp_path):
     assert same_files(work / "parts.safetensors", tmp_path / "expected.safetensors")
 
 
+def test_parts_names_the_photo_whose_click_disagrees(work, tmp_path):
+    """Of four heads one is clicked on the tail."""
+    right = [click(name, "head") for name in ("00.png", "sub/01.png", "02.png")]
+    wrong = (*click("04.png", "tail")[:1], "head", *click("04.png", "tail")[2:])
+    for rows, is_named in ((right, False), ([*right, wrong], True)):
+        write_csv(tmp_path / "clicks.csv", HEADER, rows)
+        command = parts_command(work, tmp_path / "clicks.csv")
+        said = ok(*command, "--out", tmp_path / "p.safetensors").stderr
+        assert ("the click for 'head' in '04.png'" in said) == is_named, said
+        assert "in '00.png'" not in said
+
+
 def test_parts_says_what_it_learned(work, tmp_path):
     out = tmp_path / "new" / "p.safetensors"
     data = without_times(ok(*parts_command(work), "--out", out, "--json"))
