@@ -102,7 +102,8 @@ def _support(
     clicks = shape[0]
     sure = clicks / (clicks + config.doubt)
     votes = config.vote * np.log(vote_maps(candidates, seen, config, _GRID) + config.floor)
-    support, look = np.moveaxis(votes, 2, 0), np.zeros((len(candidates), 1, 1, 1, 1))
+    support = np.moveaxis(votes, 2, 0)
+    look: NDArray[np.floating] = np.zeros((len(candidates), 1, 1, 1, 1))
     if seen.maps is not None and candidates.look.shape[-1] > 0:
         looks = candidates.look.reshape(-1, candidates.look.shape[-1])
         each = over_window(cosines(seen.maps, look_mean, looks), seen.layer)

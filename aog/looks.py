@@ -77,7 +77,7 @@ def over_window(cosine: F4, layer: LayerSpec) -> F4:
     for k, (dy, dx) in enumerate(WINDOW):
         y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
         result += np.moveaxis(each[..., k][:, :, y][:, :, :, x], -1, 2)
-    return result / np.float32(len(WINDOW))
+    return np.asarray(result / np.float32(len(WINDOW)), dtype=np.float32)
 
 
 def scene_of(maps: NDArray[Any]) -> F2:
