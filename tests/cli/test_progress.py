@@ -54,7 +54,12 @@ def figures(line):
     assert head
     rate = float(re.search(r"\(([\d.]+) photos/s\)", rest).group(1))
     stages = re.sub(r" \([^)]*\)", "", rest).split(", ")
-    return int(photos), float(total), rate, {s.split()[0]: float(s.split()[1]) for s in stages}
+    return (
+        int(photos),
+        float(total),
+        rate,
+        {n: float(t) for n, t in (s.rsplit(maxsplit=1) for s in stages)},
+    )
 
 
 def test_summary__adds_up(files, tmp_path):

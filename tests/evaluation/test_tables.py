@@ -89,7 +89,7 @@ def test_raw_peaks__position_in_a_cropped_photo(rng):
     yx = np.array([[[[48.0, 64.0]]]])
     one = (Peaks(peaks.layers[0], yx, weight),)
     cropped = PeakSet(
-        ("a",), frames, (HEIGHT, WIDTH), one, one, None, peaks.channel_mean, peaks.channel_scale
+        ("a",), frames, (HEIGHT, WIDTH), one, one, peaks.channel_mean, peaks.channel_scale
     )
     np.testing.assert_allclose(raw_peaks(cropped).yx[0, 0], [0.35, 0.425], rtol=1e-6)
     # the same pixels of the mirrored input are the middle too
@@ -122,7 +122,6 @@ def test_raw_peaks__without_a_peak_at_the_filters_mean_in_the_graphs_orientation
         (HEIGHT, WIDTH),
         (Peaks(layer, yx, weight),),
         (Peaks(layer, turned, weight),),
-        None,
         (np.zeros(2),),
         (np.ones(2),),
     )
@@ -194,7 +193,7 @@ def planted(rng, n=80):
     weight[:, 0] = [1, 0, 0]
     form = [Peaks(p[0].layer, p[0].yx, weight) for p in (peaks.peaks, peaks.mirrored)]
     peaks = PeakSet(
-        peaks.images, peaks.frames, peaks.input_size, (form[0],), (form[1],), None,
+        peaks.images, peaks.frames, peaks.input_size, (form[0],), (form[1],),
         peaks.channel_mean, peaks.channel_scale,
     )  # fmt: skip
     return peaks, make_annotations(peaks.images, part, "head")
@@ -250,7 +249,7 @@ def test_supervised_ceiling__does_not_learn_from_the_photos_own_group(rng):
     peaks = half.take(np.repeat(np.arange(30), 2))
     images = tuple(f"{i:03d}.jpg" for i in range(60))
     peaks = PeakSet(
-        images, peaks.frames, peaks.input_size, peaks.peaks, peaks.mirrored, None,
+        images, peaks.frames, peaks.input_size, peaks.peaks, peaks.mirrored,
         peaks.channel_mean, peaks.channel_scale,
     )  # fmt: skip
     centres = np.repeat(rng.random((30, 2)), 2, axis=0) * [1, 0.4]
@@ -271,7 +270,7 @@ def test_supervised_ceiling__photos_without_any_peak(rng):
     layer = peaks.layers[0]
     silent = (Peaks(layer, np.zeros((20, 2, 3, 2)), np.zeros((20, 2, 3))),)
     peaks = PeakSet(
-        peaks.images, peaks.frames, peaks.input_size, silent, silent, None,
+        peaks.images, peaks.frames, peaks.input_size, silent, silent,
         peaks.channel_mean, peaks.channel_scale,
     )  # fmt: skip
     truth = part_truth(
