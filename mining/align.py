@@ -14,11 +14,13 @@ from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
 MOST_PHOTOS = 1000
 """Photos that are compared with each other; the others are compared with what these agree on."""
 
-FACING_LAYERS = 3
+FACING_LAYERS = 2
 """How many of the topmost layers tell which way a photo faces."""
 
+GRID = 2, 4
+"""Rows and columns of places in the photo at which they are asked."""
+
 _RIDGE = 2.0  # lambda
-_IN_PHOTO = 0.1
 _POWER_STEPS = 200
 _SWEEPS = 100
 
@@ -138,16 +140,18 @@ def facing_votes(weight: F4, peaks: PeakSet) -> F4:
 
 
 def mirror_moments(peaks: PeakSet) -> F4:
-    """Return (N, D) what changes sign when a photo is mirrored: how far left filters respond.
+    """Return (N, D) what changes sign when a photo is mirrored: where filters respond.
 
     Of each filter of the `FACING_LAYERS` topmost layers, r = (sum_k F_k^2)^1/2 is its response to
-    the photo and x = sum_k F_k^2 x_k / sum_k F_k^2 where it lies, from the middle. There are two
-    numbers for each filter: where it responds in the photo, d = r x of the photo as given less that
-    of the mirrored one, and where on the object, d less what a shift of the whole object would make
-    of it: the multiple of s, the sum of both r, that is nearest to d.
+    the photo and x = sum_k F_k^2 x_k / sum_k F_k^2 where it lies, left or right of the middle.
 
-    The numbers of each layer and kind are scaled to one length, those in the photo to a smaller
-    one: they help where bodies and heads face different ways, and mislead where objects lie aside.
+    *On the object*: d = r x of the photo as given less that of the mirrored one, less what a shift
+    of the whole object would make of it, which is the multiple of the sum of both r that is nearest
+    to d. *In the photo*: its response by `GRID` places, sum_k F_k^2 t_b(y_k, x_k) / r with tents
+    t_b between their middles, given less mirrored.
+
+    The first does not mind where the object lies; the second knows more of what lies at the frame
+    of objects that are cut out. All four, of each layer and kind, are scaled to one length.
 
     Parameters
     ----------
@@ -155,30 +159,46 @@ def mirror_moments(peaks: PeakSet) -> F4:
         Of N photos, both ways.
     """
     assert peaks.mirrored is not None
-    width = peaks.input_size[1]
     layers = zip(peaks.peaks[-FACING_LAYERS:], peaks.mirrored[-FACING_LAYERS:], strict=True)
-    blocks = [block for given, other in layers for block in _moments(given, other, width)]
+    blocks = [block for pair in layers for block in _changes(*pair, peaks.input_size)]
     return np.concatenate(blocks, axis=1, dtype=np.float32)
 
 
-def _moments(given: Peaks, other: Peaks, width: int) -> tuple[F8, F8]:
-    """Return what a layer's filters, (N, C), say on the object and in the photo."""
-    (response, moment), (response_other, moment_other) = (_moment(p, width) for p in (given, other))
-    in_photo, shift = moment - moment_other, response + response_other
-    away = _over((in_photo * shift).sum(axis=1), (shift**2).sum(axis=1))
-    on_object = in_photo - away[:, None] * shift
+def _changes(given: Peaks, other: Peaks, input_size: tuple[int, int]) -> tuple[F8, F8]:
+    """Return what a layer's filters say on the object, (N, C), and in the photo, (N, C * B)."""
+    first, second = (_moments(peaks, input_size) for peaks in (given, other))
+    change, shift = first.moment - second.moment, first.response + second.response
+    away = _over((change * shift).sum(axis=1), (shift**2).sum(axis=1))
+    on_object = change - away[:, None] * shift
     # Of a photo to which one filter responds, nothing but rounding is left.
-    on_object[_length(on_object) <= 1e-9 * _length(in_photo)] = 0.0
-    return _unit(on_object), np.sqrt(_IN_PHOTO) * _unit(in_photo)
+    on_object[_length(on_object) <= 1e-9 * _length(change)] = 0.0
+    return _unit(on_object), _unit(first.place - second.place)
 
 
-def _moment(peaks: Peaks, width: int) -> tuple[F8, F8]:
-    """Return r and r x, both (N, C)."""
+class _Moments(NamedTuple):
+    """Of N photos and C filters: r and r x, (N, C), and the response by B places, (N, C * B)."""
+
+    response: F8
+    moment: F8
+    place: F8
+
+
+def _moments(peaks: Peaks, input_size: tuple[int, int]) -> _Moments:
     energy = peaks.weight.astype(np.float64) ** 2
     total = energy.sum(axis=2)
     response = np.sqrt(total)
-    x = _over((energy * (peaks.yx[..., 1] / width - 0.5)).sum(axis=2), total)
-    return response, response * x
+    unit = peaks.yx / np.array(input_size)
+    moment = _over((energy * (unit[..., 1] - 0.5)).sum(axis=2), response)
+    rows, columns = (_tents(unit[..., axis], count) for axis, count in enumerate(GRID))
+    place = [_over((energy * row * column).sum(axis=2), response)
+             for row in rows for column in columns]  # fmt: skip
+    return _Moments(response, moment, np.stack(place, axis=-1).reshape(len(total), -1))
+
+
+def _tents(unit: F8, count: int) -> list[F8]:
+    """Return how near places (...) are to the middles of so many parts of an axis, 1 in all."""
+    at = np.clip(unit * count - 0.5, 0, count - 1)
+    return [np.clip(1 - np.abs(at - part), 0, None) for part in range(count)]
 
 
 def _over(a: F8, b: F8) -> F8:
