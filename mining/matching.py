@@ -15,7 +15,7 @@ from explgraph.base.layer import look_layer
 from explgraph.base.progress import stage
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.graph_arrays import graph_hash
-from explgraph.graphs.matches import Matches, Views, facing_odds
+from explgraph.graphs.matches import Matches, Views, odds_of_gain, odds_of_votes
 from explgraph.peaks.structures import Peaks, PeakSet
 
 from .align import facing_votes
@@ -74,8 +74,9 @@ def match_peaks(
 
     What is found in a photo does not depend on the other photos, to the last bit.
 
-    A photo with mirrored peaks is seen the way that is more probable: by how well the graph
-    explains its peaks both ways, and by where its filters respond (Eq. 11); as given in a tie.
+    A photo with mirrored peaks is seen the way that is more probable, as given in a tie: by where
+    its filters respond (Eq. 11), or, of graphs of earlier versions, by how well its peaks are
+    explained both ways.
 
     Parameters
     ----------
@@ -104,14 +105,7 @@ def match_peaks(
         f"graph has {[layer.name for layer in graph.layers]} at {graph.input_size}",
     )
     with stage("matching"):
-        groups = list(peaks.groups()) or [peaks]
-        seen = [find_nodes(graph, [group.peaks for group in groups], device)]
-        votes = None
-        if peaks.mirrored is not None:
-            seen.append(find_nodes(graph, [g.mirrored or g.peaks for g in groups], device))
-            votes = _votes(graph, peaks)
-        gain = np.stack([found.gain for found in seen], axis=1)
-        facing = facing_odds(gain, votes)
+        facing, seen = _seen(graph, list(peaks.groups()) or [peaks], views, device)
         mirrored = (facing < 0).astype(np.uint8)
         chosen = _choose(seen[0], seen[-1], mirrored)
     return Matches(
@@ -130,13 +124,41 @@ def match_peaks(
         },
         photo_size=peaks.photo_size,
         frames=peaks.frames,
-        views=_views(peaks, seen, gain) if views else None,
+        views=_views(peaks, seen) if views else None,
         peak_yx=_in_photo(chosen.peak_yx, mirrored, peaks),
         facing=facing,
     )
 
 
-def _views(peaks: PeakSet, seen: Sequence[Found], gain: F8) -> Views:
+def _seen(
+    graph: ExplanatoryGraph, groups: Sequence[PeakSet], views: bool, device: Device
+) -> tuple[F8, list[Found]]:
+    """Return log odds of the photos as given, and what is found as given and mirrored.
+
+    Where the graph tells which way photos face, and both views are not asked for, nodes are looked
+    for in the more probable one alone.
+    """
+
+    def look(*ways: Sequence[tuple[Peaks, ...]]) -> list[Found]:
+        return [find_nodes(graph, way, device) for way in ways]
+
+    given = [group.peaks for group in groups]
+    other = [group.mirrored for group in groups if group.mirrored is not None]
+    if not other:
+        (found,) = look(given)
+        return odds_of_gain(found.gain[:, None]), [found]
+    if graph.facing is None or graph.facing.size == 0:
+        seen = look(given, other)
+        return odds_of_gain(np.stack([found.gain for found in seen], axis=1)), seen
+    weight = graph.facing
+    odds = [odds_of_votes(facing_votes(weight, group)) for group in groups]
+    if views:
+        return np.concatenate(odds), look(given, other)
+    turned = [group.oriented(own < 0) for group, own in zip(groups, odds, strict=True)]
+    return np.concatenate(odds), look(turned)
+
+
+def _views(peaks: PeakSet, seen: Sequence[Found]) -> Views:
     if peaks.maps is None:
         raise ExplGraphError("views need maps: extract the peaks with maps=True")
     return Views(
@@ -145,7 +167,7 @@ def _views(peaks: PeakSet, seen: Sequence[Found], gain: F8) -> Views:
         frames=peaks.frames,
         yx=np.stack([found.peak_yx.transpose(2, 0, 1) for found in seen], axis=1),
         score=np.stack([found.score.T for found in seen], axis=1),
-        gain=gain,
+        gain=np.stack([found.gain for found in seen], axis=1),
         maps=peaks.maps,
     )
 
@@ -268,12 +290,6 @@ def _prior(
     prior.shift[orphan] = alone.shift[orphan]
     prior.half_precision[orphan] = alone.half_precision[orphan]
     return prior
-
-
-def _votes(graph: ExplanatoryGraph, peaks: PeakSet) -> F4 | None:
-    """Return (N,) which way photos face, by what the mining photos agreed on; None if unknown."""
-    weight = graph.facing
-    return None if weight is None or not weight.size else facing_votes(weight, peaks)
 
 
 def _choose(given: Found, other: Found, mirrored: U1) -> Found:

@@ -134,7 +134,7 @@ class Matches:
         The photos seen both ways, or None: see `Views`.
     facing
         (N,) the log odds that a photo faces, as it is given, the way that the graph does, see
-        `facing_odds`; below 0 it is mirrored. Infinite of photos that were seen one way. None in
+        `odds_of_votes`; below 0 it is mirrored. Infinite of photos that were seen one way. None in
         files of earlier versions.
     peak_yx
         (N, P, 2) as ``yx``, but of the peak itself on which a node was found; or None where
@@ -311,7 +311,7 @@ class Matches:
                 seen: dict[str, Any] = {name: arrays.pop(f"views.{name}") for name in _VIEW_ARRAYS}
                 height, width = about["input_size"]
                 views = Views(LayerSpec.from_json(about["layer"]), (height, width), **seen)
-                arrays.setdefault("facing", facing_odds(views.gain))
+                arrays.setdefault("facing", odds_of_gain(views.gain))
             images = tuple(header.pop("images"))
             return cls(images=images, header=header, views=views, **arrays)
 
@@ -319,24 +319,31 @@ class Matches:
 SURE = 0.9
 """A photo's view that is less probable than this is doubtful."""
 
-_GAIN, _VOTE = 12.0, 6.0
-_GAIN_ALONE = 14.0
+_VOTE, _GAIN = 7.0, 14.0
 
 
-def facing_odds(gain: F8, votes: F4 | None = None) -> F8:
+def odds_of_votes(votes: F4) -> F8:
     """Return (N,) the log odds that photos face, as given, the way that the graph does (Eq. 11).
+
+    Parameters
+    ----------
+    votes
+        (N,) `mining.align.facing_votes`.
+    """
+    return _VOTE * votes.astype(np.float64)
+
+
+def odds_of_gain(gain: F8) -> F8:
+    """Return the same of graphs that cannot vote, by how much better they explain one view.
 
     Parameters
     ----------
     gain
         (N, V) `Views.gain`.
-    votes
-        (N,) `mining.align.facing_votes`; None of a graph that does not know how to vote.
     """
     if gain.shape[1] == 1:
         return np.full(len(gain), np.inf)
-    more = gain[:, 0] - gain[:, 1]
-    return _GAIN_ALONE * more if votes is None else _GAIN * more + _VOTE * votes
+    return _GAIN * (gain[:, 0] - gain[:, 1])
 
 
 def check_nodes(graph: ExplanatoryGraph, found: Matches, *, called: str = "the matches") -> None:

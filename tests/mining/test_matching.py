@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.layer import look_layer
 from explgraph.peaks.structures import GROUP, Peaks
 from mining import MiningConfig, match_peaks, mine_peaks
 from mining.align import mirror_moments
@@ -229,24 +230,41 @@ def test_mirrored_photo__is_recognised_and_reported_in_the_photo(graph, peaks):
     assert np.array_equal(found.log_density, plain.log_density)
 
 
+def voting(graph, peaks):
+    """A graph that says of every other photo that it is mirrored."""
+    wanted = (-1.0) ** np.arange(len(peaks))
+    weight = np.linalg.pinv(mirror_moments(peaks)) @ wanted
+    return dataclasses.replace(graph, facing=weight.astype(np.float32)), wanted
+
+
 @pytest.mark.parametrize("votes", [False, True])
-def test_mirrored_photo__gain_and_votes_decide(graph, new_photos, votes):
+def test_mirrored_photo__votes_decide_or_else_the_larger_gain(graph, new_photos, votes):
     peaks = both_ways(new_photos)
-    wanted = 3.0 * (-1.0) ** np.arange(len(peaks))
-    weight = (np.linalg.pinv(mirror_moments(peaks)) @ wanted).astype(np.float32)
-    graph = dataclasses.replace(graph, facing=weight if votes else None)
     given, other = (find_nodes(graph, [way]) for way in (peaks.peaks, peaks.mirrored))
-    found = match_peaks(graph, peaks)
     odds = 14 * (given.gain - other.gain)
+    graph = dataclasses.replace(graph, facing=None)
     if votes:
-        odds = 12 / 14 * odds + 6 * wanted
+        graph, wanted = voting(graph, peaks)
+        assert np.any((wanted < 0) != (odds < 0))
+        odds = 7 * wanted
+    found = match_peaks(graph, peaks)
     np.testing.assert_allclose(found.facing, odds, atol=1e-3)
     assert np.array_equal(found.mirrored, odds < 0)
     assert 0 < found.mirrored.sum() < len(peaks)
-    if votes:
-        assert np.any(found.mirrored != (other.gain > given.gain))
     for i, flipped in enumerate(found.mirrored):
         assert np.array_equal(found.score[i], (other if flipped else given).score[:, i])
+
+
+def test_mirrored_photo__is_found_the_same_with_both_views(graph, new_photos):
+    peaks = both_ways(new_photos)
+    layer = peaks.layers[look_layer(peaks.layers)]
+    maps = np.zeros((len(peaks), 2, *layer.grid, layer.channels), dtype=np.float16)
+    graph, _ = voting(graph, peaks)
+    alone = match_peaks(graph, peaks)
+    both = match_peaks(graph, dataclasses.replace(peaks, maps=maps), views=True)
+    for name in ("yx", "score", "log_density", "peak", "mirrored", "facing", "peak_yx"):
+        assert np.array_equal(getattr(both, name), getattr(alone, name)), name
+    assert both.views.gain.shape == (len(peaks), 2)
 
 
 def test_mirrored_photo__in_a_tie_it_is_taken_as_given(graph, new_photos):

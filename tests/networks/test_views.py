@@ -8,7 +8,7 @@ from PIL import Image
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from explgraph.graphs.matches import Matches, Views, facing_odds
+from explgraph.graphs.matches import Matches, Views, odds_of_gain
 from explgraph.peaks.structures import PeakSet
 from mining import MiningConfig, match_peaks
 from tests.support import oracle
@@ -112,7 +112,7 @@ def test_view_probability__is_that_of_the_log_odds():
     np.testing.assert_allclose(some.view_probability[:, 0], [0.1, 0.75])
     both = Matches.joined([some, found])
     np.testing.assert_allclose(both.view_probability[:, 1], [0.9, 0.25, 0.25, 0.5, 0.9])
-    one_way = matches(facing=facing_odds(np.zeros((3, 1))))
+    one_way = matches(facing=odds_of_gain(np.zeros((3, 1))))
     assert one_way.view_probability.tolist() == [[1, 0]] * 3
 
 
@@ -130,7 +130,7 @@ def test_view_probability__of_files_of_earlier_versions(tmp_path):
 @pytest.mark.parametrize("v", [1, 2])
 def test_matches__views_go_through_a_file(tmp_path, v):
     seen = views(v=v)
-    found = matches(views=seen, facing=facing_odds(seen.gain))
+    found = matches(views=seen, facing=odds_of_gain(seen.gain))
     found.save(tmp_path / "m.safetensors")
     again = Matches.load(tmp_path / "m.safetensors")
     assert np.array_equal(again.facing, found.facing)

@@ -14,7 +14,7 @@ from explgraph.base.arrays import NONE
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.graph_arrays import graph_hash
-from explgraph.graphs.matches import Matches, Views, facing_odds
+from explgraph.graphs.matches import Matches, Views, odds_of_gain
 from tests.support.plain import plain_graph
 
 SIDE = 112
@@ -107,7 +107,7 @@ def matches_of(graph, views, mirrored, **changes):
         "log_density": np.zeros(score.shape),
         "peak": np.where(score > 0, 0, NONE),
         "mirrored": mirrored,
-        "facing": facing_odds(views.gain),
+        "facing": odds_of_gain(views.gain),
         "node_layer": graph.node_layer,
         "header": {"graph_hash": graph_hash(graph), "model": "planted", "weight_hash": "0" * 64},
         "photo_size": np.full((n, 2), SIDE),
