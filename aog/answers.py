@@ -23,6 +23,9 @@ from .structures import Localizations
 GRID = 28
 """Cells along a side: 8 pixels of 224. Twice as many change the mean error by less than .0005."""
 
+NEAR = 0.1
+"""Of the diagonal: an answer this near to the part counts as found."""
+
 
 class Answer(NamedTuple):
     """The best point of N photos.
@@ -76,6 +79,22 @@ def nearest_point(probability: F8) -> Answer:
     expected = rows_times(flat, _distances(grid)).reshape(n, grid, grid)
     yx, least = refine(-expected)
     return Answer(yx, np.maximum(-least, 0))
+
+
+def mass_near(probability: F8, answer: F8) -> F8:
+    """Return (N,) the probability within `NEAR` of the answer: the confidence.
+
+    Parameters
+    ----------
+    probability
+        (N, G, G), as from `posterior`.
+    answer
+        (N, 2) unit square.
+    """
+    cells = cell_centres(probability.shape[-1])
+    distance = np.linalg.norm(cells[None] - answer[:, None], axis=-1) / np.sqrt(2)
+    flat = probability.reshape(distance.shape)
+    return np.asarray((flat * (distance <= NEAR)).sum(axis=1))
 
 
 def strongest_point(evidence: NDArray[np.floating]) -> Answer:

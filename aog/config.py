@@ -30,8 +30,9 @@ class PartConfig:
     vote, look, scene
         Weights of the evidence: log of the votes, likeness of the place, likeness of the photo.
     learnt
-        The share of the look that is the part's trait, learnt from photos without a click; the rest
-        is likeness to the clicked places. 0 learns none.
+        The largest share of the look that is the part's trait, learnt from photos without a click;
+        the rest is likeness to the clicked places. The share is this times the square of how sure
+        the answers in those photos are without it, on average. 0 learns none.
     view
         What the log odds of a photo's views count, `Matches.facing`; 1 takes them as they are.
     others
@@ -51,7 +52,7 @@ class PartConfig:
     vote: float = 2.5
     look: float = 14.0
     scene: float = 20.0
-    learnt: float = 0.3
+    learnt: float = 0.5
     view: float = 1.0
     others: float = 2.0
     doubt: float = 0.6

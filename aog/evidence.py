@@ -79,7 +79,7 @@ def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evi
     total *= sure
     total += view_odds(seen, config)[:, :, None, None, None] + np.log(_shares(aog))[:, None, None]
     blind = np.logaddexp.reduce(total, axis=2)
-    look = sure * _look(found, config)
+    look = sure * _look(found, aog.trait_share, config)
     total += look[:, :, None]
     alike = found.votes.max(axis=2) if found.alike is None else found.alike
     return Evidence(
@@ -90,13 +90,13 @@ def weigh(aog: AndOrGraph, seen: Sight, found: Terms, config: PartConfig) -> Evi
     )
 
 
-def _look(found: Terms, config: PartConfig) -> F8:
+def _look(found: Terms, trait_share: float, config: PartConfig) -> F8:
     """Return (N, V, G, G) what the look of places counts: like the clicked ones, and the trait."""
     if found.alike is None:
         return np.zeros((*found.votes.shape[:2], GRID, GRID))
     alike = found.alike.astype(np.float64)
     if found.trait is not None:
-        alike = (1 - config.learnt) * alike + config.learnt * found.trait
+        alike = (1 - trait_share) * alike + trait_share * found.trait
     return config.look * alike
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8
+from explgraph.base.arrays import F4
 from explgraph.base.frames import to_unit
 from explgraph.graphs.matches import Matches
 
-from .answers import GRID, cell_centres, nearest_point, posterior
+from .answers import mass_near, nearest_point, posterior
 from .evidence import as_given, evidence, expected_likeness
 from .sight import Sight, sight, warn_without_views
 from .structures import AndOrGraph, Localizations, Parts
-
-NEAR = 0.1
-"""Of the diagonal: an answer this near to the part counts as found."""
 
 
 def locate(parts: Parts, found: Matches) -> Localizations:
@@ -67,7 +63,7 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
         parts=(aog.part,) * len(images),
         yx=to_unit(frames, answer).astype(np.float32),
         size=sizes[template] * np.abs(frames[..., 1]),
-        confidence=_mass_near(probability, answer).astype(np.float32),
+        confidence=mass_near(probability, answer).astype(np.float32),
         evidence=alike,
         visible=(alike >= np.float32(aog.visible_from)).astype(np.uint8),
         template=template.astype(np.int32),
@@ -83,14 +79,6 @@ def _known_sizes(aog: AndOrGraph) -> F4:
     if not known.any():
         return aog.size
     return np.where(known[:, None], aog.size, aog.size[known].mean(axis=0))
-
-
-def _mass_near(probability: F8, answer: F8) -> NDArray[np.float64]:
-    """Return (N,) the probability within `NEAR` of the answer."""
-    cells = cell_centres(GRID)
-    distance = np.linalg.norm(cells[None] - answer[:, None], axis=-1) / np.sqrt(2)
-    flat = probability.reshape(distance.shape)
-    return np.asarray((flat * (distance <= NEAR)).sum(axis=1))
 
 
 def _interleaved(each: list[Localizations]) -> Localizations:

@@ -9,9 +9,9 @@ import numpy as np
 
 from explgraph.base.arrays import F4, F8
 
-from .answers import GRID
+from .answers import GRID, mass_near, nearest_point, posterior
 from .config import PartConfig
-from .evidence import evidence, visible_from
+from .evidence import Evidence, as_given, evidence, visible_from
 from .looks import cells_of, cosines, from_grid, lengths, on_grid, unit_vectors
 from .sight import Sight
 from .structures import AndOrGraph
@@ -75,8 +75,19 @@ def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -
         trait = _trait(found.place, seen, usual)
         each = cosines(seen.maps, usual.mean, trait[None])[..., 0]
         alike = on_grid(each, seen.layer, seen.input_size, GRID).astype(np.float64)
-        aog, found = replace(aog, trait=trait), found._replace(alike=alike)
+        share = config.learnt * _confidence(found, seen) ** 2
+        aog = replace(aog, trait=trait, trait_share=share)
+        found = found._replace(alike=alike)
     return replace(aog, visible_from=visible_from(found))
+
+
+def _confidence(found: Evidence, seen: Sight) -> float:
+    """Return the mean confidence of the answers that a part would give in photos without a click.
+
+    What is learnt where the part hardly is found is learnt from other places as well.
+    """
+    probability = posterior(as_given(found, seen))
+    return float(mass_near(probability, nearest_point(probability).yx).mean())
 
 
 def _trait(place: F8, seen: Sight, usual: UsualCells) -> F4:

@@ -76,6 +76,8 @@ class AndOrGraph:
     trait
         (C,) unit vector: what tells the look layer's response at the part, less its mean, from that
         at other places, learnt from photos without a click. C = 0 where nothing is known of it.
+    trait_share
+        The share of the look that is likeness to the trait; the rest is likeness to the clicks.
     clicked
         What the clicks say of each other; None in files of before there was this.
     """
@@ -95,6 +97,7 @@ class AndOrGraph:
     scale: F4
     visible_from: float
     trait: F4 = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    trait_share: float = 0.0
     clicked: ClickedPhotos | None = None
 
     def __post_init__(self) -> None:
@@ -240,6 +243,7 @@ class Parts:
             {
                 "part": aog.part,
                 "visible_from": aog.visible_from,
+                "trait_share": aog.trait_share,
                 "clicked": None if aog.clicked is None else aog.clicked.images,
             }
             for aog in self.aogs
@@ -263,19 +267,22 @@ class Parts:
         """
         arrays, header = read_arrays(path, "parts")
         with whole_file(path, "parts"):
-            aogs = tuple(_aog(i, about, arrays) for i, about in enumerate(header.pop("parts")))
+            config = PartConfig.from_json(header.pop("config"))
+            about = enumerate(header.pop("parts"))
+            aogs = tuple(_aog(i, one, arrays, config.learnt) for i, one in about)
             own = {
                 name.removeprefix("graph."): array
                 for name, array in arrays.items()
                 if name.startswith("graph.")
             }
             graph = ExplanatoryGraph.from_arrays(own, header.pop("graph"))
-            config = PartConfig.from_json(header.pop("config"))
             return cls(graph, aogs, arrays["look_mean"], config, header)
 
 
-def _aog(i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> AndOrGraph:
-    """Return the i-th part of a file."""
+def _aog(
+    i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]], trait_share: float
+) -> AndOrGraph:
+    """Return the i-th part of a file; ``trait_share`` of files that had one for all parts."""
     prefix, images = f"part.{i}.", about.get("clicked")
     said = f"{prefix}clicked."
     clicked = {n.removeprefix(said): array for n, array in arrays.items() if n.startswith(said)}
@@ -284,6 +291,7 @@ def _aog(i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> A
         visible_from=about["visible_from"],
         **{name: arrays[prefix + name] for name in _TEMPLATES + _PATTERNS},
         trait=arrays.get(prefix + "trait", np.zeros(0)),  # earlier files have none
+        trait_share=about.get("trait_share", trait_share),
         clicked=None if images is None else ClickedPhotos.from_arrays(images, clicked),
     )
 

@@ -88,13 +88,47 @@ def test_trait__finds_parts_that_the_click_does_not_look_like(world):
     unseen = dataclasses.replace(
         world.found, views=dataclasses.replace(views, score=score, gain=np.zeros((30, 2)))
     ).take(lost)
-    strong = dataclasses.replace(CONFIG, look=30.0, learnt=0.9)
+    parts = fitted(world, dataclasses.replace(CONFIG, look=30.0))
 
-    def off(config):
-        where = locate(fitted(world, config), unseen)
+    def off(share):
+        part = dataclasses.replace(parts["head"], trait_share=share)
+        where = locate(dataclasses.replace(parts, aogs=(part,)), unseen)
         return np.linalg.norm(where.yx - world.centre[lost], axis=1).mean()
 
-    assert off(strong) < 0.1 < 0.2 < off(dataclasses.replace(strong, learnt=0.0))
+    assert off(0.9) < 0.1 < 0.2 < off(0.0)
+
+
+def test_share__is_the_square_of_how_sure_answers_are_without_the_trait(world):
+    """Where the other photos' nodes are moved about, the trait is trusted less."""
+    blind = dataclasses.replace(CONFIG, learnt=0.0)
+    rows = np.arange(1, 30)
+
+    def shares(world):
+        sure = locate(fitted(world, blind), world.found.take(rows)).confidence.mean()
+        return fitted(world)["head"].trait_share, CONFIG.learnt * sure**2
+
+    share, expected = shares(world)
+    assert share == pytest.approx(expected, rel=1e-5)
+    views = world.found.views
+    yx = views.yx.copy()
+    yx[rows] = np.random.default_rng(7).uniform(0, SIDE, yx[rows].shape)
+    astray = dataclasses.replace(world.found, views=dataclasses.replace(views, yx=yx))
+    less, expected = shares(dataclasses.replace(world, found=astray))
+    assert less == pytest.approx(expected, rel=1e-5)
+    assert less < 0.7 * share
+
+
+def test_share__weighs_the_trait_against_the_clicked_look(world):
+    seen = sight(world.graph, world.found)
+    parts = fitted(world)
+
+    def place(share):
+        part = dataclasses.replace(parts["head"], trait_share=share)
+        return evidence(part, seen, parts.look_mean, CONFIG).place
+
+    none, half, whole = place(0.0), place(0.5), place(1.0)
+    np.testing.assert_allclose(half, (none + whole) / 2, atol=1e-4)
+    assert np.abs(whole - none).max() > 1
 
 
 def test_visible__is_judged_by_the_trait(world):
@@ -140,7 +174,14 @@ def test_file__keeps_the_trait_and_earlier_files_have_none(world, tmp_path):
     parts.save(tmp_path / "parts.safetensors")
     again = Parts.load(tmp_path / "parts.safetensors")
     np.testing.assert_array_equal(again["head"].trait, parts["head"].trait)
+    assert again["head"].trait_share == parts["head"].trait_share > 0
     arrays, header = read_arrays(tmp_path / "parts.safetensors", "parts")
+    header["parts"] = [
+        {k: v for k, v in one.items() if k != "trait_share"} for one in header["parts"]
+    ]
+    header["config"] |= {"learnt": 0.3}
+    write_arrays(tmp_path / "shared.safetensors", "parts", arrays, header)
+    assert Parts.load(tmp_path / "shared.safetensors")["head"].trait_share == 0.3
     del arrays["part.0.trait"]
     header["config"] = {k: v for k, v in header["config"].items() if k != "learnt"}
     write_arrays(tmp_path / "old.safetensors", "parts", arrays, header)

@@ -35,6 +35,7 @@ def and_or_graph(part="head", templates=2, channels=3, **changes):
         "weight": rng.uniform(0, 1, count),
         "scale": rng.uniform(1, 2, count),
         "trait": rng.normal(0, 1, channels),
+        "trait_share": 0.5,
         "visible_from": 0.25,
     }
     return AndOrGraph(part=part, **{**fields, **changes})
@@ -141,6 +142,7 @@ def test_parts__go_through_a_file(parts, tmp_path):
     assert again.look_mean.tolist() == [0.5, 0.25, 0.125]
     for ours, theirs in zip(again.aogs, parts.aogs, strict=True):
         assert ours.visible_from == theirs.visible_from
+        assert ours.trait_share == theirs.trait_share
         for name in ARRAYS:
             assert getattr(ours, name).dtype == getattr(theirs, name).dtype
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
