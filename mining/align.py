@@ -192,7 +192,8 @@ def _moments(peaks: Peaks, input_size: tuple[int, int]) -> _Moments:
     rows, columns = (_tents(unit[..., axis], count) for axis, count in enumerate(GRID))
     place = [_over((energy * row * column).sum(axis=2), response)
              for row in rows for column in columns]  # fmt: skip
-    return _Moments(response, moment, np.stack(place, axis=-1).reshape(len(total), -1))
+    size = total.shape[1] * len(place)
+    return _Moments(response, moment, np.stack(place, axis=-1).reshape(len(total), size))
 
 
 def _tents(unit: F8, count: int) -> list[F8]:

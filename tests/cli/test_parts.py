@@ -159,7 +159,9 @@ def test_parts_with_more_photos_without_annotations(work, tmp_path):
     ours, theirs = aog.Parts.load(out), aog.Parts.load(expected)
     np.testing.assert_allclose(ours["head"].scale, theirs["head"].scale, rtol=1e-4)
     without = aog.Parts.load(work / "parts.safetensors")
-    assert not np.allclose(ours["head"].scale, without["head"].scale, rtol=1e-4)
+    scales = ours["head"].scale, without["head"].scale
+    # Other photos may turn a clicked one, and then other nodes are its patterns.
+    assert len(scales[0]) != len(scales[1]) or not np.allclose(*scales, rtol=1e-4)
 
 
 @pytest.mark.parametrize("where", [".", "photos", "photos/sub"])

@@ -195,7 +195,7 @@ def test_parts__show_themselves():
     parts = hand_made_parts(("head", "tail"))
     cells = Page(parts._repr_html_()).cells
     for i, aog in enumerate(parts.aogs):
-        figures = map(str, (len(aog), aog.clicks.sum(), len(aog.node)))
+        figures = map(str, (len(aog), aog.n_clicks, len(aog.node)))
         assert cells[4 * i + 4 : 4 * i + 8] == [aog.part, *figures]
     assert repr(parts) == "<Parts head, tail>"
 
