@@ -93,7 +93,6 @@ def test_python__the_script_of_node_facts_runs_as_it_stands(folder, run_here):
     assert "in the graph's ranking." in printed
 
 
-@pytest.mark.filterwarnings("ignore:the click for")  # the demo is a small one here
 def test_python__the_scripts_of_parts_run_as_they_stand(folder, run_here):
     fit, estimator = (
         block for block in blocks("python") if "clicks.csv" in block or "Grid" in block
@@ -159,7 +158,6 @@ def test_docs__commands_on_the_demo_run(folder, monkeypatch, page):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the click for")  # the demo is a small one here
 def test_docs__scripts_on_the_demo_run_as_they_stand(folder, run_here):
     pages = ("get-started", "reading", "parts", "faq", "explain", "texture", "segments")
     scripts = [

@@ -21,5 +21,7 @@ def run_script(path, *arguments, folder, monkeypatch):
         warnings.resetwarnings()
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", UserWarning)
+        # Of few photos, as tests have them, some may face either way.
+        warnings.filterwarnings("ignore", "the click for", UserWarning)
         runpy.run_path(str(path), run_name="__main__")
     return printed.getvalue()
