@@ -190,8 +190,12 @@ def _moments(peaks: Peaks, input_size: tuple[int, int]) -> _Moments:
     unit = peaks.yx / np.array(input_size)
     moment = _over((energy * (unit[..., 1] - 0.5)).sum(axis=2), response)
     rows, columns = (_tents(unit[..., axis], count) for axis, count in enumerate(GRID))
-    place = [_over((energy * row * column).sum(axis=2), response)
-             for row in rows for column in columns]  # fmt: skip
+    inside = [
+        np.einsum("nck,nck->nc", own, column)
+        for own in (energy * row for row in rows)
+        for column in columns
+    ]
+    place = [_over(sums, response) for sums in inside]
     size = total.shape[1] * len(place)
     return _Moments(response, moment, np.stack(place, axis=-1).reshape(len(total), size))
 
