@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from explgraph.base.errors import require, unknown_name
+from explgraph.graphs.matches import GAIN_ODDS
 
 _NON_NEGATIVE = ("vote", "look", "scene", "view", "others", "doubt", "merge")
 _POSITIVE = ("reach", "width", "floor")
-_GAIN_ALONE = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class PartConfig:
         known = [f.name for f in fields(cls)]
         values = dict(values)
         if "facing" in values:  # of earlier versions: a multiple of what is now said of the views
-            values["view"] = values.pop("facing") / _GAIN_ALONE
+            values["view"] = values.pop("facing") / GAIN_ODDS
         for name in values:
             if name not in known:
                 raise unknown_name("setting of parts", name, known)

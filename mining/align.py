@@ -33,15 +33,17 @@ class Facing(NamedTuple):
     votes
         (N,) g_i: what the other photos say of each, above 0 if it is to be taken as given, below 0
         if mirrored; about 1 where they are sure, 0 of a photo that says nothing.
-    signs
-        (N,) +1 as given, -1 to be mirrored: the votes' signs, +1 where they are 0.
     weight
         (D,) with which the moments of any photo say the same of it: see `facing_votes`.
     """
 
     votes: F4
-    signs: I1
     weight: F4
+
+    @property
+    def signs(self) -> I1:
+        """(N,) +1 as given, -1 to be mirrored: the votes' signs, +1 where they are 0."""
+        return np.where(self.votes < 0, -1, 1).astype(np.int8)
 
 
 def facing(peaks: PeakSource) -> Facing:
@@ -64,18 +66,17 @@ def facing(peaks: PeakSource) -> Facing:
     """
     n = len(peaks)
     if peaks.n_views == 1 or n == 0:
-        return Facing(*_nothing(n), np.zeros(0, dtype=np.float32))
+        return Facing(np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32))
     sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
     moments, turn = _compared(peaks, sample)
-    votes, signs, weight = agreed_facing(moments)
-    if np.sum(signs * turn) > 0:  # they face right
-        votes, signs, weight = -votes, -signs, -weight
-    if len(sample) < n:
-        everyone = np.concatenate([facing_votes(weight, group) for group in peaks.groups()])
-        everyone[sample] = votes
-        votes = everyone
-        signs = np.where(votes < 0, -1, 1).astype(np.int8)
-    return Facing(votes, signs, weight)
+    agreed = agreed_facing(moments)
+    if np.sum(agreed.signs * turn) > 0:  # they face right
+        agreed = Facing(-agreed.votes, -agreed.weight)
+    if len(sample) == n:
+        return agreed
+    votes = np.concatenate([facing_votes(agreed.weight, group) for group in peaks.groups()])
+    votes[sample] = agreed.votes
+    return Facing(votes, agreed.weight)
 
 
 def agreed_facing(moments: F4) -> Facing:
@@ -102,7 +103,7 @@ def agreed_facing(moments: F4) -> Facing:
     check_shape("moments", moments, (None, None))
     n = len(moments)
     if not np.any(moments):
-        return Facing(*_nothing(n), np.zeros(moments.shape[1], dtype=np.float32))
+        return Facing(*(np.zeros(size, dtype=np.float32) for size in moments.shape))
     with one_blas_thread():
         rows = moments.astype(np.float64)
         gram = rows @ rows.T
@@ -116,11 +117,7 @@ def agreed_facing(moments: F4) -> Facing:
     votes[~known] = 0.0
     if votes[known][0] < 0:
         votes, weight = -votes, -weight
-    return Facing(
-        votes.astype(np.float32),
-        np.where(votes < 0, -1, 1).astype(np.int8),
-        weight.astype(np.float32),
-    )
+    return Facing(votes.astype(np.float32), weight.astype(np.float32))
 
 
 def facing_votes(weight: F4, peaks: PeakSet) -> F4:
@@ -246,10 +243,6 @@ def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:
     is_upper = peaks.yx[..., 0] < height / 2
     moment = (energy * is_upper * (peaks.yx[..., 1] - width / 2)).sum(axis=(1, 2))
     return _over(moment, energy.sum(axis=(1, 2)))
-
-
-def _nothing(n: int) -> tuple[F4, I1]:
-    return np.zeros(n, dtype=np.float32), np.ones(n, dtype=np.int8)
 
 
 def _leading(gram: F8) -> F8:

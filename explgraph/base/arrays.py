@@ -12,7 +12,7 @@ the photo as a person sees it, (1, 1) being the outer corner of its bottom-right
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,6 @@ U1 = NDArray[np.uint8]
 
 Array = Any
 """Of NumPy, or of PyTorch on some device: where the same lines serve both."""
-
-Put = Callable[[NDArray[Any]], Array]
-"""Brings an array of NumPy to where it is computed with."""
 
 NONE = -1
 

@@ -319,7 +319,10 @@ class Matches:
 SURE = 0.9
 """A photo's view that is less probable than this is doubtful."""
 
-_VOTE, _GAIN = 7.0, 14.0
+_VOTE = 7.0
+
+GAIN_ODDS = 14.0
+"""Log odds of a view for each unit of gain: of graphs that cannot vote."""
 
 
 def odds_of_votes(votes: F4) -> F8:
@@ -343,7 +346,7 @@ def odds_of_gain(gain: F8) -> F8:
     """
     if gain.shape[1] == 1:
         return np.full(len(gain), np.inf)
-    return _GAIN * (gain[:, 0] - gain[:, 1])
+    return GAIN_ODDS * (gain[:, 0] - gain[:, 1])
 
 
 def check_nodes(graph: ExplanatoryGraph, found: Matches, *, called: str = "the matches") -> None:
