@@ -144,8 +144,14 @@ def at_spot(page, spot):
     return box["x"] + spot[1], box["y"] + spot[0]
 
 
+def settle(page):
+    """Let what was asked for be drawn: the page draws once for each frame of the screen."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def drawn(page):
     """The nodes in the drawing of the graph."""
+    settle(page)
     return set(
         page.locator("#graph-canvas [data-node]").evaluate_all(
             "tiles => tiles.map(tile => Number(tile.dataset.node))"
@@ -155,6 +161,7 @@ def drawn(page):
 
 def listed(page):
     """The nodes in the table, in its order."""
+    settle(page)
     return page.locator("#node-list tr").evaluate_all("r => r.map(i => Number(i.dataset.node))")
 
 
