@@ -6,15 +6,15 @@ of parts: either file can be read again as such, so that corrected answers serve
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explgraph.base.errors import require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.tables import write_table
 from explgraph.photos.annotations import Annotations, PhotoSize, photo_of, photo_shapes, pixel_yx
 from explgraph.photos.keypoints import write_keypoints
 
@@ -64,7 +64,7 @@ def write_answers(path: PathLike, where: Localizations, photo_size: PhotoSize) -
     check_answer_file(path)
     marks = to_annotations(where, photo_size)
     if Path(path).suffix.lower() == ".csv":
-        write_bytes(path, _table(where, marks).encode())
+        write_table(path, COLUMNS, _rows(where, marks))
         return
     confidence = np.round(where.confidence.astype(np.float64), _CONFIDENCE_DIGITS)
     write_keypoints(path, marks, photo_size, scores=confidence, visible=where.visible)
@@ -95,24 +95,18 @@ def to_annotations(answers: Localizations, photo_size: PhotoSize) -> Annotations
     )
 
 
-def _table(answers: Localizations, marks: Annotations) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def _rows(answers: Localizations, marks: Annotations) -> Iterator[tuple[str | float, ...]]:
     for row, (image, part) in enumerate(zip(marks.image, marks.part, strict=True)):
         numbers = (*marks.yx[row, ::-1].tolist(), *marks.size[row, ::-1].tolist())
-        writer.writerow(
-            [
-                image,
-                part,
-                *(_cell(value) for value in numbers),
-                f"{answers.confidence[row]:.{_CONFIDENCE_DIGITS}f}",
-                answers.visible[row],
-                answers.template[row],
-                answers.mirrored[row],
-            ]
+        yield (
+            image,
+            part,
+            *map(_cell, numbers),
+            f"{answers.confidence[row]:.{_CONFIDENCE_DIGITS}f}",
+            int(answers.visible[row]),
+            int(answers.template[row]),
+            int(answers.mirrored[row]),
         )
-    return text.getvalue()
 
 
 def _cell(value: float) -> str:

@@ -1,16 +1,22 @@
-"""CSV tables whose errors name the file and the line."""
+"""CSV tables: errors name the file and the line, and no name is a formula in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ExplGraphError, require
-from .files import PathLike
+from .files import PathLike, write_bytes
+
+# What spreadsheets take for a formula, or skip before one. Apostrophes are told from ours by it.
+_LIKE_FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20\s]")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
+_QUOTED = re.compile('[,"\r\n]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,9 @@ def read_table(path: PathLike) -> tuple[tuple[str, ...], list[Row]]:
     source = Path(path)
     require(source.is_file(), f"{source} is not a file")
     try:
-        # "-sig": spreadsheets put a byte order mark before the header.
-        text = source.read_text(encoding="utf-8-sig")
+        # "-sig": spreadsheets put a byte order mark before the header. Bytes: a text file would
+        # turn a carriage return within a name into a line's end.
+        text = source.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExplGraphError(f"{source} is not a UTF-8 text file ({error})") from error
     reader = csv.reader(io.StringIO(text, newline=""))
@@ -84,6 +91,53 @@ def read_table(path: PathLike) -> tuple[tuple[str, ...], list[Row]]:
             len(cells) == len(columns),
             f"{where}: expected {len(columns)} cells ({','.join(columns)}), got {len(cells)}",
         )
-        stripped = (cell.strip() for cell in cells)
+        stripped = (unescaped(cell.strip()) for cell in cells)
         rows.append(Row(where, dict(zip(columns, stripped, strict=True))))
     return columns, rows
+
+
+def write_table(
+    path: PathLike, columns: Sequence[str], rows: Iterable[Sequence[str | float]]
+) -> None:
+    """Write a comma-separated table with a header line; `read_table` gives the same cells.
+
+    Parameters
+    ----------
+    path
+        The file; missing folders are made.
+    columns
+        Their names.
+    rows
+        For each line as many cells. NaN is an empty one. Text that a spreadsheet would take for a
+        formula gets an apostrophe in front, see `escaped`.
+    """
+    lines = (
+        columns,
+        *(["" if cell != cell else escaped(str(cell)) for cell in row] for row in rows),
+    )
+    # Not by `csv.writer`: before Python 3.13 it leaves a carriage return unquoted.
+    text = "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+    write_bytes(path, text.encode())
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell
+
+
+def escaped(cell: str) -> str:
+    """Put an apostrophe before what a spreadsheet would take for a formula; numbers stay.
+
+    >>> escaped("=1+1.png"), escaped("'=1"), escaped("-1.5"), escaped("'tis.png")
+    ("'=1+1.png", "''=1", '-1.5', "'tis.png")
+    """
+    is_formula = _LIKE_FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def unescaped(cell: str) -> str:
+    """Take the apostrophe of `escaped` away; others are part of the text.
+
+    >>> unescaped("'=1+1.png"), unescaped("''=1"), unescaped("-1.5"), unescaped("'tis.png")
+    ('=1+1.png', "'=1", '-1.5', "'tis.png")
+    """
+    return cell[1:] if cell.startswith("'") and _LIKE_FORMULA.match(cell) else cell

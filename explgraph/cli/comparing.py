@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.tables import write_table
 from explgraph.base.text import digits
 
 from . import options as cli
@@ -94,7 +95,8 @@ def compare(
     ]
     found = compare_graphs(*graphs, matches[0], matches[1])
     if out is not None:
-        found.pairs.to_csv(out, index=False, lineterminator="\n")
+        pairs = found.pairs
+        write_table(out, tuple(pairs.columns), pairs.itertuples(index=False, name=None))
     data = {"graph_a": str(graph_a), "graph_b": str(graph_b), **found.to_json()}
     return Report(_with_file(data, out), _text(found, out), as_json)
 

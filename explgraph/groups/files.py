@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from explgraph.base.arrays import F8
 from explgraph.base.errors import require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.tables import write_table
 from explgraph.graphs.groups import GroupPlaces
 from explgraph.photos.annotations import PhotoSize, photo_shapes, pixel_yx
 
@@ -44,13 +44,13 @@ def write_group_places(
     n_groups = places.sureness.shape[1]
     require(len(names) == n_groups, f"{n_groups} groups need as many names, got {len(names)}")
     shapes = photo_shapes(photo_size, places.images)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    write_table(path, COLUMNS, _rows(places, names, shapes))
+
+
+def _rows(places: GroupPlaces, names: Sequence[str], shapes: F8) -> Iterator[tuple[str, ...]]:
     for image, shape, yx, sure in zip(
         places.images, shapes, places.yx.astype(np.float64), places.sureness, strict=True
     ):
         pixels = np.round(pixel_yx(yx, shape), 2) + 0.0  # no "-0.0"
         for name, (y, x), sureness in zip(names, pixels.tolist(), sure.tolist(), strict=True):
-            writer.writerow([image, name, f"{x:.2f}", f"{y:.2f}", f"{sureness:.4f}"])
-    write_bytes(path, text.getvalue().encode())
+            yield image, name, f"{x:.2f}", f"{y:.2f}", f"{sureness:.4f}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
-from explgraph.base.tables import Row, read_table
+from explgraph.base.files import PathLike
+from explgraph.base.tables import Row, read_table, write_table
 
 from .annotations import Annotations, Mark, photo_of
 from .folders import read_part_folder
@@ -132,20 +130,18 @@ def write_annotations(path: PathLike, annotations: Annotations) -> None:
     annotations
         What to write: pixels of the photos, an integer is the centre of a pixel.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_PLAIN, *_SIZE, "group"])
-    for image, part, yx, size, group in zip(
-        annotations.image,
-        annotations.part,
-        annotations.yx.tolist(),
-        annotations.size.tolist(),
-        annotations.group,
-        strict=True,
-    ):
-        numbers = (_cell(value) for value in (yx[1], yx[0], size[1], size[0]))
-        writer.writerow([image, part, *numbers, group])
-    write_bytes(path, text.getvalue().encode())
+    rows = (
+        (image, part, *map(_cell, (x, y, width, height)), group)
+        for image, part, (y, x), (height, width), group in zip(
+            annotations.image,
+            annotations.part,
+            annotations.yx.tolist(),
+            annotations.size.tolist(),
+            annotations.group,
+            strict=True,
+        )
+    )
+    write_table(path, (*_PLAIN, *_SIZE, "group"), rows)
 
 
 def _cell(value: float) -> str:

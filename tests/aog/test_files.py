@@ -74,6 +74,18 @@ def test_file__read_again_as_annotations(tmp_path, name):
     np.testing.assert_allclose(marks.size, found.size * shape, atol=PIXEL)
 
 
+def test_table__names_like_formulas_are_text_and_read_again(tmp_path):
+    photos, parts = ("=1+1.png", "=1+1.png", "b/c, d.png", "b/c, d.png"), ("@head", "-tail") * 2
+    sizes = {"=1+1.png": (100, 200), "b/c, d.png": (64, 48)}
+    write_answers(tmp_path / "p.csv", answers(images=photos, parts=parts), sizes)
+    assert [line[:18] for line in (tmp_path / "p.csv").read_text().splitlines()[1:3]] == [
+        "'=1+1.png,'@head,4",
+        "'=1+1.png,'-tail,-",
+    ]
+    again = read_annotations(tmp_path / "p.csv")
+    assert (again.image, again.part) == (photos[:3], parts[:3])
+
+
 @pytest.mark.parametrize("name", ["p.csv", "p.json"])
 def test_file__answers_at_the_very_border_serve_as_clicks(tmp_path, name):
     """Rounding does not carry a point out of its photo."""

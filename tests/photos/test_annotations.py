@@ -146,6 +146,18 @@ def test_write_annotations__read_again_is_the_same(tmp_path, rng):
     assert (tmp_path / "twice.csv").read_bytes() == (tmp_path / "out" / "marks.csv").read_bytes()
 
 
+def test_write_annotations__names_like_formulas_are_read_again_and_no_cell_is_one(tmp_path):
+    names = ('=HYPERLINK("http://x")', "-1+1.png", "@a", "'=b", "'tis", "\r=c", "-5")
+    count = len(names)
+    marks = Annotations(names, names[::-1], np.ones((count, 2)), np.ones((count, 2)), names)
+    write_annotations(tmp_path / "a.csv", marks)
+    again = read_annotations(tmp_path / "a.csv")
+    assert (again.image, again.part, again.group) == (marks.image, marks.part, marks.group)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        cells = {row["image"] for row in csv.DictReader(file)}
+    assert {cell for cell in cells if cell[0] in "=+-@\t\r"} == {"-5"}  # a number
+
+
 def test_write_annotations__whole_numbers_stay_short(tmp_path):
     marks = Annotations(
         ("a",), ("head",), np.array([[4.0, 3.5]]), np.array([[math.nan, 2]]), ("a",)
