@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, U1, frozen
 from explgraph.base.errors import check_shape
+from explgraph.base.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ _ARRAYS = ("mirrored", "view_probability", "turned", "distance", "elsewhere")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ClickedPhotos:
+class ClickedPhotos(Record):
     """The A photos that a part was clicked in, each judged by the other clicks and all photos.
 
     Attributes

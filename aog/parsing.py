@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import check_shape, require
 from explgraph.base.frames import mirrored_yx, to_pixels, to_unit
+from explgraph.base.records import Record
 from explgraph.graphs.matches import Matches
 
 from . import _kernels
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Parse:
+class Parse(Record):
     """The K patterns that count most for one answer, the one that counts most first.
 
     Attributes

@@ -11,7 +11,7 @@ Positions are network pixels in the graph's own orientation, unless another is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,7 @@ from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, I4, U1, frozen
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.records import Record
 from explgraph.graphs.graph import ExplanatoryGraph
 
 from .clicked import ClickedPhotos
@@ -37,7 +38,7 @@ _FINITE = ("clicks", "centre", "look", "displacement", "spread", "weight", "scal
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class AndOrGraph:
+class AndOrGraph(Record):
     """One semantic part as templates of latent patterns.
 
     Attributes
@@ -149,7 +150,7 @@ class AndOrGraph:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Parts:
+class Parts(Record):
     """And-Or graphs of one or several parts, with the graph that their patterns belong to.
 
     Attributes
@@ -206,11 +207,6 @@ class Parts:
             if aog.part == part:
                 return aog
         raise unknown_name("part", part, self.names)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # A pickle cannot hold the read-only view that the header is.
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self), tuple((values | {"header": dict(self.header)}).values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -297,7 +293,7 @@ def _aog(
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Localizations:
+class Localizations(Record):
     """Where parts are in photos: M answers, one for each photo and part.
 
     Attributes

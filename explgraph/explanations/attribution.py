@@ -14,13 +14,14 @@ from explgraph.base.arrays import F4, F8, frozen
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
 from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
+from explgraph.base.records import Record
 
 if TYPE_CHECKING:
     pass
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Attribution:
+class Attribution(Record):
     """How much each pixel of a photo has to do with a network's answer.
 
     Attributes

@@ -20,6 +20,7 @@ from explgraph.base.errors import ExplGraphError, check_shape, index_of, require
 from explgraph.base.files import PathLike, write_bytes
 from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
+from explgraph.base.records import Record
 from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -38,7 +39,7 @@ WHOLE = np.array([[0.0, 1.0], [0.0, 1.0]])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LayerMaps:
+class LayerMaps(Record):
     """One layer's response in N photos, summed over its filters and divided in two.
 
     A filter's response is in standard deviations of that filter on background photos (Eq. 1).

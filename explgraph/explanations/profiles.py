@@ -10,6 +10,7 @@ import numpy as np
 from explgraph.base.arrays import F4, I8, frozen
 from explgraph.base.errors import check_finite, check_shape, require
 from explgraph.base.layer import LayerSpec
+from explgraph.base.records import Record
 
 from .claims import check_network
 from .questions import ask
@@ -28,7 +29,7 @@ _TO_DEVIATION = 1.4826  # from a median absolute deviation to a normal standard 
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class FilterProfile:
+class FilterProfile(Record):
     """The mean output of each of the C filters of a layer on one photo.
 
     Attributes

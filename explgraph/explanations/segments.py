@@ -13,6 +13,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import check_shape, import_extra, require
 from explgraph.base.frames import mirrored_frame, to_unit
+from explgraph.base.records import Record
 
 from .questions import Question, ask
 from .targets import Asked, ClassTarget, class_names
@@ -51,7 +52,7 @@ class Cutting(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Segments:
+class Segments(Record):
     """What a network answers to each of the S segments of a photo, shown by itself.
 
     Attributes

@@ -11,6 +11,7 @@ import numpy as np
 from explgraph.base.arrays import F8, I8, NONE, frozen
 from explgraph.base.errors import check_shape, require
 from explgraph.base.frames import mirrored_yx, to_unit
+from explgraph.base.records import Record
 from explgraph.base.text import plain
 from explgraph.explanations.decision.removal import SeenPhoto, matches_of
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -40,7 +41,7 @@ _PER_LAYER = ("cells", "drop", "control")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Trace:
+class Trace(Record):
     """What carries a class's logit in one photo: n nodes of L layers, m edges. Read-only arrays.
 
     All shares are of what the photo adds to the logit: `logit` less `baseline`.

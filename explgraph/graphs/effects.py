@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, I4, frozen
 from explgraph.base.errors import check_finite, check_shape, require
+from explgraph.base.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ _ARRAYS = ("child", "parent", "effect", "photos")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class EdgeEffects:
+class EdgeEffects(Record):
     """M edges "is made of", from child to parent (of the next layer above). Arrays are read-only.
 
     Attributes

@@ -14,6 +14,7 @@ from explgraph.base.arrays import F4, I4, frozen
 from explgraph.base.errors import check_finite, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.layer import LayerSpec
+from explgraph.base.records import Record
 
 from .effects import EdgeEffects
 from .graph_arrays import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
-class ExplanatoryGraph:
+class ExplanatoryGraph(Record):
     """P nodes in L layers and E edges from child to parent (the layer above). Arrays are read-only.
 
     Attributes
@@ -191,16 +192,6 @@ class ExplanatoryGraph:
         from .display import graph_html
 
         return graph_html(self)
-
-    def __copy__(self) -> ExplanatoryGraph:
-        return self  # nothing in it can change
-
-    def __deepcopy__(self, memo: object) -> ExplanatoryGraph:
-        return self
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # A pickle cannot hold the read-only views of its mappings.
-        return ExplanatoryGraph.from_arrays, self.to_arrays()
 
     def node_id(self, node: int) -> str:
         """Return a node's name that stays readable: layer/filter/part."""

@@ -13,6 +13,7 @@ from explgraph.base import markup
 from explgraph.base.arrays import F4, I4, NONE, U1, frozen
 from explgraph.base.errors import check_finite, check_shape, index_of, require
 from explgraph.base.frames import mirrored_yx
+from explgraph.base.records import Record
 from explgraph.base.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class GroupPlaces:
+class GroupPlaces(Record):
     """Where each of G groups is in each of N photos: the consensus of its nodes.
 
     Attributes
@@ -115,7 +116,7 @@ class GroupPlaces:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class PartGroups:
+class PartGroups(Record):
     """G groups of P nodes whose peaks coincide: what lies on the same part. Arrays are read-only.
 
     ``groups[number]``, ``groups[name]`` and iteration give a `Group`.

@@ -18,6 +18,7 @@ from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.frames import mirrored_yx
 from explgraph.base.layer import LayerSpec
+from explgraph.base.records import Record
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
@@ -29,7 +30,7 @@ _KNOWN = ("photo_size", "frames", "peak_yx", "facing")  # or None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Views:
+class Views(Record):
     """N photos seen both ways: what parts are fitted and located with.
 
     V = 2 views, the photo as given and mirrored, or 1 where photos were not mirrored. Positions are
@@ -100,7 +101,7 @@ class Views:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Matches:
+class Matches(Record):
     """Where each of P nodes is in each of N photos.
 
     Attributes

@@ -15,6 +15,7 @@ from explgraph.base.arrays import F2, F4, F8, I4, frozen
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.layer import LayerSpec, look_layer
+from explgraph.base.records import Record
 from explgraph.base.text import photos_named
 
 GROUP = 256
@@ -22,7 +23,7 @@ GROUP = 256
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Peaks:
+class Peaks(Record):
     """The strongest local maxima of every channel of one layer, for N images.
 
     Attributes
@@ -81,7 +82,7 @@ class PeakBlock(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class PeakSet:
+class PeakSet(Record):
     """All that mining and matching need to know of N images: peaks of L layers, nothing dense.
 
     Attributes

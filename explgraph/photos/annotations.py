@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from explgraph.base.arrays import F8, frozen
 from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.records import Record
 
 PhotoSize = tuple[int, int] | Mapping[str, tuple[int, int]]
 
@@ -83,7 +84,7 @@ def pixel_yx(unit: NDArray[np.floating], shapes: ArrayLike) -> F8:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Annotations:
+class Annotations(Record):
     """A marked parts in images; an image may have several of the same part, or none.
 
     Attributes

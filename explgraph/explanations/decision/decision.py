@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F8, I8, frozen
 from explgraph.base.errors import check_shape
 from explgraph.base.figures import correlation
+from explgraph.base.records import Record
 from explgraph.base.text import plain
 from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.claims import SeenLayer
@@ -38,7 +39,7 @@ _PER_NODE = ("nodes", "score", "drop", "estimate", "peak", "share")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Decision:
+class Decision(Record):
     """What n nodes that were found in a photo add to the logit of a class.
 
     All figures are of the photo in the orientation in which the graph sees it, but for ``places``
