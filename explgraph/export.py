@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
 from explgraph.base.errors import require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.writing import write_bytes
 from explgraph.graphs.attributes import (
     IS_MADE_OF,
     MOVES_WITH,

@@ -18,23 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .errors import ExplGraphError, require
+from .writing import write_bytes
 
 SCHEMA = 1
 _KEY = "explgraph"  # one metadata key: safetensors writes several keys in random order
 
 PathLike = str | os.PathLike[str]
-
-
-def write_bytes(path: PathLike, data: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename: never half written."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_arrays(

@@ -31,7 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from platformdirs import user_cache_path
 
-from .files import write_bytes
+from .writing import write_bytes
 
 VARIABLE = "EXPLGRAPH_CACHE"
 """The environment variable: another folder, or "off"."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ExplGraphError, require
-from .files import PathLike, write_bytes
+from .files import PathLike
+from .writing import write_bytes
 
 # What spreadsheets take for a formula, or skip before one. Apostrophes are told from ours by it.
 _LIKE_FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20\s]")

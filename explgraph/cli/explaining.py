@@ -134,7 +134,7 @@ def _save(answers: list[Attribution], path: Path) -> None:
     """Write the maps (H_in, W_in), network pixels of the photo as given, by method."""
     import io
 
-    from explgraph.base.files import write_bytes
+    from explgraph.base.writing import write_bytes
 
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {answer.method: answer.values for answer in answers}

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from explgraph.base.arrays import U1
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
 from explgraph.base.progress import stage
+from explgraph.base.writing import write_bytes
 from explgraph.demo.animals.drawing import SEEDS, Drawing, draw_animal, draw_background
 from explgraph.evaluation.map_purity import map_purity
 from explgraph.evaluation.protocol import GRAPH, RAW, RAW_MIRRORED

@@ -11,7 +11,8 @@ from PIL import Image
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import unknown_name
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.writing import write_bytes
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _QUALITY = 88  # of JPEG

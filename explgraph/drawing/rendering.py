@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from explgraph.base.errors import require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.writing import write_bytes
 
 PICTURE_FORMATS = ("dot", "svg", "pdf", "png")
 

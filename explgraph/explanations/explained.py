@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8, I4, U1, frozen
 from explgraph.base.errors import ExplGraphError, check_shape, index_of, require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
 from explgraph.base.frames import middles, seen_along
 from explgraph.base.layer import LayerSpec
 from explgraph.base.records import Record
+from explgraph.base.writing import write_bytes
 from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches

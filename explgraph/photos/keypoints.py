@@ -32,7 +32,8 @@ from numpy.typing import ArrayLike
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require, unknown_name
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.writing import write_bytes
 
 from .annotations import Mark, PhotoSize, photo_of, photo_shapes
 

@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
+from explgraph.base.writing import write_bytes
 
 Labels = NDArray[np.int16]
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from explgraph.base.arrays import I8
 from explgraph.base.errors import require
-from explgraph.base.files import PathLike, write_bytes
+from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import printable
+from explgraph.base.writing import write_bytes
 from explgraph.graphs.facts import node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches

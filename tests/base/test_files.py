@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.base.files import SCHEMA, read_arrays, write_arrays, write_bytes
+from explgraph.base.files import SCHEMA, read_arrays, write_arrays
 
 HEADER = {"b": [1, 2.5, None], "a": {"x": "ä"}}
 
@@ -57,27 +57,6 @@ def test_file__equal_content_gives_equal_bytes(path):
     other = {"b": second.copy(), "a": np.asfortranarray(first)}
     write_arrays(path, "graph", other, {"y": 2, "x": 1})
     assert path.read_bytes() == before
-
-
-def test_write__makes_folders_and_leaves_nothing_beside_the_file(tmp_path):
-    target = tmp_path / "new" / "deep" / "file.bin"
-    write_bytes(target, b"one")
-    write_bytes(str(target), b"two")
-    assert target.read_bytes() == b"two"
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_write__that_fails_keeps_the_old_file(path, monkeypatch):
-    write_bytes(path, b"old")
-
-    def no_room(self, target):
-        raise OSError("no room")
-
-    monkeypatch.setattr(type(path), "replace", no_room)
-    with pytest.raises(OSError, match="no room"):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
 
 
 # -- what is refused -------------------------------------------------------------------------------

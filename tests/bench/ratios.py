@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from explgraph import __version__
-from explgraph.base.files import write_bytes
+from explgraph.base.writing import write_bytes
 from mining import mine_peaks
 from tests.bench.figures import (
     FULL,

@@ -13,8 +13,9 @@ import torch
 
 from explgraph.base import __version__
 from explgraph.base.errors import require
-from explgraph.base.files import STAGE, whole_file, write_bytes
+from explgraph.base.files import STAGE, whole_file
 from explgraph.base.layer import LayerSpec
+from explgraph.base.writing import clear_temporaries, write_bytes
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import peak_header
 from explgraph.peaks.reading import ReadOptions, batch_size
@@ -188,9 +189,7 @@ def begin(folder: Path, key: Mapping[str, Any], resume: bool) -> Manifest:
     check_resume(folder, resume)
     manifest = Manifest.read(folder)
     check_same(folder, manifest.key, key)
-    for name in (MANIFEST, STATISTICS, f"{SHARD}-*", f"{STAGE}-*"):
-        for half_written in folder.glob(f".{name}.*.tmp"):  # of a process that was killed
-            half_written.unlink()
+    clear_temporaries(folder)
     return manifest
 
 

@@ -294,8 +294,8 @@ def test_resume__where_nothing_is_yet_begins(keep, tmp_path):
 def test_resume__removes_what_a_killed_process_left_half_written(keep, tmp_path):
     keep(tmp_path / "whole")
     keep(tmp_path / "cut")
-    for name in ("shard-00001.safetensors", "manifest.json", "stage-a.safetensors"):
-        (tmp_path / "cut" / f".{name}.4711.tmp").write_bytes(b"half")
+    for digit in "123":
+        (tmp_path / "cut" / f".explgraph-{16 * digit}.tmp").write_bytes(b"half")
     keep(tmp_path / "cut", resume=True)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 

@@ -1,0 +1,253 @@
+"""Files that are whole or not there: whatever ends a run, and whoever reads or writes beside it.
+
+A file is written under a temporary name in its own folder, brought to the disk, and renamed. The
+temporary has a name that nobody can guess and is made new, so that no link planted in a shared
+folder is followed. Its writer holds a lock on it: one that is not locked belongs to nobody any more
+(its process was killed), and the next process that writes into the folder removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import ExplGraphError, require
+
+try:
+    import fcntl
+except ImportError:  # no locks there, and temporaries of killed processes stay
+    fcntl = None  # type: ignore[assignment]
+
+_PATTERN = re.compile(r"\.explgraph-[0-9a-f]{16}\.tmp")
+_NEW = (  # and never by way of a link
+    os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
+_MOST_LINKS = 40  # as the kernel's
+_LONGEST_NAME = 255  # bytes, for all usual file systems
+_REASONS = {
+    errno.EACCES: "that is not permitted: give a place that you may write to",
+    errno.EDQUOT: "your quota of space is used up: make room, or give another place",
+    errno.EFBIG: "it is larger than files may be there (ulimit -f): give another place",
+    errno.EEXIST: "a file is where a folder should be: give another place",
+    errno.EIO: "the disk failed: try again, or give another place",
+    errno.ELOOP: "its links lead in a circle: remove them",
+    errno.EMFILE: "too many files are open: close some, or allow more (ulimit -n)",
+    errno.ENAMETOOLONG: "its name is too long: give a shorter one",
+    errno.ENFILE: "too many files are open on this machine: try again",
+    errno.ENOENT: "its folder is gone, or cannot be made: give another place",
+    errno.ENOSPC: "no space is left there: make room, or give another place",
+    errno.ENOTDIR: "a file is where a folder should be: give another place",
+    errno.EPERM: "that is not permitted: give a place that you may write to",
+    errno.EROFS: "nothing can be written on its file system: give another place",
+}
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, whole, in place of one that may be there.
+
+    Until it is done, and if it fails, the old file is there as it was, for other threads and
+    processes, too, and after a loss of power. Any number of them may write the same file: the last
+    one to finish stays. A link is followed: what it leads to is replaced, and the link stays, but
+    not one that somebody else put into a folder where all may write, such as ``/tmp``. A new file
+    has the rights that new files have, one that replaces another has those of the other.
+
+    Parameters
+    ----------
+    path
+        The file; missing folders are made.
+    data
+        All that it shall hold.
+
+    Raises
+    ------
+    ExplGraphError
+        If it cannot be written; the `OSError` is its cause.
+    """
+    with _naming(path):
+        target = _target(Path(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_once(target.parent)
+        temporary, handle = _new_file(target.parent)
+        try:
+            try:
+                _fill(handle, data, target)
+                if fcntl is not None:  # it is locked until it has its name
+                    temporary.replace(target)
+            finally:
+                os.close(handle)
+            if fcntl is None:
+                temporary.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _bring_to_disk(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check before long work that `write_bytes` will be able to write a file; nothing is made.
+
+    Raises
+    ------
+    ExplGraphError
+        If the path is a folder or no ordinary file, its name too long, it or its folder
+        write-protected, or where a file is in the place of a folder.
+    """
+    with _naming(path):
+        check_folder_writable(_target(Path(path)).parent)
+
+
+def check_folder_writable(folder: str | os.PathLike[str]) -> None:
+    """Check before long work that files can be written into a folder; nothing is made.
+
+    Raises
+    ------
+    ExplGraphError
+        If it is a file, or write-protected, or can neither be found nor made.
+    """
+    with _naming(folder):
+        nearest = _existing(Path(folder))
+        require(
+            nearest.is_dir(), f"{folder} cannot be a folder: {nearest} is a file. Give another name"
+        )
+        require(
+            os.access(nearest, os.W_OK | os.X_OK),
+            f"nothing can be written into {nearest}: give a place that you may write to",
+        )
+
+
+def clear_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of processes that are no more from a folder.
+
+    Only what `write_bytes` makes: ordinary files of our user, by their names, that nobody holds a
+    lock on. Where a file system knows no locks, they stay.
+    """
+    if fcntl is None:
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _PATTERN.fullmatch(entry.name):
+                with suppress(OSError):
+                    _remove_if_dead(Path(entry))
+
+
+_cleared: set[tuple[int, int, int]] = set()
+
+
+def _clear_once(folder: Path) -> None:
+    """Clear a folder the first time that a process writes into it."""
+    found = folder.stat()
+    place = os.getpid(), found.st_dev, found.st_ino  # a forked process is another
+    if place not in _cleared:
+        _cleared.add(place)
+        clear_temporaries(folder)
+
+
+def _remove_if_dead(path: Path) -> None:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return
+    handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            return
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError: it is being written
+        if os.path.samestat(path.lstat(), found):
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _new_file(folder: Path) -> tuple[Path, int]:
+    """Make a temporary file, and lock it."""
+    while True:
+        path = folder / f".explgraph-{secrets.token_hex(8)}.tmp"
+        handle = os.open(path, _NEW, 0o666)  # less the umask
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        if fcntl is None or os.fstat(handle).st_nlink > 0:
+            return path, handle
+        os.close(handle)  # another process took it for a dead one's, before it was locked
+
+
+def _fill(handle: int, data: bytes, target: Path) -> None:
+    """Write data with the rights of the file that is to be replaced, and bring them to the disk."""
+    with suppress(FileNotFoundError):
+        os.chmod(handle, stat.S_IMODE(target.stat().st_mode) & 0o777)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    os.fsync(handle)
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """Make a rename last, where folders can be opened for that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except PermissionError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _target(path: Path) -> Path:
+    """Return the file that is meant, where links lead to; refuse what cannot be replaced."""
+    require("\0" not in str(path), f"{str(path)!r} is no name of a file: give another")
+    target = path
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    for _ in range(_MOST_LINKS):
+        if not target.is_symlink():
+            break
+        _check_link(target)
+        target = target.parent / target.readlink()
+    else:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    require(not target.is_dir(), f"{path} is a folder: give the name of a file in it")
+    if os.path.lexists(target):
+        require(target.is_file(), f"{path} is no ordinary file: give the name of one")
+        require(os.access(target, os.W_OK), f"{path} is write-protected: give another name")
+    return target
+
+
+def _check_link(link: Path) -> None:
+    """Refuse links that others may have planted, by the rule of Linux' ``protected_symlinks``."""
+    folder, owner = link.parent.stat(), link.lstat().st_uid
+    shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    require(
+        not shared or owner in (os.geteuid(), folder.st_uid),
+        f"{link} is a link that somebody else put into a shared folder: give another name",
+    )
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or what is there of the way to it."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            return place
+    return folder
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the errors of a file system into one that says what cannot be written, and what to do.
+
+    These name temporary files.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or error.strerror or "it failed"
+        raise ExplGraphError(f"{os.fspath(path)} could not be written: {reason}") from error
