@@ -13,6 +13,7 @@ import numpy as np
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.base.frames import is_inside, mirrored_yx, to_pixels
+from explgraph.base.text import printable_lines
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations, PhotoSize
@@ -102,7 +103,7 @@ def fit_parts(
     warn_without_views(found)
     parts = fit_clicks(graph, found, clicks, config=config)
     for doubt in parts.doubts():
-        warnings.warn(doubt, UserWarning, stacklevel=2)
+        warnings.warn(printable_lines(doubt), UserWarning, stacklevel=2)
     return parts
 
 

@@ -10,9 +10,17 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from .text import printable_lines
+
 
 class ExplGraphError(ValueError):
-    """What the caller can put right: the message says what was expected, what came, what to do."""
+    """What the caller can put right: the message says what was expected, what came, what to do.
+
+    Names of files and parts are in it; whatever they hold, a terminal only prints it.
+    """
+
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 def require(condition: bool, message: str) -> None:

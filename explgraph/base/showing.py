@@ -9,6 +9,8 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from .text import one_line
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -87,7 +89,7 @@ class Lines:
             return
         self._due = self._clock() + EVERY
         with suppress(OSError, ValueError):  # nobody reads it, or the stream is closed
-            sys.stderr.write(f"{status}\n")
+            sys.stderr.write(f"{one_line(str(status))}\n")
             sys.stderr.flush()
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class Bar:
             self._bars.add_task("", total=status.total, count="", left="")
         self._bars.update(
             self._bars.task_ids[0],
-            description=f"{status.name} {status.note}".strip(),
+            description=one_line(f"{status.name} {status.note}"),
             completed=status.done,
             total=status.total,
             count="" if status.total is None else f"{status.done}/{status.total}",
@@ -137,7 +139,7 @@ def _bars() -> Progress:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a layer may be called "[/]"
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[count]}"),

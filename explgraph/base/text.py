@@ -15,6 +15,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text)
 
 
+def printable_lines(text: str) -> str:
+    r"""Return text for a terminal, which obeys what is not printable: it keeps its lines.
+
+    >>> printable_lines("a\x1b[2J.png\nb")
+    'a [2J.png\nb'
+    """
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def columns(text: str) -> int:
     """Return how many Latin characters are as wide as ``text``: East Asian ones count twice."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

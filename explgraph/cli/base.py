@@ -18,6 +18,9 @@ import typer
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.progress import Run, watched
+from explgraph.base.text import printable_lines
+
+from .terminal import results, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-_PIPED_WIDTH = 240  # into a file or a pipe, tables are not folded to a terminal's width
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,12 @@ def _errors_as_lines(options: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"interrupted{_how_to_go_on(options)}", err=True)
+        say(f"interrupted{_how_to_go_on(options)}")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader of our output has seen enough: Typer ends quietly
         raise
     except (ExplGraphError, OSError) as error:
-        typer.echo(f"error: {one_line(error)}", err=True)
+        say(f"error: {one_line(error)}")
         raise typer.Exit(REFUSED) from error
 
 
@@ -144,7 +146,7 @@ def _warning_as_line(otherwise: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
         if category is not UserWarning:
-            otherwise(message, category, *where)
+            otherwise(printable_lines(str(message)), category, *where)
             return
         logging.getLogger("explgraph").warning("%s", " ".join(str(message).split()))
 
@@ -152,11 +154,11 @@ def _warning_as_line(otherwise: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Lines(logging.Handler):
-    """Writes to what is stderr at the time: a progress bar puts a stream of its own there."""
+    """Says what is logged, and how bad it is."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        print(f"{level}{record.getMessage()}", file=sys.stderr)  # noqa: T201
+        say(f"{level}{record.getMessage()}")
 
 
 def _print(report: Report, run: Run) -> None:
@@ -164,11 +166,7 @@ def _print(report: Report, run: Run) -> None:
         data = {**report.data, **run.to_json(), **report.data}  # a command's own seconds stay
         typer.echo(json.dumps(data, indent=2, allow_nan=False))
         return
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+    console = results()
     for block in report.text:
         console.print(block, soft_wrap=isinstance(block, str))
 

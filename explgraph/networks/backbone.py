@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.layer import LayerSpec
+from explgraph.base.text import printable_lines
 
 from .automatic import Choice, automatic_layers, layer_notes
 from .hooks import capture_outputs, class_logits, run
@@ -196,7 +197,7 @@ class Backbone:
         automatic = isinstance(layers, str) and layers == "auto"
         if automatic and self._choice.doubt and not self._warned:
             self._warned = True
-            warnings.warn(self._choice.doubt, UserWarning, stacklevel=2)
+            warnings.warn(printable_lines(self._choice.doubt), UserWarning, stacklevel=2)
         wanted = self.auto_layers() if automatic else layers
         wanted = [wanted] if isinstance(wanted, str) else list(wanted)
         require(bool(wanted), "no layers given: name at least one, or use 'auto'")
