@@ -1,33 +1,20 @@
 """Files that are whole or not there: whatever ends a run, and whoever reads or writes beside it.
 
-A file is written under a temporary name in its own folder, brought to the disk, and renamed. The
-temporary has a name that nobody can guess and is made new, so that no link planted in a shared
-folder is followed. Its writer holds a lock on it: one that is not locked belongs to nobody any more
-(its process was killed), and the next process that writes into the folder removes it.
+A file is written under a temporary name in its own folder, brought to the disk, and renamed.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ExplGraphError, require
+from .temporaries import LOCKS, clear_once, new_file
 
-try:
-    import fcntl
-except ImportError:  # no locks there, and temporaries of killed processes stay
-    fcntl = None  # type: ignore[assignment]
-
-_PATTERN = re.compile(r"\.explgraph-[0-9a-f]{16}\.tmp")
-_NEW = (  # and never by way of a link
-    os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-)
 _MOST_LINKS = 40  # as the kernel's
 _LONGEST_NAME = 255  # bytes, for all usual file systems
 _REASONS = {
@@ -72,16 +59,16 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     with _naming(path):
         target = _target(Path(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_once(target.parent)
-        temporary, handle = _new_file(target.parent)
+        clear_once(target.parent)
+        temporary, handle = new_file(target.parent)
         try:
             try:
                 _fill(handle, data, target)
-                if fcntl is not None:  # it is locked until it has its name
+                if LOCKS:  # it is locked until it has its name
                     temporary.replace(target)
             finally:
                 os.close(handle)
-            if fcntl is None:
+            if not LOCKS:
                 temporary.replace(target)
         except BaseException:
             with suppress(OSError):
@@ -120,61 +107,6 @@ def check_folder_writable(folder: str | os.PathLike[str]) -> None:
             os.access(nearest, os.W_OK | os.X_OK),
             f"nothing can be written into {nearest}: give a place that you may write to",
         )
-
-
-def clear_temporaries(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files of processes that are no more from a folder.
-
-    Only what `write_bytes` makes: ordinary files of our user, by their names, that nobody holds a
-    lock on. Where a file system knows no locks, they stay.
-    """
-    if fcntl is None:
-        return
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _PATTERN.fullmatch(entry.name):
-                with suppress(OSError):
-                    _remove_if_dead(Path(entry))
-
-
-_cleared: set[tuple[int, int, int]] = set()
-
-
-def _clear_once(folder: Path) -> None:
-    """Clear a folder the first time that a process writes into it."""
-    found = folder.stat()
-    place = os.getpid(), found.st_dev, found.st_ino  # a forked process is another
-    if place not in _cleared:
-        _cleared.add(place)
-        clear_temporaries(folder)
-
-
-def _remove_if_dead(path: Path) -> None:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        return
-    handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            return
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError: it is being written
-        if os.path.samestat(path.lstat(), found):
-            path.unlink()
-    finally:
-        os.close(handle)
-
-
-def _new_file(folder: Path) -> tuple[Path, int]:
-    """Make a temporary file, and lock it."""
-    while True:
-        path = folder / f".explgraph-{secrets.token_hex(8)}.tmp"
-        handle = os.open(path, _NEW, 0o666)  # less the umask
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-        if fcntl is None or os.fstat(handle).st_nlink > 0:
-            return path, handle
-        os.close(handle)  # another process took it for a dead one's, before it was locked
 
 
 def _fill(handle: int, data: bytes, target: Path) -> None:

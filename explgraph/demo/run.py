@@ -23,6 +23,7 @@ from explgraph.base.files import PathLike
 from explgraph.base.progress import stage
 from explgraph.base.writing import write_bytes
 from explgraph.demo.animals.drawing import SEEDS, Drawing, draw_animal, draw_background
+from explgraph.drawing.pictures import save_picture
 from explgraph.evaluation.map_purity import map_purity
 from explgraph.evaluation.protocol import GRAPH, RAW, RAW_MIRRORED
 from explgraph.evaluation.purity import (
@@ -189,7 +190,7 @@ def _save(folder: Path, images: Sequence[U1]) -> None:
     for old in folder.glob("*.png"):
         old.unlink()
     for index, image in enumerate(images):
-        Image.fromarray(image).save(folder / _name(index))
+        save_picture(Image.fromarray(image), folder / _name(index))
 
 
 def _name(index: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.temporaries import temporary_folder
 from explgraph.graphs.choice import places_in
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.graph_arrays import graph_hash
@@ -115,8 +115,8 @@ def open_thumbnails(
     own = graph_hash(graph)
     same = found.header.get("graph_hash", own) == own
     require(same, "the matches are of another graph with as many nodes: match this graph")
-    with tempfile.TemporaryDirectory(prefix="explgraph-") as folder:
-        yield Thumbnails(graph, found, open_images(images), Path(folder))
+    with temporary_folder() as folder:
+        yield Thumbnails(graph, found, open_images(images), folder)
 
 
 def medallion(tile: Image.Image, color: str) -> Image.Image:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from explgraph.base import writing
+from explgraph.base import temporaries
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.temporaries import clear_temporaries, temporary_folder
 from explgraph.base.writing import (
     check_folder_writable,
     check_writable,
-    clear_temporaries,
     write_bytes,
 )
 
@@ -114,7 +114,7 @@ def test_write__temporary_has_another_name_each_time_and_no_link_is_followed(tar
     assert not any(str(os.getpid()) == part for name in names for part in name.split("."))
     victim = target.parent / "victim"
     victim.write_bytes(b"mine")
-    monkeypatch.setattr(writing.secrets, "token_hex", lambda n: "0" * 2 * n)
+    monkeypatch.setattr(temporaries.secrets, "token_hex", lambda n: "0" * 2 * n)
     (target.parent / f".explgraph-{'0' * 16}.tmp").symlink_to(victim)
     with pytest.raises(ExplGraphError, match=r"some\.bin could not be written"):
         write_bytes(target, b"y")
@@ -399,3 +399,33 @@ def test_check__places_that_are_write_protected(open_folder):
 def test_check__file_system_that_takes_nothing():
     with pytest.raises(ExplGraphError, match=r"nothing can be written into|could not be written"):
         check_writable("/proc/self/new.bin")
+
+
+# -- temporary folders -----------------------------------------------------------------------------
+
+KILLED_IN_FOLDER = """
+import os, signal
+from explgraph.base.temporaries import temporary_folder
+with temporary_folder() as folder:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "a.jpg").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_folder__is_gone_afterwards_and_so_are_those_of_the_dead(tmp_path, monkeypatch):
+    """C3."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", KILLED_IN_FOLDER], env=place, check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "deep" / "a.jpg").exists()
+    with temporary_folder() as folder:
+        (folder / "b.jpg").write_bytes(b"x")
+        forked(lambda: temporary_folder().__enter__())  # it clears, and is left by a dead process
+        assert (folder / "b.jpg").exists()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert not left.exists()
+    with temporary_folder():
+        pass
+    assert not list(tmp_path.iterdir())

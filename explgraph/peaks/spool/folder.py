@@ -15,7 +15,8 @@ from explgraph.base import __version__
 from explgraph.base.errors import require
 from explgraph.base.files import STAGE, whole_file
 from explgraph.base.layer import LayerSpec
-from explgraph.base.writing import clear_temporaries, write_bytes
+from explgraph.base.temporaries import clear_temporaries
+from explgraph.base.writing import write_bytes
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import peak_header
 from explgraph.peaks.reading import ReadOptions, batch_size
