@@ -3,12 +3,19 @@
 Decisions, for every format alike: the EXIF orientation is applied; transparency is laid over white,
 as a browser shows it (dropping it would uncover colours that nobody sees); 16-bit grey is scaled
 from its full range 0..65535, whatever the photo's own brightest pixel, so that equal values stay
-equal across photos; of an animation the first frame counts; colour profiles are not applied.
+equal across photos; of an animation the first frame counts; colour profiles are not applied. All
+pixels are decoded: a JPEG's reduced size would save memory, but has other pixels than one reduced
+afterwards.
+
+Memory is 13 bytes a pixel at most, whatever the mode: what needs more than Pillow's own pictures is
+done in strips. The decoders of WebP and JPEG 2000 take up to 25 by themselves.
 """
 
 from __future__ import annotations
 
-from os import PathLike
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.files import PathLike
+
+from .opening import opened_picture
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
@@ -31,6 +41,7 @@ _UPRIGHT = {
 # or, before version 11.3, as "I".
 _DEEP_WHITE = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
 _WITH_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
+_STRIP = 2**18  # pixels
 _FLOAT_SLACK = 1e-3  # rounding of a caller's resize may leave 0..1 by a hair
 
 
@@ -51,22 +62,71 @@ class UnreadableImageError(ExplGraphError):
         self.reason = reason
 
 
-def read_picture(path: str | PathLike[str], name: str) -> Image.Image:
-    """Decode a file to upright RGB.
+# Errors of the file system that say something about the file asked for. All others, such as of a
+# bad disk, a lost network or too many open files, say nothing about it.
+_OF_THE_FILE = {
+    errno.EACCES,
+    errno.EFBIG,
+    errno.EINVAL,  # a place before the file's beginning, in a damaged one
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,  # a socket
+    errno.EOVERFLOW,
+    errno.EPERM,
+}
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a picture is read into one error with its name.
 
     Raises
     ------
     UnreadableImageError
-        If the file is missing, truncated, no image, or in a colour space without a defined white.
+        If the picture is at fault: it is damaged, gone, or may not be read.
+    ExplGraphError
+        If it is not, and another time it may well be read: memory is short, the disk fails, too
+        many files are open. Nobody may take such a picture for a bad one and go on without it.
     """
     try:
-        with Image.open(path) as image:
-            return upright_rgb(image, name)
+        yield
     except UnreadableImageError:
         raise
     except Exception as error:  # damaged files raise anything: struct, zlib, index, syntax errors
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImageError(name, reason) from error
+        if _says_of_picture(error):
+            raise UnreadableImageError(name, reason) from error
+        raise ExplGraphError(
+            f"image {name!r} could not be read this time ({type(error).__name__}: {reason}). That "
+            "is not the picture's fault, so it is not left out, and the run ends. When the cause "
+            "is mended, run it again; one with a spool goes on with resume=True (--resume)"
+        ) from error
+
+
+def _says_of_picture(error: Exception) -> bool:
+    if isinstance(error, (MemoryError, ConnectionError, TimeoutError)):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:  # Pillow's own have no number
+        return error.errno in _OF_THE_FILE
+    return True
+
+
+def read_picture(path: PathLike, name: str, limit: int | None) -> Image.Image:
+    """Decode a file of at most ``limit`` pixels (None: any number) to upright RGB.
+
+    Raises
+    ------
+    UnreadableImageError
+        If the file is missing, truncated, no image, too large, or in a colour space without a
+        defined white.
+    ExplGraphError
+        If something else than the picture is at fault, see `reading`.
+    """
+    with reading(name), opened_picture(path, limit) as image:
+        return upright_rgb(image, name)
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -81,21 +141,39 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     turn = _UPRIGHT.get(_orientation(image))
     upright = image if turn is None else image.transpose(turn)
     if upright.mode in _DEEP_WHITE:
-        values = np.asarray(upright, dtype=np.float64) / _DEEP_WHITE[upright.mode]
-        if not (values.min() >= 0 and values.max() <= 1):
-            reason = (
-                f"grey values of mode {upright.mode!r} are not in 0..{_DEEP_WHITE[upright.mode]}"
-            )
-            raise UnreadableImageError(name, reason)
-        return Image.fromarray(_to_bytes(values)).convert("RGB")
+        return _in_strips(upright, lambda strip: _grey(strip, name))
     try:
         if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-            layer = upright.convert("RGBA")
-            white = Image.new("RGBA", layer.size, "white")
-            return Image.alpha_composite(white, layer).convert("RGB")
-        return upright.convert("RGB")
+            return _in_strips(upright, _over_white)
+        is_ours = upright.mode == "RGB" and upright is not image
+        return upright if is_ours else upright.convert("RGB")
     except ValueError as error:
         raise UnreadableImageError(name, str(error)) from error
+
+
+def _in_strips(image: Image.Image, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Return as RGB what ``change`` makes of a picture's pixels, each by itself."""
+    result = Image.new("RGB", image.size)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        result.paste(change(strip), (0, top))
+    return result
+
+
+def _grey(strip: Image.Image, name: str) -> Image.Image:
+    white = _DEEP_WHITE[strip.mode]
+    values = np.asarray(strip, dtype=np.float64) / white
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise UnreadableImageError(
+            name, f"grey values of mode {strip.mode!r} are not in 0..{white}"
+        )
+    return Image.fromarray(_to_bytes(values))
+
+
+def _over_white(strip: Image.Image) -> Image.Image:
+    layer = strip.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

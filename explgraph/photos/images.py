@@ -20,7 +20,8 @@ from explgraph.base.files import PathLike
 
 from .annotations import photo_of
 from .boxes import Box, read_boxes
-from .decoding import UnreadableImageError, picture_of, read_picture
+from .decoding import UnreadableImageError, picture_of, read_picture, reading
+from .opening import pixel_limit
 
 SUFFIXES = (
     ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif",
@@ -186,7 +187,11 @@ class ImageSource:
 
 
 def open_images(
-    images: object, *, boxes: PathLike | None = None, label: str | None = None
+    images: object,
+    *,
+    boxes: PathLike | None = None,
+    label: str | None = None,
+    max_pixels: int | None = None,
 ) -> ImageSource:
     """Open a collection of images in a deterministic order; nothing is decoded yet.
 
@@ -203,6 +208,12 @@ def open_images(
         ..., and photos without a box give none.
     label
         Take only the boxes with this label.
+    max_pixels
+        How many pixels a picture file may have: a larger one counts as unreadable, before it is
+        decoded. Default: the environment variable ``EXPLGRAPH_MAX_PIXELS``, else Pillow's own limit
+        ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million. A higher one raises Pillow's for the whole
+        process. While it is decoded, a picture takes up to 13 bytes a pixel (WebP and JPEG 2000:
+        25), in each thread.
 
     Returns
     -------
@@ -220,7 +231,7 @@ def open_images(
     require(
         label is None or boxes is not None, f"label={label!r} chooses among boxes: give `boxes`"
     )
-    names, read = _photos(images)
+    names, read = _photos(images, pixel_limit(max_pixels))
     if boxes is None:
         items = [ImageItem(name, photo) for photo, name in enumerate(names)]
     else:
@@ -239,13 +250,14 @@ class _Indexed(Protocol):
 _Photos = tuple[Sequence[str], Callable[[int], Image.Image]]
 
 
-def _photos(images: object) -> _Photos:
+def _photos(images: object, limit: int | None) -> _Photos:
     if isinstance(images, (str, os.PathLike)):
         path = Path(images)
-        require(
-            path.exists(), f"{path} does not exist: expected a folder of images or an image file"
-        )
-        return _files(_in_folder(path), path) if path.is_dir() else _files([path], path.parent)
+        if path.is_dir():
+            return _files(_in_folder(path), path, limit)
+        what = "is neither" if path.exists() else "does not exist"
+        require(path.is_file(), f"{path} {what}: expected a folder of images or an image file")
+        return _files([path], path.parent, limit)
     if isinstance(images, np.ndarray):
         return _sequence(_checked_array(images))
     if not isinstance(images, _Indexed):
@@ -255,7 +267,7 @@ def _photos(images: object) -> _Photos:
         )
     require(len(images) > 0, f"there are no images in an empty {type(images).__name__}")
     if isinstance(images, (list, tuple)) and all(isinstance(i, (str, os.PathLike)) for i in images):
-        return _listed([Path(image) for image in images])
+        return _listed([Path(image) for image in images], limit)
     return _sequence(images)
 
 
@@ -274,7 +286,7 @@ def _in_folder(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _listed(paths: list[Path]) -> _Photos:
+def _listed(paths: list[Path], limit: int | None) -> _Photos:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise ExplGraphError(
@@ -282,15 +294,13 @@ def _listed(paths: list[Path]) -> _Photos:
             f"{missing[0]}"
         )
     absolute = [path.absolute() for path in paths]
-    return _files(absolute, Path(os.path.commonpath([path.parent for path in absolute])))
+    root = Path(os.path.commonpath([path.parent for path in absolute]))
+    return _files(absolute, root, limit)
 
 
-def _files(paths: Sequence[Path], root: Path) -> _Photos:
-    # Pillow registers rare formats when a file needs them, which it does not guard against threads:
-    # one could read the list while another extends it, and call a good file unknown.
-    Image.init()
+def _files(paths: Sequence[Path], root: Path, limit: int | None) -> _Photos:
     names = [path.relative_to(root).as_posix() for path in paths]
-    return names, lambda index: read_picture(paths[index], names[index])
+    return names, lambda index: read_picture(paths[index], names[index], limit)
 
 
 def _checked_array(images: NDArray[Any]) -> NDArray[Any]:
@@ -315,8 +325,9 @@ def _sequence(images: _Indexed) -> _Photos:
         try:
             with lock:
                 return picture_of(images[index], names[index])
-        except OSError as error:
-            raise UnreadableImageError(names[index], str(error)) from error
+        except (OSError, MemoryError):
+            with reading(names[index]):
+                raise
 
     return names, read
 

@@ -7,16 +7,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from explgraph.base.arrays import NONE
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import require
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import read_foreign
+from explgraph.base.json_text import decode_json
 from explgraph.base.writing import write_bytes
+
+from .decoding import reading
+from .opening import opened_picture, pixel_limit
 
 Labels = NDArray[np.int16]
 
@@ -115,33 +119,25 @@ def _file_name(image: str) -> PurePosixPath:
 
 
 def _read_parts(path: Path) -> tuple[str, ...]:
-    found: Any = None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExplGraphError(
-            f"{path} is missing: expected the list of the parts' names, e.g. "
-            '["head", "tail"], where label 1 in the masks is the first'
-        ) from error
-    except ValueError as error:
-        raise ExplGraphError(f"{path} is not JSON ({error})") from error
-    is_names = isinstance(found, list) and all(isinstance(name, str) for name in found)
     require(
-        is_names and 0 < len(found) <= _MOST_PARTS,
-        f"{path} must be a list of 1 to {_MOST_PARTS} names, got {str(found)[:60]}",
+        path.exists(),
+        f"{path} is missing: expected the list of the parts' names, e.g. "
+        '["head", "tail"], where label 1 in the masks is the first',
+    )
+    found: list[str] = decode_json(read_foreign(path), str(path), list[str])
+    require(
+        0 < len(found) <= _MOST_PARTS,
+        f"{path} must be a list of 1 to {_MOST_PARTS} names, got {len(found)}",
     )
     return tuple(found)
 
 
 def _read_mask(path: Path, n_parts: int) -> Labels:
     """Return a mask's labels, shifted so that the background is `NONE`."""
-    try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.array(image)
-    except FileNotFoundError as error:
-        raise ExplGraphError(f"{path} is missing: every photo needs a mask") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ExplGraphError(f"{path} cannot be read as an image ({error})") from error
+    require(path.exists(), f"{path} is missing: every photo needs a mask")
+    limit = pixel_limit()
+    with reading(str(path)), opened_picture(path, limit) as image:
+        mode, values = image.mode, np.array(image)
     require(
         mode in _INDEX_MODES,
         f"{path} must be an 8-bit grey or palette PNG of labels, got Pillow's mode {mode!r}",

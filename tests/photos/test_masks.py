@@ -1,6 +1,9 @@
 """Masks: the folder's format, written out by hand, and what is refused."""
 
 import json
+import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,9 +13,22 @@ from explgraph.base.arrays import NONE
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.images import open_images
 from explgraph.photos.masks import PartMasks, read_masks, write_masks
+from tests.support.patience import at_once
 
 PARTS = ("head", "tail")
 LABELS = np.array([[0, 1, 2], [2, 2, 0]], dtype=np.uint8)
+
+
+def made_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def write_bomb(path):
+    """A PNG that says that it has 20000 x 20000 pixels."""
+    sound = path.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 20000, 20000) + sound[24:29]
+    path.write_bytes(sound[:12] + header + struct.pack(">I", zlib.crc32(header)) + sound[33:])
 
 
 @pytest.fixture
@@ -50,11 +66,18 @@ def test_read_masks__a_palettes_colours_do_not_matter(folder):
     ("break_it", "said"),
     [
         (lambda f: (f / "a.png").unlink(), "every photo needs a mask"),
-        (lambda f: (f / "a.png").write_bytes(b"none"), "cannot be read"),
+        (lambda f: (f / "a.png").write_bytes(b"none"), "cannot read image"),
         (lambda f: (f / "parts.json").unlink(), "list of the parts' names"),
-        (lambda f: (f / "parts.json").write_text("{"), "is not JSON"),
-        (lambda f: (f / "parts.json").write_text("{}"), "1 to 255 names"),
+        (lambda f: (f / "parts.json").write_text("["), "is no JSON"),
+        (lambda f: (f / "parts.json").write_text("{}"), "Expected `array`"),
         (lambda f: (f / "parts.json").write_text("[]"), "1 to 255 names"),
+        (lambda f: (f / "parts.json").write_text("[1]"), "Expected `str`"),
+        (lambda f: (f / "parts.json").write_text("[" * 100_000), "Expected `str`"),
+        (lambda f: (f / "parts.json").write_bytes(b'["\xff"]'), "is no JSON"),
+        (lambda f: made_pipe(f / "parts.json"), "is a named pipe"),
+        (lambda f: made_pipe(f / "a.png"), "is a named pipe"),
+        (lambda f: write_bomb(f / "a.png"), "400000000 pixels.*EXPLGRAPH_MAX_PIXELS"),
+        (lambda f: (f / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0"), "no picture in any"),
         (lambda f: (f / "parts.json").write_text('["head"]'), "the label 2.* only 1 parts"),
         (lambda f: Image.new("RGB", (2, 2)).save(f / "a.png"), "mode 'RGB'"),
         (lambda f: Image.new("I;16", (2, 2)).save(f / "a.png"), "mode 'I;16'"),
@@ -62,7 +85,7 @@ def test_read_masks__a_palettes_colours_do_not_matter(folder):
 )
 def test_read_masks__says_what_is_wrong(folder, break_it, said):
     break_it(folder)
-    with pytest.raises(ExplGraphError, match=said):
+    with at_once(), pytest.raises(ExplGraphError, match=said):
         read_masks(folder, ["a.jpg"])
 
 

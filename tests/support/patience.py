@@ -1,0 +1,20 @@
+"""What must answer at once, such as the refusal of a pipe that nobody writes into."""
+
+import signal
+from contextlib import contextmanager
+
+
+@contextmanager
+def at_once(seconds=1.0):
+    """Raise `TimeoutError` in what is still waiting after some seconds."""
+
+    def late(_number, _frame):
+        raise TimeoutError(f"no answer within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
