@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
-from explgraph.base.writing import write_bytes
+from explgraph.base.writing import check_writable, write_bytes
 from explgraph.graphs.attributes import (
     IS_MADE_OF,
     MOVES_WITH,
@@ -150,6 +150,7 @@ def export_graph(
     if not isinstance(graph, ExplanatoryGraph):
         given = [name for name, value in view.items() if value is not None]
         require(not given, f"{given} choose nodes of an explanatory graph: And-Or graphs have none")
+    check_writable(path)
     if suffix in _DATA_FORMATS:
         require(not thumbnails, f".{suffix} holds no thumbnails: write .svg, .pdf or .png")
         kept = choose(graph, **node_choice(view)) if isinstance(graph, ExplanatoryGraph) else graph

@@ -21,6 +21,7 @@ from explgraph.base.files import PathLike, Stages
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import PHOTOS, plan, stage, watched
 from explgraph.base.threads import meanwhile
+from explgraph.base.writing import check_folder_writable
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.groups.contrast import node_contrast
@@ -166,7 +167,8 @@ def mine(
     ------
     ExplGraphError
         As `extract`, and for fewer than two photos; if ``spool`` holds something and ``resume`` is
-        not set, or holds what was made of other photos or with other settings.
+        not set, or holds what was made of other photos or with other settings, or cannot be written
+        into.
 
     References
     ----------
@@ -184,6 +186,8 @@ def mine(
         spool is not None or not resume,
         "resume goes on with a spool: give its folder as `spool` (--spool)",
     )
+    if spool is not None:
+        check_folder_writable(spool)
     source = _open(images, options)
     reference = _reference_photos(source if background is None else background)
     with watched(options.get("progress", True)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
@@ -81,6 +83,23 @@ def index_of(kind: str, key: int | str, names: Sequence[str], hint: str = "") ->
     last = f"0..{len(names) - 1} are there" if names else "there are none"
     require(0 <= key < len(names), f"there is no {kind} {key}: {last}. {hint}".rstrip(". "))
     return int(key)
+
+
+_LACKS_MEMORY = re.compile(
+    r"out of memory|allocate memory|not enough memory|bad_alloc|unable to allocate|can't start new "
+    r"thread|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether memory was wanted in vain: PyTorch, and the system, have no one type for it."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    kinds = (RuntimeError, OSError, ImportError, SystemError)
+    return isinstance(error, kinds) and _LACKS_MEMORY.search(str(error)) is not None
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

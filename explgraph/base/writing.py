@@ -87,7 +87,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         write-protected, or where a file is in the place of a folder.
     """
     with _naming(path):
-        check_folder_writable(_target(Path(path)).parent)
+        _check_place(path, _target(Path(path)).parent)
 
 
 def check_folder_writable(folder: str | os.PathLike[str]) -> None:
@@ -99,14 +99,20 @@ def check_folder_writable(folder: str | os.PathLike[str]) -> None:
         If it is a file, or write-protected, or can neither be found nor made.
     """
     with _naming(folder):
-        nearest = _existing(Path(folder))
-        require(
-            nearest.is_dir(), f"{folder} cannot be a folder: {nearest} is a file. Give another name"
-        )
-        require(
-            os.access(nearest, os.W_OK | os.X_OK),
-            f"nothing can be written into {nearest}: give a place that you may write to",
-        )
+        _check_place(folder, Path(folder))
+
+
+def _check_place(meant: str | os.PathLike[str], folder: Path) -> None:
+    nearest = _existing(folder)
+    require(
+        nearest.is_dir(),
+        f"{os.fspath(meant)} could not be written: {nearest} is a file, expected a folder",
+    )
+    require(
+        os.access(nearest, os.W_OK | os.X_OK),
+        f"{os.fspath(meant)} could not be written: {nearest} is write-protected. Give a place that "
+        "you may write to",
+    )
 
 
 def _fill(handle: int, data: bytes, target: Path) -> None:

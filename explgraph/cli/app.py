@@ -23,6 +23,7 @@ from .locating import locate
 from .looking import gallery, report, show
 from .matching import match
 from .mining import layers, mine
+from .outputs import Written
 from .parts import parts
 from .tracing import effects, trace
 
@@ -58,7 +59,9 @@ def explgraph(
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder for the graph and the pictures.")
+        Path,
+        Written.FOLDER,
+        typer.Option(metavar="DIR", help="The folder for the graph and the pictures."),
     ] = Path("out/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Of the nodes' first positions.")] = 0,
     as_json: cli.AsJson = False,
@@ -66,7 +69,6 @@ def demo(
     """Mine a graph on built-in drawings and check it against their known parts."""
     from explgraph.demo.run import run_demo
 
-    cli.check_out_folder(out)
     result = run_demo(out, seed=seed, progress=True)
     return Report(result.to_json(), (result.report(),), as_json)
 

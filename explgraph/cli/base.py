@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explgraph.base.errors import ExplGraphError
+from explgraph.base.errors import ExplGraphError, lacks_memory
 from explgraph.base.progress import Run, watched
 from explgraph.base.text import printable_lines
 
+from .outputs import check_outputs
 from .terminal import results, say
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
     While it runs, whatever is printed (a user's factory may) goes to stderr, as does its progress.
     One that shows photos to a network says at the end what took how long: in a line there, or with
     ``--json`` in the entries "seconds" and "photos_per_second". ``--verbose``, an option of every
-    command, says so as soon as a stage ends. An `ExplGraphError` or an error of the file system
-    becomes one line there and exit code 2, Ctrl-C exit code 130.
+    command, says so as soon as a stage ends. An `ExplGraphError`, an error of the file system or a
+    lack of memory becomes one line there and exit code 2, Ctrl-C exit code 130. What its options
+    name to be written (`Written`) is checked first.
 
     Parameters
     ----------
@@ -79,6 +81,7 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
                 _log_on_stderr(verbose),
                 watched(True, first="loading") as all_of_it,
             ):
+                check_outputs(own.parameters, options)
                 report = function(**options)
             _print(report, all_of_it)
         if report.exit_code:
@@ -105,9 +108,22 @@ def _errors_as_lines(options: Mapping[str, Any]) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader of our output has seen enough: Typer ends quietly
         raise
-    except (ExplGraphError, OSError) as error:
-        say(f"error: {one_line(error)}")
+    except Exception as error:
+        if not lacks_memory(error) and not isinstance(error, ExplGraphError | OSError):
+            raise
+        said = _memory_line(options) if lacks_memory(error) else one_line(error)
+        say(f"error: {said}")
         raise typer.Exit(REFUSED) from error
+
+
+def _memory_line(options: Mapping[str, Any]) -> str:
+    """Return what to say, and to do, where memory does not suffice."""
+    ways = ["end other programs"]
+    if "batch_size" in options:
+        ways.append("give a smaller --batch-size")
+    if options.get("spool", "") is None:
+        ways.append("keep peaks in files, with --spool DIR")
+    return f"there is not enough memory: {', or '.join(ways)}"
 
 
 def _how_to_go_on(options: Mapping[str, Any]) -> str:

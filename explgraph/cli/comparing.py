@@ -16,6 +16,7 @@ from explgraph.base.text import digits
 from . import options as cli
 from .base import Report, table
 from .options import read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,6 +56,7 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
+        Written.FILE,
         typer.Option(metavar="P", help="A .csv file to write, one line for each node of GRAPH_A."),
     ] = None,
     force: cli.Force = False,

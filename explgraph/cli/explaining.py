@@ -16,6 +16,7 @@ from explgraph.base.errors import ExplGraphError, require
 from . import options as cli
 from .base import Report, table
 from .options import split_names
+from .outputs import Written
 
 if TYPE_CHECKING:
     from explgraph.explanations.attribution import Attribution
@@ -43,7 +44,9 @@ GraphOption = Annotated[
 def explain(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photo.")],
     model: cli.Model,
-    out: Annotated[Path, typer.Option(metavar="F", help="The .png or .jpg to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="F", help="The .png or .jpg to write.")
+    ],
     method: Annotated[
         str,
         typer.Option(
@@ -56,6 +59,7 @@ def explain(
     graph: GraphOption = None,
     arrays: Annotated[
         Path | None,
+        Written.FILE,
         typer.Option(
             metavar="F", help="Also write the maps: an .npz with one array for each method."
         ),
@@ -181,7 +185,9 @@ def visualize(
             help="A class by number or name, layer/filter, or with --graph a node.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="F", help="The .png or .jpg to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="F", help="The .png or .jpg to write.")
+    ],
     graph: GraphOption = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of ascent.")] = 160,
     seed: Annotated[int, typer.Option(min=0, help="Of the first noise.")] = 0,

@@ -15,6 +15,7 @@ from explgraph.base.text import plain
 
 from . import options as cli
 from .base import Report, table
+from .outputs import Written
 
 if TYPE_CHECKING:
     from explgraph.drawing.graph.draw import Arrangement, Level
@@ -32,6 +33,7 @@ def export(
     graph: cli.GraphFile,
     out: Annotated[
         Path,
+        Written.FILE,
         typer.Option(
             metavar="F", help="A .dot, .svg, .pdf, .png, .graphml, .gexf or .json to write."
         ),

@@ -17,6 +17,7 @@ from . import options as cli
 from .base import Report, table
 from .matching import known_matches
 from .options import read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +33,7 @@ def locate(
     images: cli.Images,
     out: Annotated[
         Path,
+        Written.FILE,
         typer.Option(metavar="P", help="The .csv to write, or a .json for COCO key points."),
     ],
     part: Annotated[

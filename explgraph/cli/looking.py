@@ -15,7 +15,8 @@ from explgraph.base.errors import ExplGraphError, require
 
 from . import options as cli
 from .base import Report
-from .options import check_out_folder, read_options
+from .options import read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from explgraph.drawing.graph.draw import Level
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def gallery(
     graph: cli.GraphFile,
     images: cli.Images,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the pictures.")],
+    out: Annotated[
+        Path, Written.FOLDER, typer.Option(metavar="DIR", help="The folder for the pictures.")
+    ],
     nodes_per_layer: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows of each layer's contact sheet.")
     ] = 8,
@@ -77,7 +80,6 @@ def gallery(
 
     from .network import see
 
-    check_out_folder(out)
     mined = ExplanatoryGraph.load(graph)
     chosen = _nodes(mined, node, galleries)
     source = open_images(images, boxes=boxes, label=label)
@@ -122,9 +124,12 @@ def _file_name(name: str) -> str:
 def show(
     graph: cli.GraphFile,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photo.")],
-    out: Annotated[Path, typer.Option(metavar="F", help="The .png or .jpg to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="F", help="The .png or .jpg to write.")
+    ],
     heatmap: Annotated[
         Path | None,
+        Written.FILE,
         typer.Option(
             metavar="F",
             help="Also draw where each layer's nodes explain its response, and where it stays "
@@ -133,6 +138,7 @@ def show(
     ] = None,
     arrays: Annotated[
         Path | None,
+        Written.FILE,
         typer.Option(
             metavar="F",
             help="Also write these maps as arrays: an .npz with explained.LAYER and "
@@ -210,7 +216,7 @@ def show(
 def report(
     graph: cli.GraphFile,
     images: cli.Images,
-    out: Annotated[Path, typer.Option(metavar="F", help="The .html to write.")],
+    out: Annotated[Path, Written.FILE, typer.Option(metavar="F", help="The .html to write.")],
     annotations: Annotated[
         Path | None,
         typer.Option(

@@ -16,6 +16,7 @@ from explgraph.base.progress import stage
 from . import options as cli
 from .base import Report
 from .options import check_out_file, read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from explgraph.graphs.graph import ExplanatoryGraph
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def match(
     graph: cli.GraphFile,
     images: cli.Images,
-    out: Annotated[Path, typer.Option(metavar="M", help="The .safetensors file to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="M", help="The .safetensors file to write.")
+    ],
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
     views: Annotated[
@@ -39,6 +42,7 @@ def match(
     ] = False,
     groups: Annotated[
         Path | None,
+        Written.FILE,
         typer.Option(
             metavar="F",
             help="Also write where the graph's part groups are: a CSV image,part,x,y,sureness in "

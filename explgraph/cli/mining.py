@@ -19,7 +19,8 @@ from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
 from .base import FAILED, Report, one_line, table
-from .options import check_out_file, check_out_folder, layer_choice, read_options
+from .options import check_out_file, layer_choice, read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,6 +102,7 @@ def mine(
     model: cli.Model,
     out: Annotated[
         Path,
+        Written.FILE_OR_FOLDER,
         typer.Option(
             metavar="GRAPH", help="The .safetensors file to write; with --per-class, a folder."
         ),
@@ -139,7 +141,8 @@ def mine(
 
     from .network import load_network
 
-    check_out_folder(out) if per_class else check_out_file(out)
+    if not per_class:
+        check_out_file(out)
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
     source = open_images(images, boxes=boxes, label=label)
     net = load_network(model, weights, device=device, fit=fit)

@@ -10,6 +10,8 @@ import typer
 
 from explgraph.base.errors import ExplGraphError, require
 
+from .outputs import Written
+
 if TYPE_CHECKING:
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.peaks import reading
@@ -131,6 +133,7 @@ Label = Annotated[
 ]
 Spool = Annotated[
     Path | None,
+    Written.FOLDER,
     typer.Option(
         metavar="DIR",
         help="Keep peaks in files there, not in memory: for many photos, and for runs that may be "
@@ -229,12 +232,6 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
 def check_out_file(out: Path) -> None:
     """Raise `ExplGraphError` before the work begins if ``out`` can be no file of arrays."""
     require(out.suffix == ".safetensors", f"--out must end in .safetensors, got {str(out)!r}")
-    require(not out.is_dir(), f"--out {out} is a folder: give the name of a file in it")
-
-
-def check_out_folder(out: Path) -> None:
-    """Raise `ExplGraphError` before the work begins if ``out`` can be no folder."""
-    require(not out.exists() or out.is_dir(), f"--out {out} is a file: expected a folder")
 
 
 def node_name(graph: ExplanatoryGraph, text: str) -> str | int:

@@ -21,6 +21,7 @@ from . import options as cli
 from .base import Report, table
 from .matching import known_matches
 from .options import check_out_file, read_options
+from .outputs import Written
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +48,9 @@ def parts(
             "folder as CUB-200-2011 or VOC-Part have it.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PARTS", help="The .safetensors file to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="PARTS", help="The .safetensors file to write.")
+    ],
     part: Annotated[
         list[str] | None,
         typer.Option(

@@ -13,6 +13,7 @@ from explgraph.base.errors import ExplGraphError, require
 
 from . import options as cli
 from .base import Report, table
+from .outputs import Written
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +26,7 @@ def effects(
     images: cli.Images,
     out: Annotated[
         Path,
+        Written.FILE,
         typer.Option(
             metavar="F",
             help="The graph's file with effects, .safetensors; GRAPH itself may be named.",
@@ -90,7 +92,9 @@ def effects(
 def trace(
     graph: cli.GraphFile,
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.")],
-    out: Annotated[Path, typer.Option(metavar="F", help="The .png or .jpg to write.")],
+    out: Annotated[
+        Path, Written.FILE, typer.Option(metavar="F", help="The .png or .jpg to write.")
+    ],
     target: Annotated[
         str | None,
         typer.Option(

@@ -21,7 +21,7 @@ from PIL import Image
 from explgraph.base.arrays import U1
 from explgraph.base.files import PathLike
 from explgraph.base.progress import stage
-from explgraph.base.writing import write_bytes
+from explgraph.base.writing import check_folder_writable, write_bytes
 from explgraph.demo.animals.drawing import SEEDS, Drawing, draw_animal, draw_background
 from explgraph.drawing.pictures import save_picture
 from explgraph.evaluation.map_purity import map_purity
@@ -119,8 +119,10 @@ def run_demo(
     Raises
     ------
     ExplGraphError
-        If the species is unknown, or there are too few drawings to mine and measure.
+        If the species is unknown, the folder cannot be written into, or there are too few drawings
+        to mine and measure.
     """
+    check_folder_writable(out)
     folder, clock = Path(out), _Clock(progress)
     with clock.step("drawing", f"Drawing the {species}"):
         truth = _truth(_draw_all(folder, species, sizes or DemoSizes()))

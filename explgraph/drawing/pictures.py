@@ -12,7 +12,7 @@ from PIL import Image
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import unknown_name
 from explgraph.base.files import PathLike
-from explgraph.base.writing import write_bytes
+from explgraph.base.writing import check_writable, write_bytes
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _QUALITY = 88  # of JPEG
@@ -40,6 +40,8 @@ def check_picture_name(path: PathLike | None) -> None:
     suffix = None if path is None else Path(path).suffix.lower()
     if suffix is not None and suffix not in _FORMATS:
         raise unknown_name("picture format", suffix, _FORMATS, f"Valid: {', '.join(_FORMATS)}")
+    if path is not None:
+        check_writable(path)
 
 
 def shrunk(picture: Image.Image, side: int) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import Self
 
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
-from explgraph.base.writing import write_bytes
+from explgraph.base.writing import check_writable, write_bytes
 
 PICTURE_FORMATS = ("dot", "svg", "pdf", "png")
 
@@ -62,7 +62,8 @@ def picture_format(path: PathLike | None, *, thumbnails: bool) -> str:
     Raises
     ------
     ExplGraphError
-        For any other suffix, and for DOT text that is to hold ``thumbnails``.
+        For any other suffix, for DOT text that is to hold ``thumbnails``, and for a file that
+        cannot be written.
     """
     suffix = "svg" if path is None else Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURE_FORMATS:
@@ -72,6 +73,8 @@ def picture_format(path: PathLike | None, *, thumbnails: bool) -> str:
         not (thumbnails and suffix == "dot"),
         "DOT text cannot hold thumbnails: write .svg, .pdf or .png, or leave thumbnails out",
     )
+    if path is not None:
+        check_writable(path)
     return suffix
 
 

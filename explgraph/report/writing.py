@@ -14,7 +14,7 @@ from explgraph.base.errors import require
 from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import printable
-from explgraph.base.writing import write_bytes
+from explgraph.base.writing import check_writable, write_bytes
 from explgraph.graphs.facts import node_facts
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -100,9 +100,10 @@ def write_report(
     Raises
     ------
     ExplGraphError
-        If graph, matches, photos, peaks and annotations do not belong together, or a number is out
-        of range.
+        If graph, matches, photos, peaks and annotations do not belong together, a number is out of
+        range, or the file cannot be written.
     """
+    check_writable(path)
     photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")
     require(photos >= 1, f"photos must be at least 1, got {photos}")

@@ -388,7 +388,7 @@ def test_check__places_that_are_write_protected(open_folder):
     kept.chmod(0o444)
     for place in (closed / "x.bin", closed / "new" / "x.bin"):
         said = as_nobody(lambda place=place: refusal(check_writable, place))
-        assert said == f"nothing can be written into {closed}: give a place that you may write to"
+        assert said.startswith(f"{place} could not be written: {closed} is write-protected")
     said = as_nobody(lambda: refusal(check_writable, kept))
     assert said.startswith(f"{kept} is write-protected")
     said = as_nobody(lambda: refusal(write_bytes, closed / "x.bin", b""))
@@ -397,7 +397,7 @@ def test_check__places_that_are_write_protected(open_folder):
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a read-only file system to be had")
 def test_check__file_system_that_takes_nothing():
-    with pytest.raises(ExplGraphError, match=r"nothing can be written into|could not be written"):
+    with pytest.raises(ExplGraphError, match="could not be written"):
         check_writable("/proc/self/new.bin")
 
 
