@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, takewhile
 from typing import Any, overload
 
 import numpy as np
@@ -39,9 +40,7 @@ def cut_end(text: str, room: int) -> str:
     shown = one_line(text)
     if columns(shown) <= room:
         return shown
-    while columns(shown) > room - 1:
-        shown = shown[:-1]
-    return shown.rstrip() + "…"
+    return shown[: _fitting(shown, room - 1)].rstrip() + "…"
 
 
 def cut_beginning(text: str, room: int) -> str:
@@ -52,9 +51,13 @@ def cut_beginning(text: str, room: int) -> str:
     shown = one_line(text)
     if columns(shown) <= room:
         return shown
-    while columns(shown) > room - 1:
-        shown = shown[1:]
-    return f"…{shown}"
+    return f"…{shown[len(shown) - _fitting(shown[::-1], room - 1) :]}"
+
+
+def _fitting(text: str, room: int) -> int:
+    """Return how many characters from the beginning fit into the room."""
+    widths = accumulate(map(columns, text))
+    return sum(1 for _ in takewhile(lambda width: width <= room, widths))
 
 
 def counted(number: int, noun: str) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from explgraph.base.text import printable
 
 Value = str | int | float
-_PIECE = 8000  # characters of a quoted string
+_PIECE = 3000  # characters of a quoted string, each of five bytes at most
+_MOST = 400  # characters of a text that is shown
+_PIECES = re.compile(r"(?:[^\\]|\\.|\\$)" + f"{{1,{_PIECE}}}", re.DOTALL)  # no escape is torn
 _LIKE_BACKSLASH = "\N{SET MINUS}"
 _BEFORE_MARK = re.compile(r'(?<!\\)((?:\\\\)*)\\(?="|$)')  # an odd one; two are one that is escaped
 
@@ -21,16 +23,28 @@ class Markup(str):
 
 
 def escape_markup(text: str) -> Markup:
-    """Return plain text as `Markup`. A backslash would begin one of Graphviz' own escapes there."""
-    return Markup(html.escape(printable(text)).replace("\\", "\\\\"))
+    """Return plain text as `Markup`, cut where it is too long to be read."""
+    return escape_file(_cut(text))
+
+
+def escape_file(path: str) -> Markup:
+    """Return the name of a picture's file as `Markup`.
+
+    A backslash would begin one of Graphviz' own escapes there.
+    """
+    return Markup(html.escape(printable(path)).replace("\\", "\\\\"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
 
 
 def escape_tooltip(text: str) -> str:
-    """Escape a tooltip of one or more lines.
+    """Escape a tooltip of one or more lines, each cut where it is too long to be read.
 
     Graphviz decodes entities in tooltips, and then reads backslashes twice.
     """
-    lines = [html.escape(printable(line), quote=False) for line in text.split("\n")]
+    lines = [html.escape(printable(_cut(line)), quote=False) for line in text.split("\n")]
     return "\\n".join(line.replace("\\", "\\\\\\\\") for line in lines)
 
 
@@ -38,8 +52,10 @@ def quoted(text: str) -> str:
     """Quote a string; backslashes stay, as Graphviz reads them itself.
 
     One before a quotation mark, which DOT cannot write, becomes a sign that looks the same.
+    Graphviz' scanner refuses strings of 16 KiB, but puts shorter ones together.
     """
-    return '"' + _BEFORE_MARK.sub(rf"\1{_LIKE_BACKSLASH}", text).replace('"', '\\"') + '"'
+    written = _BEFORE_MARK.sub(rf"\1{_LIKE_BACKSLASH}", text).replace('"', '\\"')
+    return " + ".join(f'"{piece}"' for piece in _PIECES.findall(written) or ("",))
 
 
 def attributes(values: Mapping[str, Value]) -> str:
@@ -64,7 +80,7 @@ def background_text(
 ) -> str:
     """Return the xdot operations that write a line of text from (x, y) to the right, or about x."""
     # What `quoted` does to some backslashes would change the count.
-    shown = printable(text).replace("\\", _LIKE_BACKSLASH)
+    shown = printable(_cut(text)).replace("\\", _LIKE_BACKSLASH)
     # xdot counts bytes, and ignores everything from the first wrong count on.
     return (
         f"F {size:g} {len(font.encode())} -{font} c {len(color)} -{color} "
@@ -95,12 +111,8 @@ def background_disc(
 
 
 def background(operations: str) -> str:
-    """Return the statement that gives a drawing its background.
-
-    Graphviz' scanner refuses strings of 16 KiB, but puts shorter ones together.
-    """
-    pieces = [operations[i : i + _PIECE] for i in range(0, len(operations), _PIECE)] or [""]
-    return f"graph [_background={' + '.join(map(quoted, pieces))}];"
+    """Return the statement that gives a drawing its background."""
+    return f"graph [_background={quoted(operations)}];"
 
 
 def _pen(width: float, color: str, style: str = "solid") -> str:

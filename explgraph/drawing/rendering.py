@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.writing import check_writable, write_bytes
 
@@ -87,9 +91,27 @@ def render(text: str, suffix: str) -> Drawing:
         DOT text. Pictures in it are named by their paths; the file that is made holds them itself.
     suffix
         One of `PICTURE_FORMATS`; "dot" is the text as it stands.
+
+    Raises
+    ------
+    ExplGraphError
+        If Graphviz cannot draw it.
     """
     if suffix == "dot":
         return Drawing(text.encode(), suffix)
+    try:
+        with _graphviz_lock, _quiet_graphviz():
+            data = _drawn(text, suffix)
+    except (ValueError, OSError) as error:
+        raise ExplGraphError(
+            f"Graphviz cannot draw this as .{suffix} ({error}): draw fewer nodes, shorten names, "
+            "or write .json or .graphml, which hold anything"
+        ) from error
+    whole = _with_pictures(data) if suffix == "svg" and b"<image" in data else data
+    return Drawing(whole, suffix)
+
+
+def _drawn(text: str, suffix: str) -> bytes:
     import pygraphviz
 
     drawing = pygraphviz.AGraph(string=text)
@@ -98,9 +120,28 @@ def render(text: str, suffix: str) -> Drawing:
         _, _, width, height = (float(v) for v in drawing.graph_attr["bb"].split(","))
         largest = 72 * math.sqrt(_MAX_PNG_PIXELS / (width * height))
         drawing.graph_attr["dpi"] = f"{min(_PNG_DPI, largest):.1f}"
-    data = bytes(drawing.draw(format=suffix))
-    whole = _with_pictures(data) if suffix == "svg" and b"<image" in data else data
-    return Drawing(whole, suffix)
+    return bytes(drawing.draw(format=suffix))
+
+
+_graphviz_lock = Lock()  # it keeps what it is doing in variables of its own
+_NO_MESSAGES = 2  # agerrlevel_t: above warnings and errors
+
+
+@contextmanager
+def _quiet_graphviz() -> Iterator[None]:
+    """Keep Graphviz from writing to standard error itself; what fails raises anyway."""
+    from pygraphviz import graphviz
+
+    try:
+        set_level = ctypes.CDLL(graphviz._graphviz.__file__).agseterr
+    except (AttributeError, OSError):  # where a library does not show what it is linked with
+        yield
+        return
+    before = set_level(_NO_MESSAGES)
+    try:
+        yield
+    finally:
+        set_level(before)
 
 
 def _with_pictures(svg: bytes) -> bytes:

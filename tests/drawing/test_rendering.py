@@ -2,6 +2,7 @@
 
 import pytest
 
+from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.rendering import picture_format, render
 
 DOT = 'digraph g { graph [bb="0,0,40,40"]; a [pos="20,20", width=0.3, height=0.3]; }'
@@ -28,3 +29,15 @@ def test_drawing__of_other_formats_says_what_it_is(suffix):
     assert (drawing._repr_svg_(), drawing._repr_png_()) == (None, None)
     assert repr(drawing) == f"Drawing({suffix}, {len(drawing.data):,} bytes)"
     assert str(drawing) == (DOT if suffix == "dot" else repr(drawing))
+
+
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+@pytest.mark.parametrize(
+    "text",
+    ["digraph g { a [", f'digraph g {{ a [label="{"x" * 20_000}"]; }}', "digraph g { \ud800; }"],
+)
+def test_render__what_graphviz_cannot_draw_is_one_error_without_its_noise(capfd, text, suffix):
+    with pytest.raises(ExplGraphError, match=rf"Graphviz cannot draw this as \.{suffix}"):
+        render(text, suffix)
+    assert capfd.readouterr() == ("", "")
+    assert render(DOT, suffix).data  # the next one is drawn as ever

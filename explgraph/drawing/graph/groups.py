@@ -17,6 +17,7 @@ from explgraph.drawing.dot import (
     Value,
     attributes,
     background_text,
+    escape_file,
     escape_markup,
     escape_tooltip,
     point,
@@ -210,7 +211,7 @@ def _boxes(
 def _card(picture: str, number: Markup) -> Markup:
     cell = f'FIXEDSIZE="TRUE" WIDTH="{_SIDE:g}" HEIGHT="{_SIDE:g}"'
     rows = (
-        f'<TD {cell}><IMG SCALE="TRUE" SRC="{escape_markup(picture)}"/></TD>',
+        f'<TD {cell}><IMG SCALE="TRUE" SRC="{escape_file(picture)}"/></TD>',
         f'<TD FIXEDSIZE="TRUE" WIDTH="{_SIDE:g}" HEIGHT="3"></TD>',
         f'<TD HEIGHT="10">{number}</TD>',
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from explgraph.base.text import columns, cut_beginning, cut_end, one_line
-from explgraph.drawing.dot import Markup, Value, escape_markup, escape_tooltip
+from explgraph.drawing.dot import Markup, Value, escape_file, escape_markup, escape_tooltip
 from explgraph.drawing.look import FAINT, FONT_SIZE, SMALL, WIDE, layer_color, tint
 from explgraph.graphs.attributes import node_attributes
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -130,7 +130,7 @@ def _lines(graph: ExplanatoryGraph, node: int, width: float) -> list[Markup]:
 def card(graph: ExplanatoryGraph, node: int, picture: str, side: float) -> Markup:
     """Return a node's picture, from a file, with its name and number beneath."""
     cell = f'FIXEDSIZE="TRUE" WIDTH="{side:g}" HEIGHT="{side:g}"'
-    rows = [f'<TD {cell}><IMG SCALE="TRUE" SRC="{escape_markup(picture)}"/></TD>']
+    rows = [f'<TD {cell}><IMG SCALE="TRUE" SRC="{escape_file(picture)}"/></TD>']
     rows.append(f'<TD FIXEDSIZE="TRUE" WIDTH="{side:g}" HEIGHT="{_SPACE:g}"></TD>')
     rows += [
         f'<TD HEIGHT="{_LINE:g}"><FONT POINT-SIZE="{SMALL:g}">{line}</FONT></TD>'

@@ -194,6 +194,28 @@ def test_draw_graph__long_layer_names_lose_their_beginning(tmp_path, arrangement
     assert {heading[-10:] for heading in headings} == {"features.3", "features.6"}
 
 
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+@pytest.mark.parametrize(
+    "name", ["x" * 16_400, "<" * 5_000, "口" * 20_000, "\\" * 9_001, '"' * 9_000]
+)
+def test_draw_graph__names_of_any_length(tmp_path, capfd, name, suffix):
+    graph = planted_graph(2, 3, 2).rename({0: name})
+    layers = tuple(replace(s, name=f"{i}{name}") for i, s in enumerate(graph.layers))
+    long = replace(graph, layers=layers, header={**graph.header, "model": name})
+    for arrangement in ("layers", "places"):
+        draw_graph(long, tmp_path / f"g.{suffix}", arrangement=arrangement)
+        assert (tmp_path / f"g.{suffix}").stat().st_size > 1000
+    assert capfd.readouterr().err == ""
+
+
+def test_draw_graph__names_of_any_length_in_dot(tmp_path):
+    graph = planted_graph(2, 3, 2).rename({0: "<" * 5_000})
+    layers = tuple(replace(s, name=f"{i}" + 'x"' * 10_000) for i, s in enumerate(graph.layers))
+    draw_graph(replace(graph, layers=layers), tmp_path / "g.dot")
+    drawing = pygraphviz.AGraph(str(tmp_path / "g.dot"))
+    assert {len(node) for node in drawing.nodes()} == {20_005}
+
+
 def test_draw_graph__dot_reads_back(tmp_path):
     graph = planted_graph(3, 4, 2)
     draw_graph(graph, tmp_path / "g.dot")
