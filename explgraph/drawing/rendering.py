@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -130,10 +131,10 @@ _NO_MESSAGES = 2  # agerrlevel_t: above warnings and errors
 @contextmanager
 def _quiet_graphviz() -> Iterator[None]:
     """Keep Graphviz from writing to standard error itself; what fails raises anyway."""
-    from pygraphviz import graphviz
-
+    library = find_spec("pygraphviz._graphviz")
+    assert library is not None
     try:
-        set_level = ctypes.CDLL(graphviz._graphviz.__file__).agseterr
+        set_level = ctypes.CDLL(library.origin).agseterr
     except (AttributeError, OSError):  # where a library does not show what it is linked with
         yield
         return
