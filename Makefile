@@ -3,7 +3,8 @@
 #   make demo      the whole path on built-in drawings, into out/demo
 #   make test      all tests
 #
-# Both make an environment in .venv first. Others: docs, lint, bench, images, clean.
+# Both make an environment in .venv first. Others: docs, lint, bench, images, clean; test-oldest
+# (some tests with the oldest versions allowed), sbom (what the wheel brings, as CycloneDX).
 # PYTHON is the interpreter to begin with, VENV the environment's folder.
 
 PYTHON ?= python3
@@ -13,13 +14,42 @@ OUT ?= out/demo
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test docs lint bench images clean
+.PHONY: demo test test-oldest sbom docs lint bench images clean
 
 demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
 
 test: $(VENV)/.installed-test
 	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
+# What each dependency is used for, in little time; old packages may warn of new ones.
+OLDEST = tests/cli/test_app.py tests/cli/test_graphs.py tests/test_export.py tests/test_estimator.py \
+  tests/drawing/test_rendering.py tests/drawing/test_thumbnails.py tests/report/test_writing.py \
+  tests/base/test_files.py tests/base/test_json_text.py tests/graphs/test_graph.py tests/photos \
+  tests/networks/test_backbone.py tests/peaks/test_extraction.py tests/mining/test_mine.py \
+  tests/aog/test_fitting.py tests/aog/test_inference.py
+
+test-oldest: $(VENV)-oldest/.installed
+	$(VENV)-oldest/bin/python -m pytest -q -o filterwarnings= -n auto --maxprocesses 4 $(OLDEST)
+
+$(VENV)-oldest/.installed: pyproject.toml constraints/oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -e . \
+	  -c constraints/oldest.txt hypothesis pytest pytest-benchmark pytest-xdist setuptools
+	touch $@
+
+# An environment with the wheel and what it needs, looked at from outside.
+sbom:
+	rm -rf build/sbom dist/explgraph.cdx.json
+	$(PYTHON) -m venv build/sbom/tools
+	build/sbom/tools/bin/python -m pip install --quiet --disable-pip-version-check build cyclonedx-bom
+	build/sbom/tools/bin/python -m build --wheel --outdir build/sbom .
+	$(PYTHON) -m venv --without-pip build/sbom/env
+	build/sbom/tools/bin/python -m pip --python build/sbom/env/bin/python install --quiet build/sbom/*.whl
+	mkdir -p dist
+	build/sbom/tools/bin/cyclonedx-py environment --validate --output-reproducible \
+	  --pyproject pyproject.toml --output-file dist/explgraph.cdx.json build/sbom/env/bin/python
+	rm -rf build/sbom
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
