@@ -40,8 +40,6 @@ class MinedLayer(NamedTuple):
         (P,) standard deviation per axis about the predicted position, network pixels.
     score
         (P,) mean over the photos of response times responsibility.
-    objective
-        (B, T + 1) of each EM block, its value before the first step and after each one.
     """
 
     mixture: Mixture
@@ -50,7 +48,6 @@ class MinedLayer(NamedTuple):
     gain: F8
     spread: F8
     score: F8
-    objective: F8
 
     def arrays(self) -> Arrays:
         """Return all of it by name."""
@@ -100,7 +97,7 @@ class LayerMiner:
     index
         Which of their layers this is.
     objective
-        Of each EM block so far, as in `MinedLayer`.
+        (T + 1,) of each EM block so far, its value before the first step and after each one.
     """
 
     engine: Engine
@@ -183,12 +180,11 @@ class LayerMiner:
                 gain=gain[order],
                 spread=fitted.spread[order],
                 score=filters.score()[order],
-                objective=np.zeros((0, 0)),
             )
 
         mined = MinedLayer.joined(self._by_filters(block, some))
         parent = mined.parent if above is None else above.nodes[mined.parent].astype(np.int32)
-        return mined._replace(parent=parent, objective=np.stack(self.objective))
+        return mined._replace(parent=parent)
 
     def above(self, mined: MinedLayer, poses: F4, above: Above | None) -> Above:
         """Return what the layer below needs of this one, once it is mined.

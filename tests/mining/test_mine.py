@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -211,16 +212,24 @@ def test_orientation__without_mirrored_peaks_is_as_given(planted):
 # -- what every graph fulfils ----------------------------------------------------------------------
 
 
-def test_objective__falls_in_no_block(planted):
+def test_objective__falls_in_no_block(planted, monkeypatch):
     """But for rounding in float32, some 1e-6 of the response."""
-    found = mine_layers(CpuEngine(planted.peaks, all_given(planted.peaks)), CONFIG, 0).layers
+    miners = []
+
+    def noted(*arguments):
+        miners.append(LayerMiner(*arguments))
+        return miners[-1]
+
+    monkeypatch.setattr("mining.mine.LayerMiner", noted)
+    mine_layers(CpuEngine(planted.peaks, all_given(planted.peaks)), CONFIG, 0)
+    found = [np.stack(miner.objective) for miner in miners]
     response = [peaks.weight.sum() for peaks in planted.peaks.peaks]
     # In a layer: one to start with, two with poses, the pruned; two with parents, or one on top.
-    assert [len(layer.objective) for layer in found] == [6, 6, 5]
-    for layer, whole in zip(found, response, strict=True):
-        assert layer.objective.shape[1] == CONFIG.max_iter + 1
-        assert np.all(np.diff(layer.objective, axis=1) >= -2e-6 * whole)
-        assert np.all(layer.objective[:2, -1] > layer.objective[:2, 0])
+    assert [len(objective) for objective in found] == [6, 6, 5]
+    for objective, whole in zip(found, response, strict=True):
+        assert objective.shape[1] == CONFIG.max_iter + 1
+        assert np.all(np.diff(objective, axis=1) >= -2e-6 * whole)
+        assert np.all(objective[:2, -1] > objective[:2, 0])
 
 
 def test_graph__nodes_and_edges_are_in_order(graph):
@@ -438,6 +447,21 @@ def test_stages__of_an_interrupted_run_are_not_computed_again(planted, tmp_path)
     assert saved_bytes(found, tmp_path) == expected
     # Three layers are started, follow the poses twice, and are finished.
     assert len(names) == len(set(names)) == 3 + 2 * (1 + 3) + 3
+
+
+def test_stages__have_the_same_bytes_wherever_a_run_was_interrupted(planted, tmp_path):
+    """C3."""
+    for folder, runs in (("whole", [1000]), ("cut", [1, 4, 5, 1, 1000])):
+        for left in runs:
+            with suppress(InterruptedRunError):
+                mined_in_stages(planted, Stopping(tmp_path / folder, left))
+    whole, cut = (
+        {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        for folder in ("whole", "cut")
+    )
+    assert len(whole) == 3 + 2 * (1 + 3) + 3
+    assert [name for name in whole if cut.get(name) != whole[name]] == []
+    assert cut.keys() == whole.keys()
 
 
 def test_stages__that_are_all_there_need_no_mining(planted, tmp_path, monkeypatch):

@@ -135,6 +135,7 @@ def spool_statistics(
     if path.exists():
         kept = _kept_statistics(path, key, len(layers))
         if kept is not None:
+            sums.drop(KEPT)  # of a process that was killed before it did
             return kept
     found = channel_statistics(net, source, layers, options, sums)
     write_arrays(path, "statistics", _arrays_of(found), {"key": key})

@@ -161,6 +161,18 @@ def test_statistics__go_on_from_their_sums(measure, tmp_path, monkeypatch, answe
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+def test_statistics__sums_go_where_a_kill_left_both(measure, tmp_path, monkeypatch):
+    """C3: killed when the statistics were written, and the sums not yet removed."""
+    keep_all_the_time(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(files.Stages, "drop", lambda *_: None)
+        measure(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["stage-background.safetensors", "statistics.safetensors"]
+    measure(tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["statistics.safetensors"]
+
+
 def test_statistics__sums_of_other_photos_do_not_count(net, tmp_path, monkeypatch):
     keep_all_the_time(monkeypatch)
     rng, layers = np.random.default_rng(0), net.select(LAYERS)
