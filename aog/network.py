@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explgraph.graphs.attributes import edge_attributes, graph_attributes, node_attributes, writable
+from explgraph.graphs.attributes import edge_attributes, finished, graph_attributes, node_attributes
 
 from .structures import AndOrGraph, Parts
 
@@ -24,7 +24,8 @@ def parts_network(parts: Parts) -> nx.DiGraph:
     """Turn And-Or graphs into one networkx directed graph with plain attributes.
 
     All attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT hold them;
-    what is not known is left out. Pixels are the network input's.
+    in all text, control characters become spaces, and what is not known is left out. Pixels are
+    the network input's.
 
     Returns
     -------
@@ -51,12 +52,11 @@ def parts_network(parts: Parts) -> nx.DiGraph:
     result = nx.DiGraph(**graph_attributes(parts.graph))
     known = list(node_attributes(parts.graph)), list(edge_attributes(parts.graph))
     for aog in parts.aogs:
-        part = writable(aog.part)
         about = _finite({"visible_from": aog.visible_from})
-        result.add_node(f"part:{part}", kind="part", part=part, **about)
+        result.add_node(f"part:{aog.part}", kind="part", part=aog.part, **about)
         for template in range(len(aog)):
             _add_template(result, parts.graph, (aog, template), known)
-    return result
+    return finished(result)
 
 
 _Rows = list[dict[str, Any]]
@@ -70,16 +70,15 @@ def _add_template(
 ) -> None:
     """Add a template with its patterns; ``known`` are the attributes of all nodes and edges."""
     aog, template = which
-    part = writable(aog.part)
-    place: dict[str, Any] = {"part": part, "template": template}
-    key = f"template:{part}/{template}"
+    place: dict[str, Any] = {"part": aog.part, "template": template}
+    key = f"template:{aog.part}/{template}"
     result.add_node(key, kind="template", **place, **_template_attributes(aog, template))
-    result.add_edge(f"part:{part}", key, relation="one of")
+    result.add_edge(f"part:{aog.part}", key, relation="one of")
     keys: dict[int, str] = {}
     for q in range(*aog.start[template : template + 2].tolist()):
         node = int(aog.node[q])
         own = known[0][node]
-        keys[node] = f"pattern:{part}/{template}/{graph.node_id(node)}"
+        keys[node] = f"pattern:{aog.part}/{template}/{graph.node_id(node)}"
         terminal = f"peaks:{own['layer']}/{own['channel']}"
         result.add_node(keys[node], kind="pattern", **place, **_pattern_attributes(aog, q, own))
         result.add_node(terminal, kind="terminal", **{name: own[name] for name in _OF_FILTERS})

@@ -17,6 +17,7 @@ from explgraph.graphs.attributes import (
     MOVES_WITH,
     edge_attributes,
     effect_attributes,
+    finished,
     graph_attributes,
     node_attributes,
 )
@@ -41,7 +42,7 @@ def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
     For And-Or graphs see `aog.network.parts_network`; the following holds for an
     explanatory graph. Nodes are keyed by their id, ``layer/filter/part``; edges lead from child to
     parent. All attributes are plain int, float or str, so GraphML, GEXF, node-link JSON and DOT
-    hold them.
+    hold them; in all text, control characters become spaces.
 
     Of a graph that knows what responses are made of (`edge_effects`) the result is a MultiDiGraph:
     two nodes may have an edge of each kind, and the kind is the edge's key. Of others it is a
@@ -55,7 +56,7 @@ def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
     Returns
     -------
     Node attributes: ``layer`` (name), ``layer_index`` (0 lowest), ``channel``, ``part``, ``name``
-    (the user's own, or ""; control characters become spaces), ``y``, ``x`` (mean position, unit
+    (the user's own; missing without one), ``y``, ``x`` (mean position, unit
     square), ``spread_px``, ``weight``, ``score``, ``support``, ``gain``; where they are known
     ``contrast``, ``group`` (number, -1 if in none), ``group_name`` and ``group_gain``. Edge
     attributes: ``kind``; of "moves with" ``dy_px``, ``dx_px`` (mean of child minus parent),
@@ -82,7 +83,7 @@ def to_networkx(graph: ExplanatoryGraph | Parts) -> nx.DiGraph:
         key = {} if effects is None else {"key": kind}
         for c, p, known in zip(child.tolist(), parent.tolist(), rows, strict=True):
             result.add_edge(ids[c], ids[p], **key, kind=kind, **known)
-    return result
+    return finished(result)
 
 
 @overload

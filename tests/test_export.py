@@ -3,6 +3,7 @@ import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from xml.parsers import expat
 
 import networkx as nx
 import numpy as np
@@ -177,6 +178,51 @@ def test_export_graph__round_trip(graph, tmp_path, suffix, make):
     if suffix != "gexf":  # which has no attributes of the graph
         assert found.graph.items() >= wanted.graph.items()
     assert found.nodes["features.3/0/0"]["name"] == NASTY.replace("\x07", " ")
+
+
+def dirty(graph):
+    """Text that no XML holds in all places where a graph has text."""
+    layers = tuple(replace(s, name=f"\x1b{s.name}\ud800") for s in graph.layers)
+    header = {**graph.header, "model": "net\x1b[2J\0", "weight_hash": "a\uffff"}
+    return replace(with_figures(graph), layers=layers, header=header, names={0: "ear\x07"})
+
+
+@pytest.mark.parametrize("make", [dirty, with_figures])
+@pytest.mark.parametrize("suffix", ["graphml", "gexf"])
+def test_export_graph__xml_is_well_formed_whatever_names_and_header_hold(
+    graph, tmp_path, suffix, make
+):
+    path = tmp_path / f"g.{suffix}"
+    export_graph(make(graph), path)
+    parser = expat.ParserCreate()
+    parser.Parse(path.read_bytes(), True)
+    assert len(read(path)) == len(graph)
+
+
+@pytest.mark.parametrize("suffix", ["graphml", "gexf"])
+def test_export_graph__xml_of_parts_is_well_formed(tmp_path, suffix):
+    parts = hand_made_parts()
+    header = {**parts.graph.header, "model": "net\x1b[2J"}
+    aogs = tuple(replace(aog, part=f"{aog.part}\x1b\0") for aog in parts.aogs)
+    export_graph(
+        replace(parts, aogs=aogs, graph=replace(parts.graph, header=header)),
+        tmp_path / f"p.{suffix}",
+    )
+    expat.ParserCreate().Parse((tmp_path / f"p.{suffix}").read_bytes(), True)
+
+
+def test_to_networkx__names_that_become_one_are_refused(graph):
+    layers = tuple(replace(s, name="a" + "\x01\x02\x03"[i]) for i, s in enumerate(graph.layers))
+    with pytest.raises(ExplGraphError, match="differ in control characters alone"):
+        to_networkx(replace(graph, layers=layers))
+
+
+def test_to_networkx__empty_names_are_left_out(graph):
+    named = to_networkx(graph)
+    assert [known for known in named.nodes.values() if "name" in known] == [
+        named.nodes[graph.node_id(0)],
+        named.nodes[graph.node_id(30)],
+    ]
 
 
 def test_to_networkx__has_groups_and_both_kinds_of_edges(graph):

@@ -12,6 +12,7 @@ Value = str | int | float
 _PIECE = 3000  # characters of a quoted string, each of five bytes at most
 _MOST = 400  # characters of a text that is shown
 _PIECES = re.compile(r"(?:[^\\]|\\.|\\$)" + f"{{1,{_PIECE}}}", re.DOTALL)  # no escape is torn
+_UNHELD = re.compile("[\0\ud800-\udfff]")  # what ends a text of C, or is none in UTF-8
 _LIKE_BACKSLASH = "\N{SET MINUS}"
 _BEFORE_MARK = re.compile(r'(?<!\\)((?:\\\\)*)\\(?="|$)')  # an odd one; two are one that is escaped
 
@@ -54,7 +55,8 @@ def quoted(text: str) -> str:
     One before a quotation mark, which DOT cannot write, becomes a sign that looks the same.
     Graphviz' scanner refuses strings of 16 KiB, but puts shorter ones together.
     """
-    written = _BEFORE_MARK.sub(rf"\1{_LIKE_BACKSLASH}", text).replace('"', '\\"')
+    held = _UNHELD.sub(" ", text)
+    written = _BEFORE_MARK.sub(rf"\1{_LIKE_BACKSLASH}", held).replace('"', '\\"')
     return " + ".join(f'"{piece}"' for piece in _PIECES.findall(written) or ("",))
 
 

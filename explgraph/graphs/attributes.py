@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from explgraph.base.arrays import NONE
+from explgraph.base.errors import require
 
 from .effects import EdgeEffects
 from .graph import ExplanatoryGraph
 
 if TYPE_CHECKING:
+    import networkx as nx
     import pandas as pd
 
 
@@ -53,6 +55,34 @@ def node_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
 def writable(text: str) -> str:
     """Replace what GraphML cannot hold by spaces."""
     return _UNWRITABLE.sub(" ", text)
+
+
+def finished(network: nx.DiGraph) -> nx.DiGraph:
+    """Return a graph for other programs whose text, keys of nodes too, any of their formats holds.
+
+    Empty names are left out: igraph takes ``name`` for a key of its own.
+
+    Raises
+    ------
+    ExplGraphError
+        If two nodes then have one key.
+    """
+    import networkx as nx
+
+    nodes = [known for _, known in network.nodes(data=True)]
+    for known in nodes:
+        if known.get("name") == "":
+            del known["name"]
+    for known in (network.graph, *nodes, *(known for *_, known in network.edges(data=True))):
+        known.update({k: writable(value) for k, value in known.items() if isinstance(value, str)})
+    keys = {key: writable(key) for key in network}
+    require(
+        len(set(keys.values())) == len(keys),
+        "two layers have names that differ in control characters alone, which XML cannot hold",
+    )
+    # A copy keeps the order, which relabelling in place does not.
+    is_clean = all(old == new for old, new in keys.items())
+    return network if is_clean else nx.relabel_nodes(network, keys)
 
 
 def edge_attributes(graph: ExplanatoryGraph) -> Iterator[dict[str, Any]]:
