@@ -6,12 +6,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ExplGraphError, require
 from .files import PathLike
+from .foreign import decimal, read_text
 from .writing import write_bytes
 
 # What spreadsheets take for a formula, or skip before one. Apostrophes are told from ours by it.
@@ -44,10 +45,7 @@ class Row:
     def number(self, column: str) -> float:
         """Return a cell that must be a finite number."""
         text = self.text(column)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+        value = decimal(text)
         require(
             math.isfinite(value), f"{self.where}: {column!r} must be a finite number, got {text!r}"
         )
@@ -68,26 +66,18 @@ def read_table(path: PathLike) -> tuple[tuple[str, ...], list[Row]]:
     Raises
     ------
     ExplGraphError
-        If the file is missing, empty, not UTF-8, names a column twice, or a line has too few or too
-        many cells.
+        If the file is missing, no regular one, empty, not UTF-8, names a column twice, or a line
+        has too few or too many cells or one that is too long.
     """
     source = Path(path)
-    require(source.is_file(), f"{source} is not a file")
-    try:
-        # "-sig": spreadsheets put a byte order mark before the header. Bytes: a text file would
-        # turn a carriage return within a name into a line's end.
-        text = source.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ExplGraphError(f"{source} is not a UTF-8 text file ({error})") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    columns = tuple(cell.strip() for cell in next(reader, []))
+    lines = _lines(source)
+    columns = tuple(cell.strip() for cell in next(lines, ("", []))[1])
     require(any(columns), f"{source} is empty: expected a header line with column names")
     require(len(set(columns)) == len(columns), f"{source}: a column is named twice in {columns}")
     rows = []
-    for cells in reader:
+    for where, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        where = f"{source}, line {reader.line_num}"
         require(
             len(cells) == len(columns),
             f"{where}: expected {len(columns)} cells ({','.join(columns)}), got {len(cells)}",
@@ -95,6 +85,16 @@ def read_table(path: PathLike) -> tuple[tuple[str, ...], list[Row]]:
         stripped = (unescaped(cell.strip()) for cell in cells)
         rows.append(Row(where, dict(zip(columns, stripped, strict=True))))
     return columns, rows
+
+
+def _lines(source: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield where a line is, and its cells."""
+    reader = csv.reader(io.StringIO(read_text(source), newline=""))
+    try:
+        for cells in reader:
+            yield f"{source}, line {reader.line_num}", cells
+    except csv.Error as error:
+        raise ExplGraphError(f"{source}, line {reader.line_num}: {error}") from error
 
 
 def write_table(

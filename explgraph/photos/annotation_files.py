@@ -11,7 +11,7 @@ from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.tables import Row, read_table, write_table
 
-from .annotations import Annotations, Mark, photo_of
+from .annotations import FARTHEST, Annotations, Mark, photo_of
 from .folders import read_part_folder
 from .keypoints import read_keypoints
 
@@ -66,6 +66,12 @@ def read_annotations(
         )
         marks = _read_csv(source)
     require(len(marks) > 0, f"{source} holds no annotations of parts")
+    for mark in marks:
+        require(
+            not any(abs(value) > FARTHEST for value in (*mark.yx, *mark.size)),
+            f"{source}: the part {mark.part!r} in {mark.image!r} lies more than {FARTHEST:g} "
+            f"pixels from the photo's corner, or is larger",
+        )
     if parts is not None:
         names = sorted({mark.part for mark in marks})
         for part in parts:

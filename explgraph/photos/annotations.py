@@ -18,6 +18,8 @@ PhotoSize = tuple[int, int] | Mapping[str, tuple[int, int]]
 
 
 UNKNOWN_SIZE = (float("nan"), float("nan"))
+FARTHEST = 1e9
+"""Pixels from the photo's corner that a file may name, at most: beyond, sums lose whole pixels."""
 
 
 class Mark(NamedTuple):

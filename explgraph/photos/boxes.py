@@ -16,24 +16,29 @@ All refer to the photo as a person sees it, with its EXIF orientation applied.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 from xml.etree import ElementTree
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import decimal, read_foreign
+from explgraph.base.json_text import decode_json
 from explgraph.base.tables import read_table
+
+from .annotations import FARTHEST
 
 _SLACK_PX = 1e-6  # x + width of decimal fractions may end a hair beyond a whole pixel
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
 _VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
+_LARGEST_XML = 2**26  # bytes: a VOC file is of one photo, and a tree takes many times its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +165,11 @@ def _entries(source: Path) -> Iterator[_Entry]:
 
 def _box(where: str, *, x0: float, y0: float, width: float, height: float) -> Box:
     require(
-        0 < width < math.inf and 0 < height < math.inf and math.isfinite(x0 + y0),
-        f"{where}: the box is empty or not finite (width {width:g}, height {height:g})",
+        0 < width <= FARTHEST
+        and 0 < height <= FARTHEST
+        and abs(x0) <= FARTHEST
+        and abs(y0) <= FARTHEST,
+        f"{where}: the box is empty or out of bounds (width {width:g}, height {height:g})",
     )
     return Box(y0, x0, y0 + height, x0 + width)
 
@@ -186,41 +194,58 @@ def _csv(source: Path) -> Iterator[_Entry]:
         yield _Entry(image, row.cells.get("label") or None, box)
 
 
+_Id = int | str
+_Pixels = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST)]
+
+
+class _CocoImage(Struct):
+    id: _Id
+    file_name: Annotated[str, Meta(min_length=1)]
+
+
+class _CocoCategory(Struct):
+    id: _Id
+    name: str
+
+
+class _CocoObject(Struct):
+    image_id: _Id
+    id: _Id | None = None
+    category_id: _Id | None = None
+    bbox: tuple[_Pixels, _Pixels, _Pixels, _Pixels] | None = None
+    iscrowd: bool | float | None = False
+
+
+class _Coco(Struct):
+    images: list[_CocoImage]
+    annotations: list[_CocoObject]
+    categories: list[_CocoCategory] = []
+
+
 def _coco(source: Path) -> Iterator[_Entry]:
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-        images = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        labels = {c["id"]: str(c["name"]) for c in content.get("categories", [])}
-        annotations = content["annotations"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content: _Coco = decode_json(read_foreign(source), str(source), _Coco)
+    except ExplGraphError as error:
         raise ExplGraphError(
-            f"{source} is not a COCO file ({type(error).__name__}: {error}). Expected an object "
-            "with the lists 'images' (id, file_name), 'annotations' (image_id, category_id, bbox) "
-            "and 'categories' (id, name)"
+            f"{error}. A COCO file is an object with the lists 'images' (id, file_name), "
+            "'annotations' (image_id, category_id, bbox: [x, y, width, height]) and 'categories' "
+            "(id, name)"
         ) from error
-    for annotation in annotations:
-        if not annotation.get("iscrowd"):
-            yield _coco_entry(source, annotation, images, labels)
-
-
-def _coco_entry(
-    source: Path, annotation: dict[str, Any], images: dict[Any, str], labels: dict[Any, str]
-) -> _Entry:
-    where = f"{source}, annotation {annotation.get('id')}"
-    image = images.get(annotation.get("image_id"))
-    if image is None:
-        raise ExplGraphError(
-            f"{where}: there is no image {annotation.get('image_id')!r} in 'images'"
-        )
-    try:
-        x0, y0, width, height = (float(value) for value in annotation["bbox"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ExplGraphError(
-            f"{where}, image {image!r}: 'bbox' must be four numbers [x, y, width, height], got "
-            f"{annotation.get('bbox')!r}"
-        ) from error
-    box = _box(f"{where}, image {image!r}", x0=x0, y0=y0, width=width, height=height)
-    return _Entry(image, labels.get(annotation.get("category_id")), box)
+    images = {image.id: image.file_name for image in content.images}
+    labels = {category.id: category.name for category in content.categories}
+    for found in content.annotations:
+        if found.iscrowd:
+            continue
+        where = f"{source}, annotation {found.id}"
+        image = images.get(found.image_id)
+        if image is None:
+            raise ExplGraphError(f"{where}: there is no image {found.image_id!r} in 'images'")
+        if found.bbox is None:
+            raise ExplGraphError(f"{where}, image {image!r}: there is no 'bbox'")
+        x0, y0, width, height = found.bbox
+        box = _box(f"{where}, image {image!r}", x0=x0, y0=y0, width=width, height=height)
+        label = None if found.category_id is None else labels.get(found.category_id)
+        yield _Entry(image, label, box)
 
 
 def _voc(source: Path) -> Iterator[_Entry]:
@@ -234,10 +259,19 @@ def _voc(source: Path) -> Iterator[_Entry]:
         yield from _voc_file(file, "" if folder == "." else f"{folder}/")
 
 
+class _NoEntities(ElementTree.TreeBuilder):
+    """Refuses document types before their entities, which may be bombs, stand for anything."""
+
+    def doctype(self, name: str, *_: str | None) -> None:
+        """Raise `ExplGraphError`."""
+        raise ExplGraphError(f"it declares a document type ({name}), which VOC files do not")
+
+
 def _voc_file(source: Path, prefix: str) -> Iterator[_Entry]:
+    text = read_foreign(source, _LARGEST_XML)
     try:
-        root = ElementTree.parse(source).getroot()
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(text, ElementTree.XMLParser(target=_NoEntities()))
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: encodings
         raise ExplGraphError(f"{source} is not a whole XML file ({error})") from error
     name = (root.findtext("filename") or "").strip()
     require(
@@ -246,13 +280,12 @@ def _voc_file(source: Path, prefix: str) -> Iterator[_Entry]:
     )
     for element in root.findall("object"):
         where = f"{source}, image {name!r}"
-        try:
-            edges = (float(element.findtext(f"bndbox/{e}", "")) for e in _VOC_EDGES)
-            x0, y0, x1, y1 = edges
-        except ValueError as error:
-            raise ExplGraphError(
-                f"{where}: an object's <bndbox> must hold the numbers {', '.join(_VOC_EDGES)}"
-            ) from error
+        edges = [decimal(element.findtext(f"bndbox/{e}", "")) for e in _VOC_EDGES]
+        require(
+            all(map(math.isfinite, edges)),
+            f"{where}: an object's <bndbox> must hold the numbers {', '.join(_VOC_EDGES)}",
+        )
+        x0, y0, x1, y1 = edges
         box = _box(where, x0=x0 - 1, y0=y0 - 1, width=x1 - x0 + 1, height=y1 - y0 + 1)
         label = element.findtext("name")
         yield _Entry(prefix + name, None if label is None else label.strip(), box)

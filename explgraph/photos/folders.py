@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.foreign import decimal, read_text
 
-from .annotations import UNKNOWN_SIZE, Mark
+from .annotations import FARTHEST, UNKNOWN_SIZE, Mark
+from .matlab import read_matlab
 
 _VOC_FOLDER = "Annotations_Part"
 _CUB_LOCATIONS = Path("parts", "part_locs.txt")
@@ -67,12 +67,11 @@ def _cub(folder: Path, label: str | None) -> list[Mark]:
     for where, (image, part, *values) in _lines(folder / _CUB_LOCATIONS, 5):
         require(image in images, f"{where}: images.txt has no image {image}")
         require(part in parts, f"{where}: parts.txt has no part {part}")
-        try:
-            x, y, visible = (float(value) for value in values)
-        except ValueError as error:
-            raise ExplGraphError(
-                f"{where}: expected the numbers x, y, visible, got {' '.join(values)!r}"
-            ) from error
+        x, y, visible = map(decimal, values)
+        require(
+            abs(x) <= FARTHEST and abs(y) <= FARTHEST and visible in (0, 1),
+            f"{where}: expected the numbers x, y, visible, got {' '.join(values)!r}",
+        )
         if visible and label in (None, classes[image]):
             name = images[image]
             marks.append(Mark(name, parts[part], (y, x), UNKNOWN_SIZE, name))
@@ -82,7 +81,7 @@ def _cub(folder: Path, label: str | None) -> list[Mark]:
 def _lines(path: Path, columns: int) -> Iterator[tuple[str, list[str]]]:
     """Yield where a line is and its cells; the last one may hold blanks, as in "left eye"."""
     require(path.is_file(), f"{path} is missing: expected {_LAYOUTS}")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         cells = line.split(maxsplit=columns - 1)
         where = f"{path}, line {number}"
         require(
@@ -108,27 +107,19 @@ def _voc(files: list[Path], label: str | None) -> list[Mark]:
 
 
 def _voc_objects(path: Path) -> list[tuple[str, list[_Part]]]:
-    """Return each object's class and parts.
-
-    SciPy gives structs as arrays of records, one struct and many alike. In place of no parts stands
-    an empty array of numbers.
-    """
-    from scipy.io import loadmat
-
+    """Return each object's class and parts; in place of no parts stands an empty array."""
     try:
-        anno = loadmat(path, variable_names=["anno"])["anno"].ravel()[0]
-        return [
-            (_text(item["class"]), [*_voc_parts(item["parts"])]) for item in anno["objects"].ravel()
-        ]
-    except Exception as error:  # SciPy raises a dozen kinds for broken and foreign files
+        anno = read_matlab(path, "anno")
+        return [(_text(item["class"]), [*_voc_parts(item["parts"])]) for item in anno[0]["objects"]]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ExplGraphError(
             f"{path} is not a VOC-Part file ({type(error).__name__}: {error}). Expected a struct "
             "'anno' with 'objects', which have 'class' and 'parts' (part_name, mask)"
         ) from error
 
 
-def _voc_parts(parts: NDArray[np.void]) -> Iterator[_Part]:
-    for part in parts.ravel():
+def _voc_parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[_Part]:
+    for part in parts:
         rows, columns = part["mask"].nonzero()
         if len(rows):
             y0, y1, x0, x1 = (
@@ -138,5 +129,6 @@ def _voc_parts(parts: NDArray[np.void]) -> Iterator[_Part]:
             yield _text(part["part_name"]), centre, size
 
 
-def _text(characters: NDArray[np.str_]) -> str:
-    return str(characters.ravel()[0])
+def _text(value: object) -> str:
+    require(isinstance(value, str) and value != "", f"expected a name, got {str(value)[:60]}")
+    return str(value)

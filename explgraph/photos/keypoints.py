@@ -25,17 +25,20 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import ArrayLike
 
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import read_foreign
+from explgraph.base.json_text import decode_json
 from explgraph.base.writing import write_bytes
 
-from .annotations import Mark, PhotoSize, photo_of, photo_shapes
+from .annotations import FARTHEST, Mark, PhotoSize, photo_of, photo_shapes
 
 if TYPE_CHECKING:
     from .annotations import Annotations
@@ -67,61 +70,81 @@ def read_keypoints(path: PathLike, label: str | None = None) -> list[Mark]:
         If the file is missing or is none of this, or there is no such category.
     """
     source = Path(path)
-    images, categories, annotations = _content(source)
-    labels = [category.label for category in categories.values()]
+    content = _content(source)
+    images = {image.id: image.file_name for image in content.images}
+    categories = {category.id: category for category in content.categories}
+    labels = [category.name for category in categories.values()]
     if label is not None and label not in labels:
         raise unknown_name(f"category in {source}:", label, labels)
     marks: list[Mark] = []
-    for annotation in annotations:
-        where = f"{source}, annotation {annotation.get('id')}"
-        category = categories.get(annotation.get("category_id"))
-        photo = images.get(annotation.get("image_id"))
+    for annotation in content.annotations:
+        where = f"{source}, annotation {annotation.id}"
+        category = categories.get(annotation.category_id)
+        photo = images.get(annotation.image_id)
         if category is None or photo is None:
             raise ExplGraphError(
-                f"{where}: image_id {annotation.get('image_id')!r} or category_id "
-                f"{annotation.get('category_id')!r} is not among the ids of 'images', 'categories'"
+                f"{where}: image_id {annotation.image_id!r} or category_id "
+                f"{annotation.category_id!r} is not among the ids of 'images', 'categories'"
             )
-        if annotation.get("keypoints") and label in (None, category.label):
-            marks.extend(_marks(where, annotation, category.parts, photo))
+        if annotation.keypoints and label in (None, category.name):
+            marks.extend(_marks(where, annotation, category.keypoints or [], photo))
     return marks
 
 
-class _Category(NamedTuple):
-    label: str
-    parts: list[str]
+_Id = int | str
+_Name = Annotated[str, Meta(min_length=1)]
+_Pixel = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST)]
+_Length = Annotated[float, Meta(ge=0, le=FARTHEST)]
 
 
-def _content(
-    source: Path,
-) -> tuple[dict[Any, str], dict[Any, _Category], list[dict[str, Any]]]:
-    """Return photos and categories by their ids, and the annotations."""
-    require(source.is_file(), f"{source} is not a file")
+class _Image(Struct):
+    id: _Id
+    file_name: _Name
+
+
+class _Category(Struct):
+    id: _Id
+    name: str
+    keypoints: list[_Name] | None = None
+
+
+class _Own(Struct):
+    sizes: list[_Length | None] | None = None
+    item: _Name | None = None
+    group: _Name | None = None
+
+
+class _Object(Struct):
+    image_id: _Id
+    category_id: _Id
+    id: _Id | None = None
+    keypoints: list[_Pixel | None] | None = None
+    explgraph: _Own | None = None
+
+
+class _Content(Struct):
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Object]
+
+
+def _content(source: Path) -> _Content:
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-        images = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        categories = {
-            category["id"]: _Category(
-                str(category["name"]), [str(name) for name in category.get("keypoints") or ()]
-            )
-            for category in content["categories"]
-        }
-        annotations = [dict(annotation) for annotation in content["annotations"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content: _Content = decode_json(read_foreign(source), str(source), _Content)
+    except ExplGraphError as error:
         raise ExplGraphError(
-            f"{source} is not a COCO file of key points ({type(error).__name__}: {error}). "
-            "Expected an object with the lists 'images' (id, file_name), 'categories' (id, name, "
-            "keypoints) and 'annotations' (image_id, category_id, keypoints)"
+            f"{error}. A COCO file of key points is an object with the lists 'images' (id, "
+            "file_name), 'categories' (id, name, keypoints) and 'annotations' (image_id, "
+            "category_id, keypoints)"
         ) from error
-    return images, categories, annotations
+    return content
 
 
-def _marks(
-    where: str, annotation: Mapping[str, Any], parts: Sequence[str], photo: str
-) -> Iterator[Mark]:
-    own = annotation.get("explgraph") or {}
-    points = _numbers(f"{where}: 'keypoints'", annotation["keypoints"], (len(parts), 3))
-    unknown = np.full((len(parts), 2), np.nan)
-    sizes = _numbers(f"{where}: the sizes", own.get("sizes", unknown), unknown.shape)
+def _marks(where: str, annotation: _Object, parts: Sequence[str], photo: str) -> Iterator[Mark]:
+    own = annotation.explgraph or _Own()
+    points = _numbers(f"{where}: 'keypoints'", annotation.keypoints or [], len(parts), 3)
+    no_sizes = [None] * (2 * len(parts))
+    sizes = _numbers(f"{where}: the sizes", own.sizes or no_sizes, len(parts), 2)
     for part, (x, y, visibility), (width, height) in zip(parts, points, sizes, strict=True):
         if visibility > 0:
             require(
@@ -129,26 +152,22 @@ def _marks(
                 f"{where}: the key point {part!r} must have numbers as position, got {x}, {y}",
             )
             yield Mark(
-                image=own.get("item", photo),
+                image=own.item or photo,
                 part=part,
                 yx=(float(y), float(x)),
                 size=(float(height), float(width)),
-                group=own.get("group", photo),
+                group=own.group or photo,
             )
 
 
-def _numbers(where: str, values: ArrayLike, shape: tuple[int, int]) -> F8:
+def _numbers(where: str, values: Sequence[float | None], rows: int, columns: int) -> F8:
     """Return a flat list as rows of numbers, one for each key point of the category."""
-    try:
-        numbers = np.array(values, dtype=np.float64)  # None becomes NaN
-    except (TypeError, ValueError) as error:
-        raise ExplGraphError(f"{where} must be a list of numbers ({error})") from error
     require(
-        numbers.size == shape[0] * shape[1],
-        f"{where} must hold {shape[1]} numbers for each of the {shape[0]} key points of its "
-        f"category, got {numbers.size} numbers",
+        len(values) == rows * columns,
+        f"{where} must hold {columns} numbers for each of the {rows} key points of its category, "
+        f"got {len(values)} numbers",
     )
-    return numbers.reshape(shape)
+    return np.array(values, dtype=np.float64).reshape(rows, columns)  # None becomes NaN
 
 
 def write_keypoints(

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from explgraph.base.errors import ExplGraphError
 from explgraph.base.tables import escaped, read_table, unescaped, write_table
 
 FORMULAS = (
@@ -56,3 +57,18 @@ def test_unescaped__other_apostrophes_are_part_of_the_name(name):
 def test_write_table__nan_is_an_empty_cell(tmp_path):
     write_table(tmp_path / "new" / "t.csv", ("a", "b", "c"), [("x", float("nan"), True)])
     assert (tmp_path / "new" / "t.csv").read_text() == "a,b,c\nx,,True\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,1_0\n", "t.csv, line 2: 'b' must be a finite number, got '1_0'"),
+        ("a,b\n1,\uff11\n", "line 2: 'b' must be a finite number"),
+        ("a,b\n1,1e999\n", "line 2: 'b' must be a finite number"),
+        ('a,b\n1,2\n1,"' + "x" * 131_073 + '"\n', "t.csv, line 3: field larger than"),
+    ],
+)
+def test_read_table__what_is_no_number_or_too_long(tmp_path, text, said):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ExplGraphError, match=said):
+        [row.number("b") for row in read_table(tmp_path / "t.csv")[1]]

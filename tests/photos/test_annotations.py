@@ -196,7 +196,7 @@ def test_read_annotations__what_is_wrong_is_named(tmp_path, text, message):
 
 
 def test_read_annotations__no_file_and_no_text(tmp_path):
-    with pytest.raises(ExplGraphError, match="is not a file"):
+    with pytest.raises(ExplGraphError, match="does not exist"):
         read_annotations(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"image,part,x,y\n\xff\xfe,head,1,2\n")
     with pytest.raises(ExplGraphError, match="not a UTF-8"):

@@ -1,5 +1,6 @@
 """One box, three formats, one cut-out; and what is wrong in a file is named."""
 
+import itertools
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.boxes import Box, box_masks, read_boxes
 from explgraph.photos.images import open_images
+from tests.support.patience import at_once
 
 HEADER = "image,x,y,width,height"
 
@@ -167,13 +169,36 @@ def test_read_boxes__voc_folder_in_order_with_sub_folders(tmp_path):
         ("b.csv", f"{HEADER}\na.png,1,nan,3,2\n", "line 2: 'y'"),
         ("b.csv", f"{HEADER}\n", "no boxes"),
         ("b.csv", "image,x,y\na.png,1,1\n", "has the columns image,x,y, expected"),
-        ("b.json", "{", "not a COCO file"),
-        ("b.json", "[]", "not a COCO file"),
-        ("b.json", {"images": []}, "not a COCO file.*annotations"),
+        ("b.json", "{", "is no JSON.*A COCO file is"),
+        ("b.json", "[]", "Expected `object`.*A COCO file is"),
+        ("b.json", {"images": []}, "missing required field `annotations`.*A COCO file is"),
         ("b.json", as_coco((2, 1), (1, 1)), "annotation 5, image 'a.png'.*empty"),
-        ("b.json", as_coco((1, 1), (1, 1), bbox=[1, 2]), "four numbers.*got"),
-        ("b.json", as_coco((1, 1), (1, 1), bbox=None), "four numbers.*got None"),
+        ("b.json", as_coco((1, 1), (1, 1), bbox=[1, 2]), "length 4"),
+        (
+            "b.json",
+            as_coco((1, 1), (1, 1), bbox=None),
+            "annotation 5, image 'a.png': there is no 'bbox'",
+        ),
         ("b.json", as_coco((1, 1), (1, 1), image_id=9), "no image 9"),
+        ("b.json", as_coco((1, 1), (1, 1), bbox=[0, 0, 10**400, 1]), "is no JSON|out of range"),
+        ("b.json", as_coco((1, 1), (1, 1), bbox=[2e9, 0, 1, 1]), "Expected `float` <= 1000000000"),
+        ("b.json", as_coco((1, 1), (1, 1), bbox=["1", 0, 1, 1]), "Expected `float`, got `str`"),
+        ("b.json", as_coco((1, 1), (1, 1), image_id=[1]), r"annotations\[0\].image_id"),
+        ("b.json", as_coco((1, 1), (1, 1), category_id={}), r"annotations\[0\].category_id"),
+        ("b.json", {**as_coco((1, 1), (1, 1)), "annotations": [7]}, r"annotations\[0\]"),
+        ("b.json", {"images": [{"id": 1, "file_name": 5}], "annotations": []}, "file_name"),
+        ("b.json", '{"images": ' + "[" * 100_000, "A COCO file is"),
+        ("b.json", '{"other": ' + "[" * 100_000, "deep|no JSON"),
+        ("b.csv", f"{HEADER}\na.png,1_0,1,3,2\n", "'x' must be a finite number, got '1_0'"),
+        ("b.csv", f"{HEADER}\na.png,\uff11,1,3,2\n", "'x' must be a finite number"),
+        ("b.csv", f"{HEADER}\na.png,1e300,1,1e300,2\n", "out of bounds"),
+        ("b.csv", f"{HEADER}\na.png,1,1,{'9' * 131_073},2\n", "line 2: field larger than"),
+        ("b.csv", f"{HEADER},{'a' * 131_073}\n", "line 1: field larger than"),
+        ("b.xml", as_voc((1, 1), (1, 1)).replace("<xmin>2", "<xmin>1_0"), "xmin, ymin"),
+        ("b.xml", as_voc((1, 1), (1, 1)).replace("<xmin>2", "<xmin>1e300"), "out of bounds"),
+        ("b.xml", '<?xml version="1.0" encoding="foo"?><annotation/>', "not a whole XML"),
+        ("b.xml", '<?xml version="1.0" encoding="utf-7"?><annotation/>', "not a whole XML"),
+        ("b.xml", "<a>" * 100_000 + "</a>" * 100_000, "not a VOC file"),
         ("b.xml", "<annotation>", "not a whole XML"),
         ("b.xml", "<html/>", "not a VOC file"),
         ("b.xml", as_voc((3, 2), (1, 1)), "image 'a.png'.*empty"),
@@ -191,6 +216,28 @@ def test_read_boxes__what_is_wrong_is_named(tmp_path, name, content, message):
     with pytest.raises(ExplGraphError, match=message) as caught:
         read_boxes(path)
     assert name in str(caught.value)
+
+
+BOMB = """<?xml version="1.0"?>
+<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">%s]>
+<annotation><filename>&n;</filename></annotation>"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB
+        % "".join(f'<!ENTITY {c} "{f"&{b};" * 40}">' for b, c in itertools.pairwise("abcdefn")),
+        BOMB % f'<!ENTITY n "{"a" * 100_000}">',
+        BOMB % '<!ENTITY n SYSTEM "file:///etc/hostname">',
+        '<!DOCTYPE annotation SYSTEM "http://localhost/a.dtd"><annotation/>',
+    ],
+    ids=["laughs", "quadratic", "external entity", "external type"],
+)
+def test_read_boxes__entities_are_refused_before_they_stand_for_anything(tmp_path, text):
+    path = write(tmp_path / "b.xml", text)
+    with at_once(), pytest.raises(ExplGraphError, match=r"b\.xml.*declares a document type"):
+        read_boxes(path)
 
 
 def test_read_boxes__missing_file_and_folder_without_xml(tmp_path):

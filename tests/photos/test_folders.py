@@ -55,7 +55,10 @@ def test_cub__one_species_and_chosen_parts(cub):
         ("parts/part_locs.txt", "1 1 2.0 1\n", "line 1: expected 5 values"),
         ("parts/part_locs.txt", "\n1 1 2.0 x 1\n", "line 2: expected the numbers .* '2.0 x 1'"),
         ("parts/part_locs.txt", "1 1 2 3 1 1\n", "line 1: expected the numbers"),
-        ("parts/part_locs.txt", "1 1 nan 3 1\n", "yx must be finite"),
+        ("parts/part_locs.txt", "1 1 1_0 3 1\n", "line 1: expected the numbers"),
+        ("parts/part_locs.txt", "1 1 3 1e300 1\n", "line 1: expected the numbers"),
+        ("parts/part_locs.txt", "1 1 3 3 7\n", "line 1: expected the numbers"),
+        ("parts/part_locs.txt", "1 1 nan 3 1\n", "line 1: expected the numbers"),
         ("parts/part_locs.txt", "1 1 0.0 0.0 0\n", "holds no annotations of parts"),
     ],
 )
@@ -97,12 +100,12 @@ def thing(name, parts):
     }
 
 
-def save_voc(path, objects):
+def save_voc(path, objects, packed=True):
     names = {"class": 1, "class_ind": 1, "bbox": 1, "mask": 1, "parts": 1}
     anno = records(
         [{"imname": path.stem, "objects": records(objects, **names)}], imname=1, objects=1
     )
-    savemat(path, {"anno": anno}, do_compression=True)
+    savemat(path, {"anno": anno}, do_compression=packed)
 
 
 @pytest.fixture

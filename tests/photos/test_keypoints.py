@@ -68,16 +68,26 @@ def changed(**change):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not a COCO file of key points"),
-        ("[]", "is not a COCO file of key points"),
-        ({**COCO, "categories": [{"id": 3}]}, "KeyError: 'name'"),
-        ({**COCO, "categories": [3]}, "is not a COCO file of key points"),
-        ({**COCO, "annotations": [3]}, "is not a COCO file of key points"),
+        ("{", "is no JSON.*A COCO file of key points is"),
+        ("[]", "Expected `object`.*A COCO file of key points is"),
+        ({**COCO, "categories": [{"id": 3}]}, "missing required field `name`"),
+        ({**COCO, "categories": [3]}, r"Expected `object`.* at `\$.categories\[0\]`"),
+        ({**COCO, "annotations": [3]}, r"Expected `object`.* at `\$.annotations\[0\]`"),
+        ({**COCO, "images": [{"id": [1], "file_name": "a"}]}, r"images\[0\].id"),
+        ({**COCO, "images": [{"id": 1, "file_name": 7}]}, r"images\[0\].file_name"),
+        ({**COCO, "categories": [{"id": 1, "name": "a", "keypoints": [7]}]}, "Expected `str`"),
+        (changed(keypoints=[10**400, 2, 2, 0, 0, 0]), "is no JSON|out of range"),
+        (changed(keypoints=[2e9, 2, 2, 0, 0, 0]), "Expected `float` <= 1000000000"),
+        (changed(explgraph={"item": 5}), r"Expected `str.*explgraph.item"),
+        (changed(explgraph={"group": ["a"]}), r"Expected `str.*explgraph.group"),
+        (changed(explgraph={"sizes": [-1, 1, 1, 1]}), r"Expected `float` >= 0"),
+        ("[" * 100_000, "A COCO file of key points is"),
+        ('{"images": ' + "[" * 100_000, "A COCO file of key points is"),
         ({**COCO, "annotations": []}, "holds no annotations of parts"),
         (changed(image_id=71), "annotation 1: image_id 71 or category_id 3 is not among"),
         (changed(category_id=4), "annotation 1: image_id 70 or category_id 4 is not among"),
         (changed(keypoints=[1, 2, 2]), "3 numbers for each of the 2 key points .* got 3"),
-        (changed(keypoints=[1, "x", 2, 0, 0, 0]), "'keypoints' must be a list of numbers"),
+        (changed(keypoints=[1, "x", 2, 0, 0, 0]), "Expected `float.*keypoints"),
         (changed(keypoints=[1, None, 2, 0, 0, 0]), "'nose' must have numbers as position"),
         (changed(explgraph={"sizes": [1]}), "2 numbers for each of the 2 key points .* got 1"),
     ],
@@ -89,7 +99,7 @@ def test_read__what_is_wrong_is_named(tmp_path, content, message):
 
 
 def test_read__no_file(tmp_path):
-    with pytest.raises(ExplGraphError, match="is not a file"):
+    with pytest.raises(ExplGraphError, match="does not exist"):
         read_annotations(tmp_path / "none.json")
 
 

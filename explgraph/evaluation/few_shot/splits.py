@@ -9,13 +9,15 @@ as the ``cv`` of its `GridSearchCV`, and `Annotations.group` as ``groups`` to it
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import read_foreign
+from explgraph.base.json_text import decode_json
 
 if TYPE_CHECKING:
     from explgraph.photos.annotations import Annotations
@@ -40,11 +42,7 @@ def read_splits(path: PathLike) -> dict[str, PartSplits]:
         If the file is missing or of another form; the message says where in the file.
     """
     source = Path(path)
-    require(source.is_file(), f"{source} is not a file")
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ExplGraphError(f"{source} is not JSON ({error})") from error
+    content = decode_json(read_foreign(source), str(source))
     splits: dict[str, dict[str, dict[int, dict[int, Sequence[str]]]]] = {}
     for (category, part, clicks, seed), images in _leaves(source, content):
         where = f"{source} > {category} > {part} > {clicks} > {seed}"
@@ -72,7 +70,11 @@ def _leaves(
 
 
 def _whole(where: str, kind: str, text: str) -> int:
-    require(text.isdecimal(), f"{where}: the {kind} must be a whole number, got {text!r}")
+    # Python takes digits of all scripts, and balks at thousands of them.
+    require(
+        re.fullmatch("[0-9]{1,9}", text) is not None,
+        f"{where}: the {kind} must be a whole number below 10^9, got {text[:60]!r}",
+    )
     return int(text)
 
 
