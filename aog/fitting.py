@@ -14,6 +14,7 @@ from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.base.frames import is_inside, mirrored_yx, to_pixels
 from explgraph.base.text import printable_lines
+from explgraph.base.threads import one_blas_thread
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations, PhotoSize
@@ -141,9 +142,11 @@ def fit_clicks(
     require(len(clicks) > 0, "there is no part to fit: give clicks for at least one")
     config = config or PartConfig()
     seen = sight(graph, found)
-    habits = _habits(graph, seen)
-    usual = usual_cells(seen)
-    aogs = tuple(_fit(graph, seen, habits, usual, marks, config, found.images) for marks in clicks)
+    with one_blas_thread():  # the same parts with any number
+        habits, usual = _habits(graph, seen), usual_cells(seen)
+        aogs = tuple(
+            _fit(graph, seen, habits, usual, marks, config, found.images) for marks in clicks
+        )
     header = {name: found.header.get(name) for name in ("graph_hash", "model", "weight_hash")}
     return Parts(graph, aogs, usual.mean, config, header)
 

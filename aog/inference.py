@@ -6,6 +6,7 @@ import numpy as np
 
 from explgraph.base.arrays import F4
 from explgraph.base.frames import to_unit
+from explgraph.base.threads import one_blas_thread
 from explgraph.graphs.matches import Matches
 
 from .answers import mass_near, nearest_point, posterior
@@ -17,7 +18,8 @@ from .structures import AndOrGraph, Localizations, Parts
 def locate(parts: Parts, found: Matches) -> Localizations:
     """Find parts in photos.
 
-    A photo's answers do not depend on the other photos, to the last bit.
+    A photo's answers do not depend on the other photos or on the number of threads, to the last
+    bit.
 
     Parameters
     ----------
@@ -44,7 +46,8 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     """
     seen = sight(parts.graph, found)
     warn_without_views(found)
-    each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
+    with one_blas_thread():  # several round a photo's products as they share its rows out
+        each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
     return _interleaved(each)
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F2, F4, F8
 from explgraph.base.frames import middles
 from explgraph.base.layer import LayerSpec
+from explgraph.base.threads import map_ranges
 
 WINDOW = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
 """The nine cells of a look, relative to the part, row by row."""
 
+_PHOTOS = 4  # of which a thread makes the products at a time, each by itself
 _TINY = 1e-9
 _ROUNDING = 1e-6  # of squares in single precision
 
@@ -40,13 +42,16 @@ def look_at(maps: NDArray[Any], mean: F4, layer: LayerSpec, yx: F8) -> F4:
 
 def cosines(maps: NDArray[Any], mean: F4, vectors: F4) -> F4:
     """Return (N, V, H, W, K) the cosine of each cell, less the mean, with K unit vectors (K, C)."""
-    n, v, height, width = maps.shape[:4]
-    offset = mean @ vectors.T
-    result = np.zeros((n, v, height, width, len(vectors)), dtype=np.float32)
-    for i, cells in enumerate(cells_of(maps)):
-        # (x - m).t from x.t: no copy of the maps less their mean.
-        product = cells @ vectors.T - offset
-        result[i] = (product / lengths(cells, mean)[:, None]).reshape(result.shape[1:])
+    result = np.zeros((*maps.shape[:4], len(vectors)), dtype=np.float32)
+
+    def some(first: int, last: int) -> None:
+        offset = mean @ vectors.T
+        for cells, own in zip(cells_of(maps[first:last]), result[first:last], strict=True):
+            # (x - m).t from x.t: no copy of the maps less their mean.
+            product = cells @ vectors.T - offset
+            own[...] = (product / lengths(cells, mean)[:, None]).reshape(own.shape)
+
+    map_ranges(some, len(maps), _PHOTOS)
     return result
 
 
@@ -89,8 +94,12 @@ def alikeness(maps: NDArray[Any], scene: F2) -> F4:
     """Return (N, V, T) the cosine of whole views with T scenes (T, D)."""
     templates = scene.astype(np.float32).T
     result = np.zeros((*maps.shape[:2], len(scene)), dtype=np.float32)
-    for i, photo in enumerate(maps):
-        result[i] = unit_vectors(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
+
+    def some(first: int, last: int) -> None:
+        for photo, own in zip(maps[first:last], result[first:last], strict=True):
+            own[...] = unit_vectors(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
+
+    map_ranges(some, len(maps), _PHOTOS)
     return result
 
 
