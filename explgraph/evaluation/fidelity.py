@@ -170,7 +170,7 @@ def fidelity_curve(
     ranking = best_of_layers(graph)[index]
     used = _counts(counts, len(ranking))
     name = graph.layers[index].name
-    mean = torch.tensor(graph.channel_mean[index])[:, None, None]
+    mean = torch.tensor(graph.channel_mean[index], device="cpu")[:, None, None]
     rest, total = Rest(net, name), np.zeros((len(used), 6))
     for batch in seen_photos(found, net, images):
         seen = observe(net, batch.tensor, [name])

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import torch
-
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.frames import mirrored_frame
 from explgraph.explanations.methods.method import Method, Options
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone
+from explgraph.networks.shared import own_random_numbers, usual_modes
 
 from .attribution import Attribution
 from .questions import Asked, Question, ask
@@ -184,12 +183,8 @@ def check_options(method: str, options: Mapping[str, object]) -> str:
 @contextmanager
 def _undisturbed(question: Question) -> Iterator[None]:
     """Give a method gradients and its own random numbers, whatever the caller's modes are."""
-    device = question.net.device
-    cuda = [device] if device.type == "cuda" else []
     with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.random.fork_rng(devices=cuda),
+        usual_modes(question.net.device, gradients=True),
+        own_random_numbers(question.net.device, question.seed),
     ):
-        torch.manual_seed(question.seed)
         yield

@@ -264,7 +264,10 @@ def seen_layers(
     ExplGraphError
         As `claimed_maxima`.
     """
-    spec, mean = graph.layers[index], torch.tensor(graph.channel_mean[index])[:, None, None]
+    spec, mean = (
+        graph.layers[index],
+        torch.tensor(graph.channel_mean[index], device="cpu")[:, None, None],
+    )
     maps = (seen.maps if isinstance(seen, Gradients) else seen)[spec.name].cpu()
     cells = layer_cells(maps.numpy(), graph.channel_mean[index], graph.channel_scale[index])
     nodes = np.flatnonzero(graph.node_layer == index)

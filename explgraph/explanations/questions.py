@@ -19,6 +19,7 @@ from explgraph.graphs.matches import Matches
 from explgraph.graphs.node import Node
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.hooks import class_logits, hooked, run
+from explgraph.networks.shared import usual_modes
 from explgraph.photos.images import ImageSource, open_images
 
 from .claims import check_same_network, claimed_maxima, layer_cells
@@ -183,7 +184,7 @@ def ask(
     loaded = source.load(0)
     name = source.names[0]
     # Inference tensors have no gradients, and convolutions hide from the tracing in that mode.
-    with torch.inference_mode(False), torch.no_grad():
+    with usual_modes(net.device, gradients=False):
         pixels, frame = net.preprocess(loaded.image)
         inputs = pixels.detach().float().clone()[None].to(net.device)
         require(

@@ -13,6 +13,7 @@ from explgraph.graphs.choice import find_node
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.node import Node
 from explgraph.networks.backbone import Backbone
+from explgraph.networks.hooks import noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +184,7 @@ def _is_class_name(net: Backbone, name: str) -> bool:
 def _class(net: Backbone, target: int | str | ClassTarget | None, inputs: Tensor | None) -> Target:
     if inputs is None:
         require(target is not None, "without a photo there is no top class: name the target")
-        noise = torch.Generator().manual_seed(0)
-        inputs = torch.randn((1, net.channels, *net.input_size), generator=noise)
+        inputs = noise((1, net.channels, *net.input_size))
     with torch.no_grad():
         logits = net.logits(inputs)[0]
     names = class_names(net)

@@ -19,6 +19,7 @@ from explgraph.base.errors import ExplGraphError, require
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.networks.backbone import Backbone
 from explgraph.networks.hooks import hooked
+from explgraph.networks.shared import usual_modes
 
 from .questions import Objective
 from .targets import Asked, ClassTarget, FilterTarget, Target, find_target, node_of
@@ -26,6 +27,7 @@ from .targets import Asked, ClassTarget, FilterTarget, Target, find_target, node
 # How much photos vary in lightness, from red to blue, and from green to magenta: standard
 # deviations within 100 public photos of anything were 0.37, 0.11 and 0.06.
 _OPPONENT = ((1 / 3**0.5,) * 3, (1 / 2**0.5, 0, -1 / 2**0.5), (1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5))
+_KIND: Any = {"device": "cpu", "dtype": torch.float32}  # whatever PyTorch's defaults are
 _VARIATION = (1.0, 0.30, 0.16)
 _CONTRAST = 1.0  # most standard deviation before the sigmoid: about 0.2 of a picture's 0..1
 _START = 0.005  # of the random picture's numbers
@@ -111,7 +113,7 @@ def visualize(
     require(min(height, width) >= 8, f"visualize: size must be at least 8 x 8, got {size}")
     random = torch.Generator().manual_seed(seed)
     node = node_of(target, graph)
-    with torch.inference_mode(False), torch.enable_grad():
+    with usual_modes(net.device, gradients=True):
         wanted = find_target(net, target, graph)
         response = _Response(net, wanted, None if node is None else node.yx)
         palette = _Palette(net)
@@ -255,13 +257,14 @@ class _Picture:
         self, size: tuple[int, int], random: torch.Generator, device: torch.device
     ) -> None:
         height, width = self._size = size
-        rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
+        rows = torch.fft.fftfreq(height, **_KIND)[:, None]
+        columns = torch.fft.rfftfreq(width, **_KIND)
         frequency = torch.sqrt(rows**2 + columns**2)
         falling = math.sqrt(height * width) / frequency.clamp(min=1 / max(size))
         self._falling, self._frequency = falling.to(device), frequency.to(device)
-        start = torch.randn((3, *frequency.shape, 2), generator=random) * _START
+        start = torch.randn((3, *frequency.shape, 2), generator=random, **_KIND) * _START
         self.spectrum = start.to(device).requires_grad_()
-        basis = torch.tensor(_OPPONENT) * torch.tensor(_VARIATION)[:, None]
+        basis = torch.tensor(_OPPONENT, **_KIND) * torch.tensor(_VARIATION, **_KIND)[:, None]
         self._colours = basis.to(device)
 
     def render(self, detail: float) -> Tensor:
@@ -274,11 +277,12 @@ class _Picture:
 
 def _view(shaking: Shaking, random: torch.Generator) -> Tensor:
     """Draw how the picture is moved: (1, 2, 3) as `torch.nn.functional.affine_grid` takes it."""
-    turn, zoom, y, x = (torch.rand(4, generator=random) * 2 - 1).tolist()
+    turn, zoom, y, x = (torch.rand(4, generator=random, **_KIND) * 2 - 1).tolist()
     angle, scale = math.radians(turn * shaking.degrees), math.exp(zoom * shaking.zoom)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     # Sides are 2 long in these units.
-    return torch.tensor([[[cos, -sin, 2 * x * shaking.shift], [sin, cos, 2 * y * shaking.shift]]])
+    rows = [[cos, -sin, 2 * x * shaking.shift], [sin, cos, 2 * y * shaking.shift]]
+    return torch.tensor([rows], **_KIND)
 
 
 def _moved(picture: Tensor, view: Tensor) -> Tensor:

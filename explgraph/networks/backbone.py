@@ -18,7 +18,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.base.text import printable_lines
 
 from .automatic import Choice, automatic_layers, layer_notes
-from .hooks import capture_outputs, class_logits, run
+from .hooks import capture_outputs, class_logits, noise, run
 from .inputs import GREY, input_channels, refuse_scripted, why_it_fails
 from .layers import minable_layers, repeated_modules
 from .preprocess import (
@@ -141,9 +141,8 @@ class Backbone:
     @cached_property
     def _trace(self) -> Trace:
         shape = (1, self.channels, *self.input_size)
-        probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         try:
-            return trace(self.module, probe.to(self.device))
+            return trace(self.module, noise(shape).to(self.device))
         except Exception as error:
             raise ExplGraphError(why_it_fails(self.module, shape, error)) from error
 
@@ -331,7 +330,8 @@ def load_backbone(
     if not isinstance(model, str):
         require(fit == "stretch", "a graph knows how photos were fitted: leave fit out")
         return load_recorded(model.header, None, weights, device=device)
-    network = build_network(model, weights)
+    with torch.inference_mode(False):  # its weights would never have gradients
+        network = build_network(model, weights)
     transform, mean, std = network.transform, network.mean, network.std
     if transform is None and mean is not None and std is not None:
         transform = Preprocess(network.input_size, fit=fit, mean=mean, std=std)

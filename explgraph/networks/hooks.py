@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from explgraph.base.errors import ExplGraphError, require
 
+from .shared import AllCalled, evaluation, own_hooks
+
 _IN_ONE_LAYOUT: WeakSet[nn.Module] = WeakSet()  # networks that have refused another
-
-
-class AllCalled(BaseException):
-    """Ends a forward pass once every wanted output is there; no network's ``except`` catches it."""
-
-
-@contextmanager
-def evaluation(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode and give every submodule its own mode back."""
-    before = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, training in before:
-            child.training = training
-
-
-@contextmanager
-def removed_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Remove hooks at the end, also those that were set before setting another one failed."""
-    with ExitStack() as stack:
-        for handle in handles:
-            stack.callback(handle.remove)
-        yield
 
 
 @contextmanager
@@ -46,7 +22,8 @@ def hooked(
 ) -> Iterator[set[str]]:
     """Let functions see the outputs of submodules, and replace them unless they return None.
 
-    Yields the names of those that have been called, as they are.
+    In this thread alone: what others run meanwhile is neither seen nor changed. Yields the names of
+    those that have been called, as they are.
     """
     called: set[str] = set()
 
@@ -57,8 +34,8 @@ def hooked(
 
         return hook
 
-    with removed_after(
-        module.get_submodule(name).register_forward_hook(hook_of(name)) for name in hooks
+    with own_hooks(
+        (module.get_submodule(name).register_forward_hook, hook_of(name)) for name in hooks
     ):
         yield called
 
@@ -77,6 +54,12 @@ def of_type(module: nn.Module, batch: Tensor) -> Tensor:
     """Return a batch in the float type of a module's weights: half precision, for some."""
     kinds = (p.dtype for p in module.parameters() if p.is_floating_point())
     return batch.to(next(kinds, torch.float32))
+
+
+def noise(shape: Sequence[int]) -> Tensor:
+    """Return an input of a network that is the same every time, on the CPU."""
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(tuple(shape), generator=random, device="cpu", dtype=torch.float32)
 
 
 def run(module: nn.Module, batch: Tensor) -> object:

@@ -14,7 +14,8 @@ from torch import Tensor
 from explgraph.base.errors import require
 
 from .backbone import Backbone
-from .hooks import AllCalled, check_called, copied, hooked
+from .hooks import check_called, copied, hooked, noise
+from .shared import AllCalled, usual_modes
 
 Edit = Callable[[Tensor], Tensor]
 """From a layer's output (B, C, H, W), float32, to what takes its place."""
@@ -116,7 +117,7 @@ def logit_gradients(
 
         return hook
 
-    with torch.inference_mode(False), torch.enable_grad():
+    with usual_modes(net.device, gradients=True):
         hooks = {name: add_zero(name) for name in layers}
         logits = _run(net, batch.clone(), hooks, gradients=True)
         chosen = _target(logits, target)
@@ -194,8 +195,7 @@ class Rest:
     @cached_property
     def _grows(self) -> bool:
         """Whether a batch of one may become one of many at the layer, to the same effect."""
-        noise = torch.Generator().manual_seed(0)
-        photo = torch.randn((1, self.net.channels, *self.net.input_size), generator=noise)
+        photo = noise((1, self.net.channels, *self.net.input_size))
         output = observe(self.net, photo, [self.layer]).maps[self.layer]
         variants = torch.cat([output, output.roll(1, dims=1)])
         repeated = self._logits(photo, variants, grow=False)
@@ -215,9 +215,12 @@ def _run(
     gradients: bool = False,
 ) -> Tensor:
     """Return the logits (B, n) of a pass in which functions see, and may replace, outputs."""
-    with torch.inference_mode(False):  # where convolutions would not be seen by the tracing
-        net.select(list(hooks))
-    with torch.inference_mode(not gradients), hooked(net.module, hooks) as called:
+    net.select(list(hooks))
+    with (
+        usual_modes(net.device, gradients=gradients),
+        torch.inference_mode(not gradients),
+        hooked(net.module, hooks) as called,
+    ):
         logits = net.logits(batch)
     check_called(hooks, called)
     return logits

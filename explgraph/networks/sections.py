@@ -16,7 +16,8 @@ from explgraph.base.arrays import F4, I4, I8, NONE
 from explgraph.base.layer import LayerSpec
 
 from .backbone import Backbone
-from .hooks import AllCalled, check_called, copied, hooked
+from .hooks import check_called, copied, hooked
+from .shared import AllCalled, usual_modes
 
 PIXELS = ""
 """What lies below the lowest layer."""
@@ -75,8 +76,7 @@ class Sections:
         pixels: bool = False,
         rest: Mapping[str, F4] = MappingProxyType({}),
     ) -> None:
-        with torch.inference_mode(False):
-            net.select(list(layers))
+        net.select(list(layers))
         self._net, self._layers, self._pixels = net, tuple(layers), pixels
         self.maps: Mapping[str, Tensor] = {}
         whole = self._run(batch, {})
@@ -110,7 +110,7 @@ class Sections:
 
             return hook
 
-        with torch.inference_mode(False), torch.enable_grad():
+        with usual_modes(self._net.device, gradients=True):
             photos = found.starts[PIXELS] = batch.clone().requires_grad_(self._pixels)
             hooks = {name: cut(name) for name in self._layers}
             with suppress(AllCalled), hooked(self._net.module, hooks):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from .hooks import evaluation, of_type, removed_after
+from .hooks import of_type
 from .receptive import Operation, View, image_view, propagate
+from .shared import Hook, evaluation, own_hooks, usual_modes
 
 # New tensors that take only shape and type from their argument.
 _FACTORIES = frozenset(
@@ -114,18 +115,21 @@ def trace(module: nn.Module, probe: Tensor) -> Trace:
     probe
         (1, C_in, H_in, W_in) on the module's device, of any float type.
     """
-    probe = of_type(module, probe)
-    recorder = _Recorder(probe)
-    hooks = _watching(module, recorder)
-    with evaluation(module), torch.no_grad(), removed_after(hooks), recorder:
-        module(probe)
+    # In inference mode operations are not taken apart before the recorder sees them.
+    with usual_modes(probe.device, gradients=False):
+        probe = of_type(module, probe.clone())
+        recorder = _Recorder(probe)
+        with evaluation(module), own_hooks(_watching(module, recorder)), recorder:
+            module(probe)
     return recorder.trace
 
 
-def _watching(module: nn.Module, recorder: _Recorder) -> Iterator[RemovableHandle]:
+def _watching(
+    module: nn.Module, recorder: _Recorder
+) -> Iterator[tuple[Callable[[Hook], RemovableHandle], Hook]]:
     for name, child in module.named_modules():
-        yield child.register_forward_pre_hook(recorder.enter(name))
-        yield child.register_forward_hook(recorder.leave)
+        yield child.register_forward_pre_hook, recorder.enter(name)
+        yield child.register_forward_hook, recorder.leave
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from explgraph.base.arrays import U1
 from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
 from explgraph.demo.run import MODEL
 from explgraph.networks.backbone import Backbone, load_backbone
-from explgraph.networks.hooks import evaluation
+from explgraph.networks.shared import evaluation
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import open_images
 from explgraph.pipeline import extract

@@ -11,9 +11,9 @@ from explgraph.networks.hooks import (
     class_logits,
     copied,
     hooked,
-    removed_after,
     run,
 )
+from explgraph.networks.shared import own_hooks
 
 
 class Classifier(nn.Module):
@@ -36,11 +36,11 @@ def count_hooks(module):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
 
 
-def test_removed_after__when_setting_a_hook_fails_the_others_go():
+def test_own_hooks__when_setting_a_hook_fails_the_others_go():
     module = Classifier()
     names = ["conv", "head", "nowhere"]
-    handles = (module.get_submodule(n).register_forward_hook(lambda *_: None) for n in names)
-    with pytest.raises(AttributeError, match="nowhere"), removed_after(handles):
+    hooks = ((module.get_submodule(n).register_forward_hook, lambda *_: None) for n in names)
+    with pytest.raises(AttributeError, match="nowhere"), own_hooks(hooks):
         pass
     assert count_hooks(module) == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from explgraph.explanations.attribution import Attribution
 from explgraph.explanations.questions import Objective, Question, ask
 from explgraph.explanations.targets import Asked
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import removed_after
+from explgraph.networks.shared import copied_network, own_hooks, own_random_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,10 +205,9 @@ def randomised_networks(
         1 <= count <= len(names),
         f"stages must be within 1..{len(names)}, the network's layers with weights, got {count}",
     )
-    module = copy.deepcopy(net.module)
+    module = copied_network(net.module)
     for stage, part in enumerate(np.array_split(names, count)):
-        with torch.random.fork_rng(devices=[net.device] if net.device.type == "cuda" else []):
-            torch.manual_seed(seed + stage)
+        with own_random_numbers(net.device, seed + stage):
             for name in part.tolist():
                 _randomise(module.get_submodule(name))
         other = Backbone(module, net.preprocess, name=net.name, device=str(net.device))
@@ -228,8 +226,8 @@ def _weighted_layers(question: Question) -> list[str]:
         for name, module in question.net.module.named_modules()
         if any(True for _ in module.parameters(recurse=False))
     }
-    noted = (module.register_forward_pre_hook(noting(name)) for name, module in own.items())
-    with torch.inference_mode(), removed_after(noted):
+    noted = ((module.register_forward_pre_hook, noting(name)) for name, module in own.items())
+    with torch.inference_mode(), own_hooks(noted):
         question.net.run(question.inputs)
     return list(called)
 
@@ -241,7 +239,7 @@ def _randomise(module: nn.Module) -> None:
         return
     with torch.no_grad():
         for values in module.parameters(recurse=False):
-            order = torch.randperm(values.numel()).to(values.device)
+            order = torch.randperm(values.numel(), device="cpu").to(values.device)
             values.copy_(values.flatten()[order].view_as(values))
 
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.layer import LayerSpec
 from explgraph.explanations.attribution import on_pixels
 from explgraph.explanations.questions import ClassTarget, FilterTarget, Question
 from explgraph.networks.backbone import Backbone
-from explgraph.networks.hooks import removed_after
+from explgraph.networks.hooks import check_called, hooked
+from explgraph.networks.shared import Hook, own_hooks
 
-from .gradients import captum, no_way_back, ready
+from .gradients import no_way_back, ready
 from .method import Method, Options
 
 _CLOSE = 1e-3  # of the largest value: rounding of sums over a grid
@@ -63,19 +63,24 @@ def grad_cam_cells(question: Question, layer: str) -> Tensor:
     ExplGraphError
         If the layer is unknown, or the target's gradient is 0 in all of it.
     """
-    net, (spec,) = question.net, question.net.select([layer])
-    module = net.module.get_submodule(spec.name)
-    found = (
-        captum()
-        .LayerGradCam(question.objective, module)
-        .attribute(ready(question), grad_kwargs={"allow_unused": True, "materialize_grads": True})
-    )
+    (spec,) = question.net.select([layer])
+    kept: list[Tensor] = []
+
+    def keep(output: Tensor) -> Tensor:
+        kept.append(output if output.requires_grad else output.detach().requires_grad_())
+        return kept[-1].clone()  # what follows may write into it
+
+    with torch.enable_grad(), hooked(question.net.module, {spec.name: keep}):
+        answer = question.objective(ready(question)).sum()
+    check_called([layer], [layer] * len(kept))
+    (gradient,) = torch.autograd.grad(answer, kept[:1], allow_unused=True, materialize_grads=True)
+    found = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0].detach()).sum(dim=1)
     require(
         bool(found.any()),
         f"the gradient of {question.target.label} is 0 in the whole layer {layer}: the target must "
         "be behind the layer, and not off",
     )
-    cells: Tensor = found[0, 0].detach().relu().float().cpu()
+    cells: Tensor = found[0].relu().float().cpu()
     return cells
 
 
@@ -170,18 +175,18 @@ def _last_learned(net: Backbone, inputs: Tensor) -> tuple[_Seen, Tensor]:
     """Return the linear layer or convolution that is called last, and the logits."""
     seen: list[_Seen] = []
 
-    def watch(name: str, module: nn.Linear | nn.Conv2d) -> RemovableHandle:
+    def watch(name: str, module: nn.Linear | nn.Conv2d) -> Hook:
         def hook(_module: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
             seen[:] = [_Seen(name, module, given[0].float().clone(), result.float().clone())]
 
-        return module.register_forward_hook(hook)
+        return hook
 
     watched = (
-        watch(name, module)
+        (module.register_forward_hook, watch(name, module))
         for name, module in net.module.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
     )
-    with torch.no_grad(), removed_after(watched):
+    with torch.no_grad(), own_hooks(watched):
         logits = net.logits(inputs)
     require(bool(seen), "the network has no linear layer and no convolution of its own")
     return seen[0], logits

@@ -8,10 +8,8 @@ of them were reached.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -22,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.explanations.questions import Question
+from explgraph.networks.shared import copied_network, values_of
 
 from .cam import grad_cam, no_cells, settle_layer
 from .gradients import captum, magnitude, no_gradient, ready
@@ -131,9 +130,8 @@ def with_own_rectifiers(question: Question) -> OwnRectifiers:
         If the network cannot be copied, or its copy computes something else.
     """
     network = question.objective.network
-    shared = {id(one): one for one in chain(network.parameters(), network.buffers())}
     try:
-        copied = copy.deepcopy(network, shared)
+        copied = copied_network(network, values_of(network))
     except Exception as error:  # whatever a network's own parts raise
         raise ExplGraphError(f"the network cannot be copied ({error})") from error
     converted = OwnRectifiers(question.on(copied))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from torch.nn import functional as nnf
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from explgraph.explanations.targets import ClassTarget, Target
+from explgraph.networks.shared import alone, copied_network
 
 _TOLERANCE = 1e-3  # of the answer: of merged normalisation and other rounding
 _WEIGHTED = (nn.Conv2d, nn.Linear)
@@ -67,11 +69,11 @@ def relevance_network(
     NoRuleError
         If the network cannot be traced, or does something that there is no rule for.
     """
-    plain = copy.deepcopy(network).float().eval()
+    plain = copied_network(network).float().eval()
     for parameter in plain.parameters():
         parameter.requires_grad_(False)
     try:
-        traced = fx.GraphModule(plain, fx.Tracer().trace(plain))
+        traced = fx.GraphModule(plain, _traced(plain))
     except Exception as error:  # whatever a forward method may do to a stand-in for a tensor
         raise NoRuleError(f"its steps cannot be traced ({error})") from error
     _end_at(traced, target)
@@ -89,6 +91,44 @@ def relevance_network(
     if not same:
         raise NoRuleError("it works in place in a way that could not be followed")
     return traced
+
+
+def _traced(network: nn.Module) -> fx.Graph:
+    """Return a network's steps; networks that other threads run meanwhile are none of them.
+
+    PyTorch diverts the calls of all modules meanwhile, and puts them back one in the other.
+    """
+    with alone():
+        return _Tracer().trace(network)
+
+
+class _Tracer(fx.Tracer):
+    """Sees what its own thread calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(
+        self,
+        attr: str,
+        attr_val: Any,  # noqa: ANN401
+        parameter_proxy_cache: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def first_layers(network: fx.GraphModule) -> tuple[str, ...]:
