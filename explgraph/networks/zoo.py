@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -191,10 +189,12 @@ def read_weights(path: PathLike) -> dict[str, Tensor]:
     Raises
     ------
     ExplGraphError
-        If the file is missing, damaged, or holds anything but tensors by name.
+        If the file is missing, no regular one, damaged, or holds anything but tensors by name, each
+        with all of its numbers (neither sparse nor quantised).
     """
     source = Path(path)
-    require(source.is_file(), f"the weights file {source} does not exist")
+    require(source.exists(), f"the weights file {source} does not exist")
+    require(source.is_file(), f"{source} is no file of weights: expected a regular file")
     require(
         source.suffix in SUFFIXES,
         f"{source} should be a weights file ending in {', '.join(SUFFIXES)}",
@@ -203,18 +203,31 @@ def read_weights(path: PathLike) -> dict[str, Tensor]:
         if source.suffix == ".safetensors":
             return load_file(source)
         found = torch.load(source, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # damaged files raise anything: key, index, Unicode, struct errors
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ExplGraphError(
             f"{source} is not a whole file of weights ({reason}). Files that hold more than "
             "tensors are not opened, because they can run code: save module.state_dict() instead"
         ) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
-    is_state = isinstance(found, Mapping) and all(isinstance(v, Tensor) for v in found.values())
+    is_state = isinstance(found, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    )
     require(is_state and len(found) > 0, f"{source} holds no state dict (tensors by name)")
+    for name, value in found.items():
+        require(
+            _is_plain(value),
+            f"{source}: {name} is a sparse, quantised or empty tensor, expected all numbers",
+        )
     prefix = "module." if all(name.startswith("module.") for name in found) else ""
     return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Return whether a tensor has a number in memory for each of its places."""
+    is_dense = value.layout is torch.strided and not value.is_quantized and not value.is_nested
+    return is_dense and value.device.type == "cpu"
 
 
 def load_weights(module: nn.Module, path: PathLike) -> None:
@@ -232,9 +245,9 @@ def load_weights(module: nn.Module, path: PathLike) -> None:
     ]
     unexpected = [name for name in state if name not in wanted]
     misshaped = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}"
+        f"{name} {_form(state[name])} instead of {_form(wanted[name])}"
         for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
+        if name in state and _form(state[name]) != _form(wanted[name])
     ]
     complaints = [
         f"{kind}: {_some(names)}"
@@ -251,6 +264,10 @@ def load_weights(module: nn.Module, path: PathLike) -> None:
         "Give the weights of this very architecture",
     )
     module.load_state_dict(state, strict=False)
+
+
+def _form(value: Tensor) -> str:
+    return f"{tuple(value.shape)}{' complex' if value.is_complex() else ''}"
 
 
 def _some(names: Sequence[str]) -> str:
