@@ -170,11 +170,19 @@ def _warning_as_line(otherwise: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Lines(logging.Handler):
-    """Says what is logged, and how bad it is."""
+    """Says what is logged, and how bad it is; a warning once, though photos are read twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        say(f"{level}{record.getMessage()}")
+        text = record.getMessage()
+        if record.levelno <= logging.INFO:
+            say(text)
+        elif text not in self._warned:
+            self._warned.add(text)
+            say(f"{record.levelname.lower()}: {text}")
 
 
 def _print(report: Report, run: Run) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Unpack, cast
 
 from explgraph.base.errors import ExplGraphError
@@ -11,10 +13,12 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.networks.backbone import Backbone, load_backbone, load_recorded
 from explgraph.networks.preprocess import Fit
-from explgraph.networks.zoo import DEFAULT, SUFFIXES
+from explgraph.networks.zoo import DEFAULT, SUFFIXES, is_torchvision
 from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.images import ImageSource
+
+_log = logging.getLogger("explgraph")
 
 
 def load_network(model: str, weights: str | None, *, device: str, fit: str = "stretch") -> Backbone:
@@ -33,8 +37,27 @@ def graph_network(
     ExplGraphError
         As `load_recorded`.
     """
-    with _weights_of(model or str(graph.header.get("model"))):
+    name = model or str(graph.header.get("model"))
+    if weights is None:
+        _say_before_a_download(name)
+    with _weights_of(name):
         return load_recorded(graph.header, model, weights or DEFAULT, device=device)
+
+
+def _say_before_a_download(model: str) -> None:
+    """Name the option that makes it needless: a graph does not know where its weights came from."""
+    if not is_torchvision(model):
+        return
+    import torch
+    import torchvision
+
+    standard = torchvision.models.get_model_weights(model)[DEFAULT]
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(standard.url).name).exists():
+        _log.info(
+            "downloading the standard weights of %s; if the graph was mined with others, stop this "
+            "and give their file with --weights",
+            model,
+        )
 
 
 @contextmanager

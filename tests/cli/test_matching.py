@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import explgraph as eg
-from tests.support.commands import header_of, ok, refused, tensors_of, write_csv
+from tests.support.commands import header_of, ok, refused, run, tensors_of, write_csv
 from tests.support.planted import planted_graph
 from tests.support.world import MODEL, N_MINED
 
@@ -121,6 +122,27 @@ def test_match_uses_the_recorded_torchvision_name_and_fit(
     assert graph.header["preprocess"]["fit"] == "letterbox"
     expected = eg.match(graph, net, wide)
     np.testing.assert_allclose(tensors_of(out)["yx"], expected.yx, atol=1e-5)
+
+
+def test_match_says_before_it_downloads_weights(
+    wide, squeezenet, squeezenet_graph, tmp_path, monkeypatch
+):
+    """A graph that was mined with weights from a file does not know so."""
+
+    def no_network(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    out = tmp_path / "found.safetensors"
+    said = run("match", squeezenet_graph, wide, "--out", out).stderr.splitlines()
+    said = [line for line in said if not line.startswith("loading")]
+    assert said[0].startswith("downloading the standard weights of squeezenet1_1; if the graph was")
+    assert said[1].startswith("error: cannot get the weights of squeezenet1_1 (")
+    assert (
+        "downloading"
+        not in ok("match", squeezenet_graph, wide, "--weights", squeezenet[0], "--out", out).stderr
+    )
 
 
 def test_match_refuses_other_weights_unless_forced(wide, squeezenet, squeezenet_graph, tmp_path):
