@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, U1, frozen
-from explgraph.base.errors import check_shape
+from explgraph.base.arrays import F4, U1
+from explgraph.base.formats import CLICKED
 from explgraph.base.records import Record
+from explgraph.base.schema import conform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _SURE = 0.7  # of a view: below, the photo is named
 _ELSEWHERE = 0.95  # of the probability: more than this away from the click, it is named
-_ARRAYS = ("mirrored", "view_probability", "turned", "distance", "elsewhere")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,10 +52,7 @@ class ClickedPhotos(Record):
     elsewhere: F4
 
     def __post_init__(self) -> None:
-        for name in _ARRAYS:
-            dtype = np.uint8 if name in ("mirrored", "turned") else np.float32
-            check_shape(f"ClickedPhotos.{name}", getattr(self, name), (len(self.images),))
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        conform(self, CLICKED, {"A": len(self.images)})
 
     def __len__(self) -> int:
         return len(self.images)
@@ -80,7 +77,7 @@ class ClickedPhotos(Record):
         import pandas as pd
 
         columns: dict[str, Any] = {"image": self.images}
-        columns |= {name: getattr(self, name) for name in _ARRAYS}
+        columns |= {name: getattr(self, name) for name in CLICKED}
         columns["mirrored"], columns["turned"] = self.mirrored > 0, self.turned > 0
         return pd.DataFrame({**columns, "disagrees": self.disagrees})
 
@@ -102,9 +99,9 @@ class ClickedPhotos(Record):
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays as a file holds them, by name."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        return {name: getattr(self, name) for name in CLICKED}
 
     @classmethod
     def from_arrays(cls, images: list[str], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Rebuild from names and `to_arrays`'s value."""
-        return cls(tuple(images), **{name: arrays[name] for name in _ARRAYS})
+        return cls(tuple(images), **{name: arrays[name] for name in CLICKED})

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from explgraph.base.errors import require, unknown_name
+from explgraph.base.json_text import typed
 from explgraph.graphs.matches import GAIN_ODDS
 
 _NON_NEGATIVE = ("vote", "look", "scene", "view", "others", "doubt", "merge")
@@ -79,7 +80,7 @@ class PartConfig:
         Raises
         ------
         ExplGraphError
-            If a name is unknown.
+            If a name is unknown, or a value of another type.
         """
         known = [f.name for f in fields(cls)]
         values = dict(values)
@@ -88,4 +89,5 @@ class PartConfig:
         for name in values:
             if name not in known:
                 raise unknown_name("setting of parts", name, known)
-        return cls(**values)
+        config: Self = typed(values, "the configuration of parts", cls)
+        return config

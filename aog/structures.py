@@ -10,6 +10,7 @@ Positions are network pixels in the graph's own orientation, unless another is n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 
 from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, I4, U1, frozen
-from explgraph.base.errors import check_finite, check_shape, require, unknown_name
+from explgraph.base.errors import check_shape, require, unknown_name
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
+from explgraph.base.formats import LOOK_MEAN, PART
 from explgraph.base.records import Record
+from explgraph.base.schema import bind, conform, kept
 from explgraph.graphs.graph import ExplanatoryGraph
 
 from .clicked import ClickedPhotos
@@ -30,11 +33,6 @@ from .config import PartConfig
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_PATTERNS = ("node", "group", "displacement", "spread", "weight", "scale")
-_TEMPLATES = ("clicks", "centre", "size", "look", "scene", "start")
-_FINITE = ("clicks", "centre", "look", "displacement", "spread", "weight", "scale", "trait")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,31 +100,13 @@ class AndOrGraph(Record):
     clicked: ClickedPhotos | None = None
 
     def __post_init__(self) -> None:
-        templates, patterns = len(self.start) - 1, len(self.node)
-        require(templates >= 1, f"part {self.part!r} needs at least one template")
-        shapes: dict[str, tuple[tuple[int | None, ...], type[np.generic]]] = {
-            "clicks": ((templates,), np.float32),
-            "centre": ((templates, 2), np.float32),
-            "size": ((templates, 2), np.float32),
-            "look": ((templates, 9, None), np.float32),
-            "scene": ((templates, None), np.float16),
-            "start": ((templates + 1,), np.int64),
-            "node": ((patterns,), np.int32),
-            "group": ((patterns,), np.int32),
-            "displacement": ((patterns, 2), np.float32),
-            "spread": ((patterns,), np.float32),
-            "weight": ((patterns,), np.float32),
-            "scale": ((patterns,), np.float32),
-            "trait": ((None,), np.float32),
-        }
-        for name, (shape, dtype) in shapes.items():
-            check_shape(f"AndOrGraph.{name}", getattr(self, name), shape)
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        for name in _FINITE:
-            check_finite(f"AndOrGraph.{name}", getattr(self, name))
+        patterns = len(self.node)
+        require(len(self.start) > 1, f"part {self.part!r} needs at least one template")
+        conform(self, PART, {"T": len(self.start) - 1, "Q": patterns}, called=f"part {self.part!r}")
         require(
-            bool((self.clicks > 0).all() and (self.spread > 0).all()),
-            f"part {self.part!r}: every template needs a click and every pattern a spread above 0",
+            self.visible_from < math.inf and 0 <= self.trait_share <= 1,
+            f"part {self.part!r}: visible_from must be a number and trait_share a share, got "
+            f"{self.visible_from} and {self.trait_share}",
         )
         require(
             self.start[0] == 0
@@ -179,14 +159,13 @@ class Parts(Record):
         require(len(self.aogs) > 0, "Parts needs at least one part")
         names = self.names
         require(len(set(names)) == len(names), f"Parts must have different names, got {names}")
-        check_shape("Parts.look_mean", self.look_mean, (None,))
+        sizes = {"P": len(self.graph)}
+        conform(self, {"look_mean": LOOK_MEAN}, sizes)
         for aog in self.aogs:
-            outside = (aog.node < 0) | (aog.node >= len(self.graph))
-            require(
-                not outside.any(),
-                f"part {aog.part!r} names a node outside 0..{len(self.graph) - 1}",
-            )
-        object.__setattr__(self, "look_mean", frozen(self.look_mean, np.float32))
+            kept(f"part {aog.part!r}.node", aog.node, PART["node"], sizes | {"Q": len(aog.node)})
+            for name in ("look", "scene", "trait"):
+                shape = tuple(len(aog) if n == "T" else n for n in PART[name].shape)
+                bind(f"part {aog.part!r}.{name}", getattr(aog, name).shape, shape, sizes)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def __len__(self) -> int:
@@ -226,27 +205,15 @@ class Parts(Record):
         """Write the parts to a safetensors file; equal parts give equal bytes."""
         arrays: dict[str, NDArray[Any]] = {"look_mean": self.look_mean}
         for i, aog in enumerate(self.aogs):
-            arrays |= {
-                f"part.{i}.{name}": getattr(aog, name)
-                for name in (*_TEMPLATES, *_PATTERNS, "trait")
-            }
+            arrays |= {f"part.{i}.{name}": getattr(aog, name) for name in PART}
             if aog.clicked is not None:
                 said = aog.clicked.to_arrays()
                 arrays |= {f"part.{i}.clicked.{name}": array for name, array in said.items()}
         graph_arrays, graph_header = self.graph.to_arrays()
         arrays |= {f"graph.{name}": array for name, array in graph_arrays.items()}
-        about = [
-            {
-                "part": aog.part,
-                "visible_from": aog.visible_from,
-                "trait_share": aog.trait_share,
-                "clicked": None if aog.clicked is None else aog.clicked.images,
-            }
-            for aog in self.aogs
-        ]
         header = {
             **self.header,
-            "parts": about,
+            "parts": [_about(aog) for aog in self.aogs],
             "graph": graph_header,
             "config": self.config.to_json(),
         }
@@ -275,17 +242,27 @@ class Parts(Record):
             return cls(graph, aogs, arrays["look_mean"], config, header)
 
 
+def _about(aog: AndOrGraph) -> dict[str, Any]:
+    """Return what a header says of a part; one that is always visible has no ``visible_from``."""
+    said = {
+        "part": aog.part,
+        "trait_share": aog.trait_share,
+        "clicked": None if aog.clicked is None else list(aog.clicked.images),
+    }
+    return said if aog.visible_from == -math.inf else said | {"visible_from": aog.visible_from}
+
+
 def _aog(
     i: int, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]], trait_share: float
 ) -> AndOrGraph:
     """Return the i-th part of a file; ``trait_share`` of files that had one for all parts."""
-    prefix, images = f"part.{i}.", about.get("clicked")
+    prefix, images, least = f"part.{i}.", about.get("clicked"), about.get("visible_from")
     said = f"{prefix}clicked."
     clicked = {n.removeprefix(said): array for n, array in arrays.items() if n.startswith(said)}
     return AndOrGraph(
         part=about["part"],
-        visible_from=about["visible_from"],
-        **{name: arrays[prefix + name] for name in _TEMPLATES + _PATTERNS},
+        visible_from=-math.inf if least is None else least,
+        **{name: arrays[prefix + name] for name in PART if name != "trait"},
         trait=arrays.get(prefix + "trait", np.zeros(0)),  # earlier files have none
         trait_share=about.get("trait_share", trait_share),
         clicked=None if images is None else ClickedPhotos.from_arrays(images, clicked),

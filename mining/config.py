@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from explgraph.base.errors import require
+from explgraph.base.json_text import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,12 @@ class MiningConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild the settings from `to_json`'s value; entries of other versions are left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """Rebuild the settings from `to_json`'s value; entries of other versions are left out.
+
+        Raises
+        ------
+        ExplGraphError
+            If a value is of another type, or out of its bounds.
+        """
+        config: Self = typed(values, "the configuration of mining", cls)
+        return config

@@ -8,28 +8,37 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .digests import content_digest
 from .errors import ExplGraphError, require
+from .formats import FORMATS, Format
+from .json_text import decode_json, typed
+from .schema import Columns, Sizes, check_layout
 from .writing import write_bytes
 
 SCHEMA = 1
+_DIGEST = "digest"
 _KEY = "explgraph"  # one metadata key: safetensors writes several keys in random order
 
 PathLike = str | os.PathLike[str]
+Tensors = Any
+"""An open safetensors file."""
 
 
 def write_arrays(
     path: PathLike, kind: str, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
 ) -> None:
-    """Write arrays and a JSON header; equal content gives equal bytes.
+    """Write arrays and a JSON header, and a digest of both; equal content gives equal bytes.
 
     Parameters
     ----------
@@ -41,14 +50,40 @@ def write_arrays(
         By name. Any memory order: safetensors itself scrambles arrays that are not C-contiguous.
     header
         JSON values, without times or paths.
+
+    Raises
+    ------
+    ExplGraphError
+        If the header holds NaN or an infinity, which JSON has no word for.
     """
-    text = json.dumps({**header, "kind": kind, "schema": SCHEMA}, sort_keys=True)
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    said = {**header, "kind": kind, "schema": SCHEMA, _DIGEST: ""}
+    try:
+        text = json.dumps(said, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ExplGraphError(f"the header of a {kind} cannot be written ({error})") from error
+    said[_DIGEST] = content_digest(text, tensors)
+    text = json.dumps(said, sort_keys=True)
     write_bytes(path, save(tensors, metadata={_KEY: text}))
 
 
-def read_arrays(path: PathLike, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_arrays(
+    path: PathLike, kind: str, columns: tuple[Columns, Sizes] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what `write_arrays` wrote.
+
+    Before any array is read, the header and the arrays' names, types and shapes are checked by what
+    `FORMATS` says of the kind. Their values are checked by who makes something of them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it has to hold.
+    columns
+        Of a kind whose files do not say themselves what arrays they hold: these, and what is known
+        of lengths.
 
     Returns
     -------
@@ -57,51 +92,137 @@ def read_arrays(path: PathLike, kind: str) -> tuple[dict[str, NDArray[Any]], dic
     Raises
     ------
     ExplGraphError
-        If the file is missing, truncated, foreign, of another kind or of a newer schema.
+        If the file is missing, truncated, foreign, of another kind or of a newer schema, is not as
+        its kind has to be, or is not as it was written.
+    """
+    with opened(path, kind, columns) as file:
+        arrays = {name: file.tensors.get_tensor(name) for name in file.names}
+        file.check_digest(arrays)
+    leftovers = FORMATS[kind].leftovers if kind in FORMATS else ()
+    return {name: array for name, array in arrays.items() if name not in leftovers}, file.header
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file whose header and layout are as its kind has to be, and whose arrays are not read yet.
+
+    Attributes
+    ----------
+    tensors
+        The open safetensors file.
+    names
+        Of its arrays.
+    header
+        JSON values.
+    text
+        Of the header, without its digest.
+    digest
+        None in files of earlier versions.
+    """
+
+    tensors: Tensors
+    names: tuple[str, ...]
+    header: dict[str, Any]
+    text: str
+    digest: object
+
+    def check_digest(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Raise `ExplGraphError` unless header and arrays are what was written."""
+        known = self.digest is None or content_digest(self.text, arrays) == self.digest
+        require(known, "its content is not what was written: its digest is another")
+
+
+@contextmanager
+def opened(
+    path: PathLike, kind: str, columns: tuple[Columns, Sizes] | None = None
+) -> Iterator[OpenFile]:
+    """Open a file and check all of it that can be without reading an array, as `read_arrays` does.
+
+    Raises
+    ------
+    ExplGraphError
+        As `read_arrays`, also for what goes wrong while the file is open.
     """
     source = Path(path)
     require(source.is_file(), f"{source} is not a file")
     try:
-        with safe_open(source, framework="numpy") as handle:
-            metadata = handle.metadata() or {}
-            require(
-                _KEY in metadata,
-                f"{source} is a safetensors file, but not one that explgraph wrote "
-                f"(expected an explgraph {kind} file)",
-            )
-            header: dict[str, Any] = json.loads(metadata[_KEY])
-            _check_header(source, header, kind)
-            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-            del header["kind"], header["schema"]
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        with whole_file(source, kind), safe_open(source, framework="numpy") as tensors:
+            yield _checked(tensors, kind, columns)
+    except (SafetensorError, OSError) as error:
         raise ExplGraphError(
             f"{source} is not a whole explgraph {kind} file ({error}). It may be cut off or of "
             "another format: make it again"
         ) from error
-    return arrays, header
+
+
+def _checked(tensors: Tensors, kind: str, columns: tuple[Columns, Sizes] | None) -> OpenFile:
+    text = (tensors.metadata() or {}).get(_KEY)
+    if text is None:
+        raise ExplGraphError("it is a safetensors file, but not one that explgraph wrote")
+    header = decode_json(_without_infinity(text).encode(), "its header")
+    _check_header(header, kind)
+    form = FORMATS.get(kind, Format(Struct))
+    said = typed(header, "its header", form.header)
+    if columns is None and form.columns is not None:
+        columns = form.columns(said)
+    names = tuple(tensors.keys())
+    layout = {name: _layout(tensors, name) for name in names}
+    if columns is not None:
+        check_layout(layout, *columns, over=form.leftovers)
+    digest = header.pop(_DIGEST, None)
+    del header["kind"], header["schema"]
+    require(digest is not None or not form.sealed, "it is of an earlier version: it has no digest")
+    blank = text.replace(f'"{_DIGEST}": "{digest}"', f'"{_DIGEST}": ""')
+    return OpenFile(tensors, names, header, blank, digest)
+
+
+def _without_infinity(text: str) -> str:
+    """Return a header that is JSON: earlier versions wrote this of parts that are always visible.
+
+    No text within it can look like this: its quotes would be escaped.
+    """
+    return text.replace('"visible_from": -Infinity', '"visible_from": null')
+
+
+_DTYPES = {
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+    "I8": "int8",
+    "I32": "int32",
+    "I64": "int64",
+    "U8": "uint8",
+}
+
+
+def _layout(tensors: Tensors, name: str) -> tuple[str, tuple[int, ...]]:
+    """Return an array's type and shape, as a file tells without reading it."""
+    held = tensors.get_slice(name)
+    dtype = _DTYPES.get(held.get_dtype())
+    if dtype is None:
+        raise ExplGraphError(f"{name} has the type {held.get_dtype()}, which is none of ours")
+    return dtype, tuple(held.get_shape())
 
 
 @contextmanager
 def whole_file(path: PathLike, kind: str) -> Iterator[None]:
-    """Turn what goes wrong when a file's arrays or header entries are missing into one error."""
+    """Let what is wrong with a file say which file it is."""
     try:
         yield
-    except ExplGraphError:
-        raise
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except ExplGraphError as error:
         raise ExplGraphError(
-            f"{path} is not a whole explgraph {kind} file (missing or wrong: {error}): make it anew"
+            f"{path} is not a whole explgraph {kind} file: {error}. Make it anew"
         ) from error
 
 
-def _check_header(source: Path, header: object, kind: str) -> None:
+def _check_header(header: object, kind: str) -> None:
     if not isinstance(header, dict):
-        raise ExplGraphError(f"{source} has a header that is no JSON object: make it anew")
+        raise ExplGraphError("its header is no JSON object")
     found, schema = header.get("kind"), header.get("schema")
-    require(found == kind, f"{source} holds {found!r}, expected {kind!r}")
+    require(found == kind, f"it holds {found!r}, expected {kind!r}")
     require(
         isinstance(schema, int) and schema <= SCHEMA,
-        f"{source} has schema {schema}, this version reads up to {SCHEMA}: update explgraph",
+        f"it has schema {schema}, this version reads up to {SCHEMA}: update explgraph",
     )
 
 

@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import F8
+from .errors import require
 
 F = TypeVar("F", bound=np.floating[Any])
+
+
+def check_frames(name: str, frames: NDArray[np.floating]) -> None:
+    """Raise `ExplGraphError` unless a unit of each frame (..., 2, 2) has a length above 0."""
+    require(bool((frames[..., 1] > 0).all()), f"{name} must have lengths (..., 1) above 0")
 
 
 def to_unit(frames: NDArray[np.floating], px: NDArray[np.floating]) -> F8:

@@ -54,6 +54,20 @@ def decode_json(text: bytes, called: str, kind: Any = Any) -> Any:  # noqa: ANN4
     return value
 
 
+def typed(value: object, called: str, kind: Any) -> Any:  # noqa: ANN401  what kind says
+    """Return a value of JSON as a type says, as `decode_json` does; keys may be numbers.
+
+    Raises
+    ------
+    ExplGraphError
+        Naming what it is ``called``, and where in it what was expected.
+    """
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ExplGraphError(f"{called}: {error}") from error
+
+
 def _too_deep(called: str) -> ExplGraphError:
     return ExplGraphError(
         f"{called}: lists and objects lie more than {DEEPEST} deep within each other"

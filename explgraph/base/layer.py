@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from .arrays import F8, I8
+from .errors import require
+from .json_text import typed
+
+MOST_PIXELS = 16384
+"""Along a side of a network's input: what a file that asks for more would take is no network's."""
+
+Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
+_Length = Annotated[int, Meta(ge=1)]
+_Pitch = Annotated[float, Meta(gt=0)]
 
 FINE = 10
 """Cells along the shorter side of a layer that tells what places look like."""
@@ -40,11 +50,11 @@ class LayerSpec:
     """
 
     name: str
-    channels: int
-    grid: tuple[int, int]
-    stride: tuple[float, float]
+    channels: _Length
+    grid: tuple[Side, Side]
+    stride: tuple[_Pitch, _Pitch]
     offset: tuple[float, float]
-    field: tuple[int, int]
+    field: tuple[_Length, _Length]
     rectified: bool = True
     global_context: bool = False
 
@@ -58,19 +68,35 @@ class LayerSpec:
         return np.asarray(cell.clip(0, self.grid[axis] - 1).astype(np.int64))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
+        """Return the fields as JSON values: of what may be a fraction, floats."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
+            **asdict(self),
+            "grid": list(self.grid),
+            "stride": [float(step) for step in self.stride],
+            "offset": [float(start) for start in self.offset],
+            "field": list(self.field),
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LayerSpec:
-        """Rebuild a layer from `to_json`'s value."""
-        pairs: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**pairs)
+        """Rebuild a layer from `to_json`'s value.
+
+        Raises
+        ------
+        ExplGraphError
+            If something is missing, or of another type.
+        """
+        layer: LayerSpec = typed(values, "a layer", cls)
+        return layer
+
+
+def check_input_size(size: Sequence[int]) -> None:
+    """Raise `ExplGraphError` unless these are height and width that a network's input may have."""
+    sides = tuple(size)
+    require(
+        len(sides) == 2 and all(1 <= side <= MOST_PIXELS for side in sides),
+        f"input_size must be a height and a width of 1 to {MOST_PIXELS} pixels, got {sides}",
+    )
 
 
 def look_layer(layers: Sequence[LayerSpec]) -> int:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, I4, frozen
-from explgraph.base.errors import check_finite, check_shape, require
+from explgraph.base.arrays import F4, I4
+from explgraph.base.errors import require
+from explgraph.base.formats import EFFECTS
 from explgraph.base.records import Record
+from explgraph.base.schema import conform
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_ARRAYS = ("child", "parent", "effect", "photos")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,12 +39,7 @@ class EdgeEffects(Record):
     photos: I4
 
     def __post_init__(self) -> None:
-        m = len(self.child)
-        for name in _ARRAYS:
-            check_shape(f"EdgeEffects.{name}", getattr(self, name), (m,))
-            dtype = np.float32 if name == "effect" else np.int32
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        check_finite("EdgeEffects.effect", self.effect)
+        conform(self, EFFECTS, {})
         require(bool(np.all(np.diff(self.parent) >= 0)), "EdgeEffects: edges must be by parent")
 
     def __len__(self) -> int:
@@ -65,11 +59,11 @@ class EdgeEffects(Record):
         """One row per edge: ``child``, ``parent``, ``effect``, ``photos``."""
         import pandas as pd
 
-        return pd.DataFrame({name: getattr(self, name) for name in _ARRAYS})
+        return pd.DataFrame({name: getattr(self, name) for name in EFFECTS})
 
     def take(self, edges: NDArray[Any]) -> EdgeEffects:
         """Return some of the edges, by index or truth value."""
-        return EdgeEffects(*(getattr(self, name)[edges] for name in _ARRAYS))
+        return EdgeEffects(*(getattr(self, name)[edges] for name in EFFECTS))
 
     def place(self, place: NDArray[Any]) -> EdgeEffects:
         """Return the edges among nodes that got other numbers: ``place (P,)``, below 0 if gone."""
@@ -78,4 +72,4 @@ class EdgeEffects(Record):
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file holds, by name."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        return {name: getattr(self, name) for name in EFFECTS}

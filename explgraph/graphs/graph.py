@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, I4, frozen
-from explgraph.base.errors import check_finite, check_shape, require
+from explgraph.base.arrays import F4, I4
+from explgraph.base.errors import check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.layer import LayerSpec
+from explgraph.base.formats import EFFECTS, GRAPH, MINED_CHANNELS, conform_layers
+from explgraph.base.layer import LayerSpec, check_input_size
 from explgraph.base.records import Record
+from explgraph.base.schema import conform, kept
 
 from .effects import EdgeEffects
-from .graph_arrays import (
-    EDGE_FLOATS,
-    EDGE_INTS,
-    NODE_ARRAYS,
-    NODE_FLOATS,
-    NODE_INTS,
-    OPTIONAL,
-    arrays_of,
-    check_indices,
-    fields_of,
-)
+from .graph_arrays import EDGE_ENDS, along, arrays_of, check_indices, fields_of
 from .groups import PartGroups
 
 if TYPE_CHECKING:
@@ -126,55 +118,24 @@ class ExplanatoryGraph(Record):
     photo_sureness: F4 | None = None
 
     def __post_init__(self) -> None:
-        p, e, q = len(self.node_layer), len(self.edge_child), len(self.pose_offset)
-        shapes: dict[str, tuple[int | None, ...]] = {
-            "pose_weight": (None, q),
-            "pose_offset": (q,),
-            "node_pose": (p, 2, q),
-            **dict.fromkeys((*NODE_INTS, *NODE_FLOATS), (p,)),
-            **dict.fromkeys((*EDGE_INTS, *EDGE_FLOATS), (e,)),
-            "mu": (p, 2),
-            "edge_displacement": (e, 2),
-        }
-        for name, shape in shapes.items():
-            value = getattr(self, name)
-            check_shape(f"ExplanatoryGraph.{name}", value, shape)
-            is_index = name in NODE_INTS or name in EDGE_INTS
-            object.__setattr__(self, name, frozen(value, np.int32 if is_index else np.float32))
-            if not is_index:
-                check_finite(f"ExplanatoryGraph.{name}", getattr(self, name))
-        for name in ("channel_mean", "channel_scale", "noise"):
-            rows = tuple(frozen(a, np.float32) for a in getattr(self, name))
-            require(len(rows) == len(self.layers), f"{name} needs one array per layer")
-            for row, layer in zip(rows, self.layers, strict=True):
-                check_shape(f"{name} of {layer.name}", row, (layer.channels,))
-            object.__setattr__(self, name, rows)
+        conform(self, GRAPH, {"L": len(self.layers)})
+        conform_layers(self, MINED_CHANNELS, self.layers)
+        check_input_size(self.input_size)
         object.__setattr__(
             self, "names", MappingProxyType({int(k): v for k, v in self.names.items()})
         )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
         check_indices(self)
-        self._check_figures()
-        stray = [node for node in self.names if not 0 <= node < p]
-        require(not stray, f"names are given for nodes {stray[:3]} that do not exist: P = {p}")
-
-    def _check_figures(self) -> None:
         p = len(self)
-        counts = {"contrast": p, "edge_correlation": len(self.edge_child)}
-        for name in OPTIONAL:
-            value = getattr(self, name)
-            if value is not None:
-                check_shape(f"ExplanatoryGraph.{name}", value, (counts.get(name),))
-                object.__setattr__(self, name, frozen(value, np.float32))
-                check_finite(f"ExplanatoryGraph.{name}", value)
         if self.groups is not None:
             check_shape("the groups' nodes", self.groups.node_group, (p,))
         if self.effects is not None:
-            ends = np.concatenate([self.effects.child, self.effects.parent])
-            require(
-                bool(np.all((ends >= 0) & (ends < p))),
-                f"ExplanatoryGraph: an effect names a node outside 0..{p - 1}",
-            )
+            for name in ("child", "parent"):
+                kept(f"effects.{name}", getattr(self.effects, name), EFFECTS[name], {"P": p})
+        stray = [node for node in self.names if not 0 <= node < p]
+        require(not stray, f"names are given for nodes {stray[:3]} that do not exist: P = {p}")
+        texts = all(isinstance(name, str) for name in self.names.values())
+        require(texts, "names of nodes must be texts")
 
     def __len__(self) -> int:
         return len(self.node_layer)
@@ -342,13 +303,11 @@ class ExplanatoryGraph(Record):
         edges = (place[self.edge_child] >= 0) & (place[self.edge_parent] >= 0)
         return replace(
             self,
-            **{name: getattr(self, name)[keep] for name in NODE_ARRAYS},
-            **{name: place[getattr(self, name)[edges]] for name in EDGE_INTS},
-            **{name: getattr(self, name)[edges] for name in ("edge_displacement", *EDGE_FLOATS)},
-            contrast=None if self.contrast is None else self.contrast[keep],
-            edge_correlation=(
-                None if self.edge_correlation is None else self.edge_correlation[edges]
-            ),
+            **{name: array[keep] for name, array in along(self, "P").items()},
+            **{
+                name: (place[array] if name in EDGE_ENDS else array)[edges]
+                for name, array in along(self, "E").items()
+            },
             groups=None if self.groups is None else self.groups.take(keep),
             effects=None if self.effects is None else self.effects.place(place),
             names={int(place[i]): name for i, name in self.names.items() if place[i] >= 0},

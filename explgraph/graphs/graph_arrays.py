@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.errors import require
+from explgraph.base.formats import GRAPH, MINED_CHANNELS
 from explgraph.base.layer import LayerSpec
 
 from .effects import EdgeEffects
@@ -19,35 +20,26 @@ if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
 
 
-NODE_FLOATS = ("spread", "weight", "score", "support", "gain")
-NODE_INTS = ("node_layer", "node_channel", "node_part")
-NODE_ARRAYS = (*NODE_INTS, "mu", "node_pose", *NODE_FLOATS)
-_POSE_MAP = ("pose_weight", "pose_offset")
-EDGE_INTS = ("edge_child", "edge_parent")
-EDGE_FLOATS = ("edge_spread",)
-OPTIONAL = ("contrast", "edge_correlation", "facing", "photo_sureness")
+EDGE_ENDS = ("edge_child", "edge_parent")
+
+
+def along(graph: ExplanatoryGraph, letter: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays, by name, whose first axis is of this letter: P nodes, E edges."""
+    found = {name: getattr(graph, name) for name, c in GRAPH.items() if c.shape[0] == letter}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def check_indices(graph: ExplanatoryGraph) -> None:
-    """Check that nodes, edges and layers name each other rightly."""
-    p = len(graph)
+    """Check that nodes, edges and layers name each other rightly, and are in order."""
     channels = np.array([layer.channels for layer in graph.layers], dtype=np.int64)
-    valid = p == 0 or (
-        graph.node_layer.min() >= 0
-        and graph.node_layer.max() < len(graph.layers)
-        and graph.node_channel.min() >= 0
-        and bool(np.all(graph.node_channel < channels[graph.node_layer]))
-    )
-    require(bool(valid), "ExplanatoryGraph: a node names a layer or filter that does not exist")
-    ends = np.concatenate([graph.edge_child, graph.edge_parent])
+    layer = graph.node_layer.astype(np.int64)
     require(
-        bool(np.all((ends >= 0) & (ends < p))),
-        f"ExplanatoryGraph: an edge names a node outside 0..{p - 1}",
+        bool(np.all(graph.node_channel < channels[layer])),
+        "ExplanatoryGraph: a node names a filter that its layer does not have",
     )
     require(
         bool(np.all(np.diff(graph.edge_child) >= 0)), "ExplanatoryGraph: edges must be by child"
     )
-    layer = graph.node_layer.astype(np.int64)
     filters = layer * (channels.max(initial=0) + 1) + graph.node_channel
     require(
         bool(np.all(np.diff(filters) >= 0)),
@@ -61,22 +53,10 @@ def check_indices(graph: ExplanatoryGraph) -> None:
 
 def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Return what a file holds: arrays by name, and a header of JSON values."""
-    arrays: dict[str, NDArray[Any]] = {
-        name: getattr(graph, name)
-        for name in (
-            *NODE_ARRAYS,
-            *_POSE_MAP,
-            *EDGE_INTS,
-            "edge_displacement",
-            *EDGE_FLOATS,
-        )
-    }
-    for name in ("channel_mean", "channel_scale", "noise"):
+    arrays = {name: getattr(graph, name) for name in GRAPH if getattr(graph, name) is not None}
+    for name in MINED_CHANNELS:
         for i, row in enumerate(getattr(graph, name)):
             arrays[f"{name}.{i}"] = row
-    for name in OPTIONAL:
-        if getattr(graph, name) is not None:
-            arrays[name] = getattr(graph, name)
     more: dict[str, Any] = {}
     for name, held in (("groups", graph.groups), ("effects", graph.effects)):
         if held is not None:
@@ -96,16 +76,19 @@ def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[st
 def fields_of(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a graph from what `arrays_of` gave."""
     columns: dict[str, Any] = dict(arrays)
-    columns.pop("edge_coactivation", None)  # of earlier versions: near 1 for all edges
     about = dict(header)
     layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
     rows: dict[str, Any] = {
         name: tuple(columns.pop(f"{name}.{i}") for i in range(len(layers)))
-        for name in ("channel_mean", "channel_scale", "noise")
+        for name in MINED_CHANNELS
     }
     names = {int(i): name for i, name in about.pop("names").items()}
     height, width = about.pop("input_size")
     held = {kind: _taken(columns, kind) for kind in ("groups", "effects")}
+    require(
+        bool(held["groups"]) == ("group_names" in about),
+        "group_names and the arrays of groups must be there together",
+    )
     if held["groups"]:
         names_of = tuple(about.pop("group_names"))
         columns["groups"] = PartGroups((height, width), **held["groups"], names=names_of)

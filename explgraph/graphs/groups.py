@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from explgraph.base import markup
 from explgraph.base.arrays import F4, I4, NONE, U1, frozen
-from explgraph.base.errors import check_finite, check_shape, index_of, require
+from explgraph.base.errors import check_shape, index_of, require
+from explgraph.base.formats import GROUPS
 from explgraph.base.frames import mirrored_yx
 from explgraph.base.records import Record
+from explgraph.base.schema import conform
 from explgraph.base.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ _BORDER = 0.1  # of the side: within it zero padding holds nodes in their place
 _STILL, _STILL_AT_BORDER = 0.02, 0.04  # of the side
 _THIRDS = (1 / 3, 2 / 3)
 _NODE_ARRAYS = ("node_group", "node_offset", "node_gain")
-_GROUP_FLOATS = ("spread", "sureness", "gain")
 
 
 class Group(NamedTuple):
@@ -158,28 +159,11 @@ class PartGroups(Record):
     places: GroupPlaces | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        p, g = len(self.node_group), len(self.yx)
-        shapes: dict[str, tuple[int, ...]] = {
-            "node_group": (p,),
-            "node_offset": (p, 2),
-            "node_gain": (p,),
-            "yx": (g, 2),
-            **dict.fromkeys(_GROUP_FLOATS, (g,)),
-        }
-        for name, shape in shapes.items():
-            check_shape(f"PartGroups.{name}", getattr(self, name), shape)
-            is_index = name == "node_group"
-            object.__setattr__(
-                self, name, frozen(getattr(self, name), np.int32 if is_index else np.float32)
-            )
-            if not is_index:
-                check_finite(f"PartGroups.{name}", getattr(self, name))
-        require(
-            bool(np.all((self.node_group >= NONE) & (self.node_group < g))),
-            f"PartGroups: a node is in a group outside 0..{g - 1}",
-        )
+        conform(self, GROUPS, {})
+        g = len(self.yx)
         names = tuple(self.names) or ("",) * g
         require(len(names) == g, f"PartGroups has {g} groups but {len(names)} names")
+        require(all(isinstance(name, str) for name in names), "names of groups must be texts")
         object.__setattr__(self, "names", names)
 
     def __len__(self) -> int:
@@ -310,8 +294,7 @@ class PartGroups(Record):
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a file holds, by name; names of groups are not among it."""
-        names = (*_NODE_ARRAYS, "yx", *_GROUP_FLOATS)
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in GROUPS}
 
 
 def thirds(y: float, x: float) -> tuple[int, int]:

@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F2, F4, F8, I1, I4, U1, frozen
+from explgraph.base.arrays import F2, F4, F8, I1, I4, U1
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.frames import mirrored_yx
-from explgraph.base.layer import LayerSpec
+from explgraph.base.formats import MATCHES, VIEWS, of_map
+from explgraph.base.frames import check_frames, mirrored_yx
+from explgraph.base.layer import LayerSpec, check_input_size
 from explgraph.base.records import Record
+from explgraph.base.schema import conform
 
 if TYPE_CHECKING:
     from .graph import ExplanatoryGraph
-
-
-_VIEW_ARRAYS = ("frames", "yx", "score", "gain", "maps")
-_MATCH_ARRAYS = ("yx", "score", "log_density", "peak", "mirrored", "node_layer")
-_KNOWN = ("photo_size", "frames", "peak_yx", "facing")  # or None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,19 +60,9 @@ class Views(Record):
     maps: F2
 
     def __post_init__(self) -> None:
-        check_shape("Views.gain", self.gain, (None, None))
-        n, v = self.gain.shape
-        p = self.score.shape[-1]
-        shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
-            "frames": ((n, 2, 2), np.float64),
-            "yx": ((n, v, p, 2), np.float32),
-            "score": ((n, v, p), np.float32),
-            "gain": ((n, v), np.float64),
-            "maps": ((n, v, *self.layer.grid, self.layer.channels), np.float16),
-        }
-        for name, (shape, dtype) in shapes.items():
-            check_shape(f"Views.{name}", getattr(self, name), shape)
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        conform(self, VIEWS, of_map(self.layer))
+        check_frames("Views.frames", self.frames)
+        check_input_size(self.input_size)
 
     def __len__(self) -> int:
         return len(self.gain)
@@ -84,7 +71,7 @@ class Views(Record):
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Put photos that were seen by the same nodes together."""
         arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in _VIEW_ARRAYS
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in VIEWS
         }
         return replace(parts[0], **arrays)
 
@@ -158,27 +145,9 @@ class Matches(Record):
 
     def __post_init__(self) -> None:
         n, p = len(self.images), len(self.node_layer)
-        check_shape("Matches.yx", self.yx, (n, p, 2))
-        check_shape("Matches.score", self.score, (n, p))
-        check_shape("Matches.log_density", self.log_density, (n, p))
-        check_shape("Matches.peak", self.peak, (n, p))
-        check_shape("Matches.mirrored", self.mirrored, (n,))
-        kinds = {"peak": np.int8, "mirrored": np.uint8, "node_layer": np.int32}
-        for name in _MATCH_ARRAYS:
-            dtype = kinds.get(name, np.float32)
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
-        if self.peak_yx is not None:
-            check_shape("Matches.peak_yx", self.peak_yx, (n, p, 2))
-            object.__setattr__(self, "peak_yx", frozen(self.peak_yx, np.float32))
-        if self.photo_size is not None:
-            check_shape("Matches.photo_size", self.photo_size, (n, 2))
-            object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
+        conform(self, MATCHES, {"N": n, "P": p})
         if self.frames is not None:
-            check_shape("Matches.frames", self.frames, (n, 2, 2))
-            object.__setattr__(self, "frames", frozen(self.frames, np.float64))
-        if self.facing is not None:
-            check_shape("Matches.facing", self.facing, (n,))
-            object.__setattr__(self, "facing", frozen(self.facing, np.float64))
+            check_frames("Matches.frames", self.frames)
         if self.views is not None:
             check_shape("Views.score of Matches", self.views.score, (n, None, p))
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
@@ -272,24 +241,22 @@ class Matches(Record):
             arrays = [getattr(part, name) for part in parts]
             return None if any(a is None for a in arrays) else np.concatenate(arrays)
 
-        photos = ("yx", "score", "log_density", "peak", "mirrored")
         views = [part.views for part in parts if part.views is not None]
         return cls(
             images=tuple(name for part in parts for name in part.images),
             node_layer=first.node_layer,
             header=first.header,
             views=Views.joined(views) if len(views) == len(parts) else None,
-            **{name: rows(name) for name in (*photos, *_KNOWN)},
+            **{name: rows(name) for name, column in MATCHES.items() if column.shape[0] == "N"},
         )
 
     def save(self, path: PathLike) -> None:
         """Write the matches to a safetensors file; equal matches give equal bytes."""
-        arrays = {name: getattr(self, name) for name in _MATCH_ARRAYS}
+        held = {name: getattr(self, name) for name in MATCHES}
+        arrays = {name: array for name, array in held.items() if array is not None}
         header = {**self.header, "images": list(self.images)}
-        known = {name: getattr(self, name) for name in _KNOWN}
-        arrays |= {name: array for name, array in known.items() if array is not None}
         if self.views is not None:
-            arrays |= {f"views.{name}": getattr(self.views, name) for name in _VIEW_ARRAYS}
+            arrays |= {f"views.{name}": getattr(self.views, name) for name in VIEWS}
             header["views"] = {
                 "layer": self.views.layer.to_json(),
                 "input_size": list(self.views.input_size),
@@ -309,7 +276,7 @@ class Matches(Record):
         with whole_file(path, "matches"):
             about, views = header.pop("views", None), None
             if about is not None:
-                seen: dict[str, Any] = {name: arrays.pop(f"views.{name}") for name in _VIEW_ARRAYS}
+                seen: dict[str, Any] = {name: arrays.pop(f"views.{name}") for name in VIEWS}
                 height, width = about["input_size"]
                 views = Views(LayerSpec.from_json(about["layer"]), (height, width), **seen)
                 arrays.setdefault("facing", odds_of_gain(views.gain))

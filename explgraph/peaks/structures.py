@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base import markup
-from explgraph.base.arrays import F2, F4, F8, I4, frozen
-from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
+from explgraph.base.arrays import F2, F4, F8, I4
+from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.layer import LayerSpec, look_layer
+from explgraph.base.formats import CHANNELS, PEAK_SET, PEAKS, conform_layers, of_map
+from explgraph.base.frames import check_frames
+from explgraph.base.layer import LayerSpec, check_input_size, look_layer
 from explgraph.base.records import Record
+from explgraph.base.schema import conform
 from explgraph.base.text import photos_named
 
 GROUP = 256
@@ -41,12 +44,7 @@ class Peaks(Record):
     weight: F4
 
     def __post_init__(self) -> None:
-        check_shape("Peaks.weight", self.weight, (None, self.layer.channels, None))
-        check_shape("Peaks.yx", self.yx, (*self.weight.shape, 2))
-        check_finite("Peaks.weight", self.weight)
-        check_finite("Peaks.yx", self.yx)
-        object.__setattr__(self, "yx", frozen(self.yx, np.float32))
-        object.__setattr__(self, "weight", frozen(self.weight, np.float32))
+        conform(self, PEAKS, {"C": self.layer.channels})
 
     def __len__(self) -> int:
         return int(self.weight.shape[0])
@@ -122,29 +120,16 @@ class PeakSet(Record):
 
     def __post_init__(self) -> None:
         n = len(self.images)
-        check_shape("PeakSet.frames", self.frames, (n, 2, 2))
         for peaks in (*self.peaks, *(self.mirrored or ())):
             require(len(peaks) == n, f"PeakSet has {n} images but {len(peaks)} rows of peaks")
         mirrored = tuple(p.layer for p in self.mirrored or self.peaks)
         require(mirrored == self.layers, "PeakSet.mirrored must have the layers of PeakSet.peaks")
-        if self.maps is not None:
-            layer = self.layers[look_layer(self.layers)]
-            shape = (n, self.n_views, *layer.grid, layer.channels)
-            check_shape("PeakSet.maps", self.maps, shape)
-            object.__setattr__(self, "maps", frozen(self.maps, np.float16))
-        if self.photo_size is not None:
-            check_shape("PeakSet.photo_size", self.photo_size, (n, 2))
-            object.__setattr__(self, "photo_size", frozen(self.photo_size, np.int32))
-        require(
-            len(self.peaks) == len(self.channel_mean) == len(self.channel_scale),
-            "PeakSet needs a channel mean and scale for each of its layers",
-        )
-        object.__setattr__(self, "frames", frozen(self.frames, np.float64))
+        looks = of_map(self.layers[look_layer(self.layers)]) if self.layers else {}
+        conform(self, PEAK_SET, {"N": n, "V": self.n_views, **looks})
+        check_frames("PeakSet.frames", self.frames)
+        check_input_size(self.input_size)
+        conform_layers(self, CHANNELS, self.layers)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
-        for name in ("channel_mean", "channel_scale"):
-            object.__setattr__(
-                self, name, tuple(frozen(a, np.float32) for a in getattr(self, name))
-            )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -32,8 +32,8 @@ def test_arrays__come_back_whatever_their_memory_order(path, rng):
         "scalar_like": np.array([7], dtype=np.int64),
         "bytes": rng.integers(0, 255, 9).astype(np.uint8)[::-1],
     }
-    write_arrays(path, "graph", arrays, HEADER)
-    found, header = read_arrays(path, "graph")
+    write_arrays(path, "test", arrays, HEADER)
+    found, header = read_arrays(path, "test")
     assert header == HEADER
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -42,20 +42,21 @@ def test_arrays__come_back_whatever_their_memory_order(path, rng):
 
 
 def test_file__has_one_metadata_key_that_is_sorted_json(path):
-    write_arrays(path, "graph", {"a": np.zeros(2)}, HEADER)
+    write_arrays(path, "test", {"a": np.zeros(2)}, HEADER)
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     assert list(metadata) == ["explgraph"]
-    expected = {**HEADER, "kind": "graph", "schema": SCHEMA}
+    digest = json.loads(metadata["explgraph"])["digest"]
+    expected = {**HEADER, "digest": digest, "kind": "test", "schema": SCHEMA}
     assert metadata["explgraph"] == json.dumps(expected, sort_keys=True)
 
 
 def test_file__equal_content_gives_equal_bytes(path):
     first, second = np.arange(6.0).reshape(2, 3), np.arange(3)
-    write_arrays(path, "graph", {"a": first, "b": second}, {"x": 1, "y": 2})
+    write_arrays(path, "test", {"a": first, "b": second}, {"x": 1, "y": 2})
     before = path.read_bytes()
     other = {"b": second.copy(), "a": np.asfortranarray(first)}
-    write_arrays(path, "graph", other, {"y": 2, "x": 1})
+    write_arrays(path, "test", other, {"y": 2, "x": 1})
     assert path.read_bytes() == before
 
 
@@ -72,7 +73,7 @@ def ours(**header):
 
 
 WHOLE = ours()
-NOT_JSON = "has a header that is no JSON object"
+NOT_JSON = "its header is no JSON object"
 NOT_WHOLE, NOT_OURS = "not a whole explgraph graph file", "not one that explgraph wrote"
 
 

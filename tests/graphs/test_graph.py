@@ -292,8 +292,7 @@ def test_file__whose_entries_make_no_graph_is_refused(graph, tmp_path, entry, ch
 # -- what is no graph ------------------------------------------------------------------------------
 
 
-NO_FILTER = "a node names a layer or filter that does not exist"
-NO_NODE = r"an edge names a node outside 0\.\.71"
+NO_FILTER = "a node names a filter that its layer does not have"
 DISORDER = "nodes must be ordered by layer, then filter"
 
 
@@ -308,14 +307,14 @@ DISORDER = "nodes must be ordered by layer, then filter"
         *((n, lambda rows: tuple(row[1:] for row in rows), n) for n in PER_LAYER),
         ("pose_weight", lambda _: np.zeros((128, 3)), r"pose_weight must have shape \(any, 2\)"),
         ("node_pose", lambda _: np.zeros((72, 2, 3)), r"node_pose must have shape \(72, 2, 2\)"),
-        ("node_layer", put(5, 3), NO_FILTER),
-        ("node_layer", put(5, -1), NO_FILTER),
+        ("node_layer", put(5, 3), "node_layer must be at most 2"),
+        ("node_layer", put(5, -1), "node_layer must be at least 0"),
         ("node_channel", put(5, 8), NO_FILTER),
-        ("node_channel", put(5, -1), NO_FILTER),
+        ("node_channel", put(5, -1), "node_channel must be at least 0"),
         ("node_layer", np.flip, DISORDER),
         ("node_channel", np.flip, DISORDER),
-        ("edge_parent", put(5, 72), NO_NODE),
-        ("edge_child", put(5, -1), NO_NODE),
+        ("edge_parent", put(5, 72), "edge_parent must be at most 71"),
+        ("edge_child", put(5, -1), "edge_child must be at least 0"),
         ("edge_child", put(5, 40), "edges must be by child"),
         ("edge_parent", put(0, 1), "a parent must lie in a layer above"),
         ("names", lambda _: {72: "ear"}, "do not exist"),

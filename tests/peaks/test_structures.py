@@ -129,7 +129,7 @@ def test_oriented__refuses_what_cannot_be_mirrored(peaks):
     [
         ("images frames", "PeakSet has 3 images but 4 rows of peaks"),
         ("frames", r"PeakSet\.frames must have shape"),
-        ("channel_mean", "a channel mean and scale for each"),
+        ("channel_mean", "channel_mean needs one array per layer"),
         ("mirrored", "mirrored"),
     ],
 )
@@ -178,7 +178,7 @@ def test_peak_set__of_transposed_arrays_goes_through_a_file(peaks, tmp_path):
         ("frames", None, NOT_WHOLE),
         ("peaks.1.weight", None, NOT_WHOLE),
         ("channel_mean.0", None, NOT_WHOLE),
-        ("peaks.0.weight", lambda weight: weight[:, 1:], r"Peaks\.weight must have shape"),
+        ("peaks.0.weight", lambda weight: weight[:, 1:], r"peaks\.0\.weight must have shape"),
     ],
 )
 def test_peak_set__file_whose_arrays_do_not_fit_is_refused(peaks, tmp_path, entry, change, message):
