@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, U1
-from explgraph.base.formats import CLICKED
+from explgraph.base.formats.columns import CLICKED
 from explgraph.base.records import Record
 from explgraph.base.schema import conform
 

@@ -23,7 +23,7 @@ from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, I4, U1, frozen
 from explgraph.base.errors import check_shape, require, unknown_name
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.formats import LOOK_MEAN, PART
+from explgraph.base.formats.columns import LOOK_MEAN, PART
 from explgraph.base.records import Record
 from explgraph.base.schema import bind, conform, kept
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -264,7 +264,7 @@ def _aog(
         visible_from=-math.inf if least is None else least,
         **{name: arrays[prefix + name] for name in PART if name != "trait"},
         trait=arrays.get(prefix + "trait", np.zeros(0)),  # earlier files have none
-        trait_share=about.get("trait_share", trait_share),
+        trait_share=trait_share if about.get("trait_share") is None else about["trait_share"],
         clicked=None if images is None else ClickedPhotos.from_arrays(images, clicked),
     )
 

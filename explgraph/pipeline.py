@@ -36,7 +36,7 @@ from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import PeakSet, PeakSource
 from explgraph.photos.images import ImageSource, open_images
-from mining import MiningConfig, compile_ahead, match_peaks, mine_peaks
+from mining import RESULTS, MiningConfig, compile_ahead, match_peaks, mine_peaks
 from mining.devices import usable_device
 from mining.engine import Device
 
@@ -299,6 +299,7 @@ def _stage_key(
     return {
         "config": config.to_json(),
         "device": device,  # its rounding
+        "mining": RESULTS,
         "peaks": spooled.digest,
         "seed": str(seed),
         "versions": versions,

@@ -8,7 +8,11 @@ from .mine import mine_peaks
 
 DISTRIBUTION = "explgraph"
 
+RESULTS = 1
+"""Raised whenever mining finds something else in the same peaks: stages of before are not used."""
+
 __all__ = [
+    "RESULTS",
     "MiningConfig",
     "compile_ahead",
     "explained_share",

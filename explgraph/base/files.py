@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from .digests import content_digest
 from .errors import ExplGraphError, require
-from .formats import FORMATS, Format
+from .formats.kinds import FORMATS, Format
 from .json_text import decode_json, typed
 from .schema import Columns, Sizes, check_layout
 from .writing import write_bytes
@@ -160,7 +160,7 @@ def _checked(tensors: Tensors, kind: str, columns: tuple[Columns, Sizes] | None)
     if text is None:
         raise ExplGraphError("it is a safetensors file, but not one that explgraph wrote")
     header = decode_json(_without_infinity(text).encode(), "its header")
-    _check_header(header, kind)
+    check_kind(header, kind)
     form = FORMATS.get(kind, Format(Struct))
     said = typed(header, "its header", form.header)
     if columns is None and form.columns is not None:
@@ -215,13 +215,14 @@ def whole_file(path: PathLike, kind: str) -> Iterator[None]:
         ) from error
 
 
-def _check_header(header: object, kind: str) -> None:
+def check_kind(header: object, kind: str) -> None:
+    """Raise `ExplGraphError` unless a header is of this kind, and of a version that is read."""
     if not isinstance(header, dict):
         raise ExplGraphError("its header is no JSON object")
     found, schema = header.get("kind"), header.get("schema")
     require(found == kind, f"it holds {found!r}, expected {kind!r}")
     require(
-        isinstance(schema, int) and schema <= SCHEMA,
+        type(schema) is int and 1 <= schema <= SCHEMA,
         f"it has schema {schema}, this version reads up to {SCHEMA}: update explgraph",
     )
 

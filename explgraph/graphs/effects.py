@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, I4
 from explgraph.base.errors import require
-from explgraph.base.formats import EFFECTS
+from explgraph.base.formats.columns import EFFECTS
 from explgraph.base.records import Record
 from explgraph.base.schema import conform
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F4, I4
 from explgraph.base.errors import check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.formats import EFFECTS, GRAPH, MINED_CHANNELS, conform_layers
+from explgraph.base.formats.columns import EFFECTS, GRAPH, MINED_CHANNELS, conform_layers
 from explgraph.base.layer import LayerSpec, check_input_size
 from explgraph.base.records import Record
 from explgraph.base.schema import conform, kept

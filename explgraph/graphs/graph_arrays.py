@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.errors import require
-from explgraph.base.formats import GRAPH, MINED_CHANNELS
+from explgraph.base.formats.columns import EFFECTS, GRAPH, GROUPS, MINED_CHANNELS, layer_arrays
 from explgraph.base.layer import LayerSpec
+from explgraph.base.schema import Columns
 
 from .effects import EdgeEffects
 from .groups import PartGroups
@@ -75,39 +76,36 @@ def arrays_of(graph: ExplanatoryGraph) -> tuple[dict[str, NDArray[Any]], dict[st
 
 def fields_of(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a graph from what `arrays_of` gave."""
-    columns: dict[str, Any] = dict(arrays)
     about = dict(header)
     layers = tuple(LayerSpec.from_json(v) for v in about.pop("layers"))
-    rows: dict[str, Any] = {
-        name: tuple(columns.pop(f"{name}.{i}") for i in range(len(layers)))
-        for name in MINED_CHANNELS
-    }
-    names = {int(i): name for i, name in about.pop("names").items()}
     height, width = about.pop("input_size")
-    held = {kind: _taken(columns, kind) for kind in ("groups", "effects")}
+    held: dict[str, Any] = {name: arrays[name] for name in GRAPH if name in arrays}
+    groups, group_names = _part_of("groups", GROUPS, arrays), about.pop("group_names", None)
     require(
-        bool(held["groups"]) == ("group_names" in about),
+        bool(groups) == (group_names is not None),
         "group_names and the arrays of groups must be there together",
     )
-    if held["groups"]:
-        names_of = tuple(about.pop("group_names"))
-        columns["groups"] = PartGroups((height, width), **held["groups"], names=names_of)
-    if held["effects"]:
-        columns["effects"] = EdgeEffects(**held["effects"])
-    merged: dict[str, Any] = {**rows, **columns}
+    if groups:
+        held["groups"] = PartGroups((height, width), **groups, names=tuple(group_names))
+    effects = _part_of("effects", EFFECTS, arrays)
+    if effects:
+        held["effects"] = EdgeEffects(**effects)
     return {
         "layers": layers,
         "input_size": (height, width),
-        **merged,
-        "names": names,
+        **layer_arrays(MINED_CHANNELS, arrays, layers),
+        **held,
+        "names": {int(i): name for i, name in about.pop("names").items()},
         "header": about,
     }
 
 
-def _taken(columns: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Take out the arrays of a kind, by their names within it."""
-    names = [name for name in columns if name.startswith(f"{kind}.")]
-    return {name.removeprefix(f"{kind}."): columns.pop(name) for name in names}
+def _part_of(
+    kind: str, columns: Columns, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a kind, by their names within it; none if they are not there."""
+    names = {name: f"{kind}.{name}" for name in columns}
+    return {name: arrays[key] for name, key in names.items() if key in arrays}
 
 
 def graph_hash(graph: ExplanatoryGraph) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from explgraph.base import markup
 from explgraph.base.arrays import F4, I4, NONE, U1, frozen
 from explgraph.base.errors import check_shape, index_of, require
-from explgraph.base.formats import GROUPS
+from explgraph.base.formats.columns import GROUPS
 from explgraph.base.frames import mirrored_yx
 from explgraph.base.records import Record
 from explgraph.base.schema import conform
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _BORDER = 0.1  # of the side: within it zero padding holds nodes in their place
 _STILL, _STILL_AT_BORDER = 0.02, 0.04  # of the side
 _THIRDS = (1 / 3, 2 / 3)
+_NUMBER = re.compile("[0-9]{1,9}")
 _NODE_ARRAYS = ("node_group", "node_offset", "node_gain")
 
 
@@ -284,7 +286,8 @@ class PartGroups(Record):
         given = names if isinstance(names, Mapping) else dict(enumerate(names))
         merged = list(self.names)
         for key, name in given.items():
-            merged[self.find(int(key) if isinstance(key, str) and key.isdigit() else key)] = name
+            is_number = isinstance(key, str) and _NUMBER.fullmatch(key)
+            merged[self.find(int(key) if is_number else key)] = name
         return replace(self, names=tuple(merged))
 
     def take(self, nodes: NDArray[Any]) -> PartGroups:

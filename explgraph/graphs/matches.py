@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from explgraph.base.arrays import F2, F4, F8, I1, I4, U1
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.formats import MATCHES, VIEWS, of_map
+from explgraph.base.formats.columns import MATCHES, VIEWS, of_map
 from explgraph.base.frames import check_frames, mirrored_yx
 from explgraph.base.layer import LayerSpec, check_input_size
 from explgraph.base.records import Record

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from explgraph.base.errors import ExplGraphError, require, unknown_name
+from msgspec import Struct
+
+from explgraph.base.errors import require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import read_foreign
+from explgraph.base.json_text import decode_json
 
 from .choice import groups_of
 from .graph import ExplanatoryGraph
 from .groups import PartGroups
 
-_KINDS = ("nodes", "groups")
+
+class NamesFile(Struct):
+    """What a file of names holds, by nodes' ids and by groups' numbers."""
+
+    nodes: dict[str, str] | None = None
+    groups: dict[str, str] | None = None
 
 
 def renamed(
@@ -44,19 +52,9 @@ def renamed(
 def _read(path: PathLike) -> tuple[dict[Any, str], dict[Any, str]]:
     """Read a file of names, as a report's page saves it."""
     source = Path(path)
-    require(source.is_file(), f"{source} is not a file")
-    try:
-        found = json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ExplGraphError(f"{source} is not JSON ({error}): save the names again") from error
-    fits = isinstance(found, dict) and all(
-        isinstance(found.get(kind, {}), dict)
-        and all(isinstance(name, str) for name in found.get(kind, {}).values())
-        for kind in _KINDS
-    )
+    found: NamesFile = decode_json(read_foreign(source), str(source), NamesFile)
     require(
-        fits and bool(set(found) & set(_KINDS)),
+        found.nodes is not None or found.groups is not None,
         f'{source} must hold {{"nodes": {{id: name}}, "groups": {{number: name}}}}',
     )
-    nodes, groups = (found.get(kind, {}) for kind in _KINDS)
-    return nodes, groups
+    return found.nodes or {}, found.groups or {}

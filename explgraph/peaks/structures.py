@@ -14,7 +14,14 @@ from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, F8, I4
 from explgraph.base.errors import ExplGraphError, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
-from explgraph.base.formats import CHANNELS, PEAK_SET, PEAKS, conform_layers, of_map
+from explgraph.base.formats.columns import (
+    CHANNELS,
+    PEAK_SET,
+    PEAKS,
+    conform_layers,
+    layer_arrays,
+    of_map,
+)
 from explgraph.base.frames import check_frames
 from explgraph.base.layer import LayerSpec, check_input_size, look_layer
 from explgraph.base.records import Record
@@ -253,13 +260,12 @@ class PeakSet(Record):
         arrays, header = read_arrays(path, "peaks")
         with whole_file(path, "peaks"):
             layers = [LayerSpec.from_json(value) for value in header.pop("layers")]
-            images, input_size = header.pop("images"), header.pop("input_size")
+            images, (height, width) = header.pop("images"), header.pop("input_size")
             return cls(
                 images=tuple(images),
-                input_size=(input_size[0], input_size[1]),
-                channel_mean=tuple(arrays[f"channel_mean.{i}"] for i in range(len(layers))),
-                channel_scale=tuple(arrays[f"channel_scale.{i}"] for i in range(len(layers))),
+                input_size=(height, width),
                 header=header,
+                **layer_arrays(CHANNELS, arrays, layers),
                 **row_fields(layers, arrays),
             )
 

@@ -109,6 +109,8 @@ def test_file__keeps_what_clicks_say_and_older_ones_load(world, tmp_path):
     for name, array in parts["head"].clicked.to_arrays().items():
         np.testing.assert_array_equal(loaded["head"].clicked.to_arrays()[name], array)
     rewrite(path, "parts", "parts", lambda about: [{**about[0], "clicked": None}])
+    for name in parts["head"].clicked.to_arrays():
+        rewrite(path, "parts", f"part.0.clicked.{name}")
     whole = np.ones(len(parts["head"]), dtype=np.int32)
     rewrite(path, "parts", "part.0.clicks", lambda _: whole)
     older = Parts.load(path)

@@ -207,7 +207,10 @@ def test_parts__a_file_cut_off_is_refused(parts, tmp_path, share):
             (name, None, f"the array {name} is missing")
             for name in ("part.1.weight", "part.0.look", "look_mean", "graph.mu")
         ),
-        *((name, None, f"missing required field `{name}`") for name in ("parts", "graph", "config")),
+        *(
+            (name, None, f"missing required field `{name}`")
+            for name in ("parts", "graph", "config")
+        ),
         ("part.0.weight", cut, r"part\.0\.weight must have shape \(5\), got"),
         ("part.0.node", lambda node: node + 6, "part 'head'.node must be at most 5"),
         (

@@ -309,16 +309,16 @@ def test_names__are_read_from_the_file_that_a_page_saves(planted, tmp_path):
     named = known.rename(path)
     assert named.names == {7: "eye"} and named.groups.names == ("", "head", "")
     for text, message in (
-        ("[", "is not JSON"),
+        ("{", "is no JSON"),
         ('{"node": {}}', "must hold"),
-        ('{"groups": {"1": 3}}', "must hold"),
+        ('{"groups": {"1": 3}}', "Expected `str`, got `int`"),
         ('{"nodes": {"top/99/0": "eye"}}', "unknown node 'top/99/0'"),
         ('{"groups": {"9": "head"}}', "group 9 does not exist"),
     ):
         path.write_text(text)
         with pytest.raises(ExplGraphError, match=message):
             known.rename(path)
-    with pytest.raises(ExplGraphError, match="is not a file"):
+    with pytest.raises(ExplGraphError, match="does not exist"):
         known.rename(tmp_path / "none.json")
     with pytest.raises(ExplGraphError, match="has no part groups"):
         graph.rename({}, groups={0: "x"})

@@ -1,15 +1,32 @@
 """What does not fit: entries of files and of arrays changed by hand."""
 
-from explgraph.base.files import read_arrays, write_arrays
+import json
+
+import numpy as np
+from safetensors import safe_open
+
+from explgraph.base.files import write_arrays
+
+
+def contents(path):
+    """The arrays of one of our files, and its header but for kind, schema and digest, unchecked."""
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["explgraph"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    own = ("kind", "schema", "digest")
+    return arrays, {name: value for name, value in header.items() if name not in own}
 
 
 def rewrite(path, kind, entry, change=None):
-    """Write a file again with one array or entry of its header changed, or without it."""
-    arrays, header = read_arrays(path, kind)
-    holder = header if entry in header else arrays
-    value = holder.pop(entry, None)
+    """Write a file again, its digest right, but one array or entry of its header changed.
+
+    Without a change it is left out.
+    """
+    arrays, header = contents(path)
+    value = arrays.pop(entry, None) if entry in arrays else header.pop(entry, None)
     if change is not None:
-        holder[entry] = change(value)
+        new = change(value)
+        (arrays if isinstance(new, np.ndarray) else header)[entry] = new
     write_arrays(path, kind, arrays, header)
 
 

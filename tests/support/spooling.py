@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from explgraph.peaks.spool.folder import Manifest
+from explgraph.peaks.spool.manifest import Manifest
 from explgraph.peaks.spool.reading import assembled
 
 
@@ -40,6 +40,7 @@ def spool_by_hand(peaks, folder, counts):
     network = {name: value for name, value in peaks.header.items() if name != "skipped"}
     key = {
         "network": network,
+        "images": {"count": len(peaks), "sha256": "0" * 64},
         "input_size": list(peaks.input_size),
         "layers": [layer.to_json() for layer in peaks.layers],
         "mirror": peaks.mirrored is not None,
@@ -52,7 +53,7 @@ def spool_by_hand(peaks, folder, counts):
 
 def _shard(peaks, rows):
     arrays = {"frames": peaks.frames[rows]}
-    sizes = np.zeros((len(peaks), 2)) if peaks.photo_size is None else peaks.photo_size
+    sizes = np.ones((len(peaks), 2)) if peaks.photo_size is None else peaks.photo_size
     arrays["photo_size"] = sizes[rows].astype(np.int32)
     for kind, layers in (("peaks", peaks.peaks), ("mirrored", peaks.mirrored or ())):
         for i, layer in enumerate(layers):

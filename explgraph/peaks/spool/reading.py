@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,14 @@ from safetensors import SafetensorError, safe_open
 
 from explgraph.base.arrays import F4, F8, I4, frozen
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import whole_file
+from explgraph.base.files import OpenFile, opened
+from explgraph.base.formats.columns import CHANNELS, PEAK_SET, conform_layers, layer_arrays
+from explgraph.base.frames import check_frames
 from explgraph.base.layer import LayerSpec
+from explgraph.base.schema import conform
 from explgraph.peaks.structures import GROUP, PeakBlock, Peaks, PeakSet
 
-from .folder import SHARD, Manifest
+from .manifest import SHARD, Manifest, Shard
 
 _FIELDS = ("weight", "yx")
 
@@ -49,24 +51,29 @@ class SpooledPeaks:
     channel_mean: tuple[F4, ...]
     channel_scale: tuple[F4, ...]
 
+    def __post_init__(self) -> None:
+        columns = {name: PEAK_SET[name] for name in ("frames", "photo_size")}
+        conform(self, columns, {"N": len(self.images)})
+        check_frames("SpooledPeaks.frames", self.frames)
+        conform_layers(self, CHANNELS, self.layers)
+
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(H_in, W_in) of the network's input, pixels."""
-        height, width = self.manifest.key["input_size"]
-        return height, width
+        return self.manifest.known.input_size
 
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The L layers, lowest first."""
-        return tuple(LayerSpec.from_json(values) for values in self.manifest.key["layers"])
+        return tuple(self.manifest.known.layers)
 
     @property
     def n_views(self) -> int:
         """2 with the mirrored photos, else 1."""
-        return 2 if self.manifest.key["mirror"] else 1
+        return 2 if self.manifest.known.mirror else 1
 
     @property
     def header(self) -> Mapping[str, Any]:
@@ -135,7 +142,7 @@ class SpooledPeaks:
         self, kind: str, layer: int, photos: range, first: int, last: int
     ) -> tuple[F4, F4]:
         """Return (n, C', K) weights and (n, C', K, 2) places of some photos and filters."""
-        shape = (len(photos), last - first, self.manifest.key["n_peaks"])
+        shape = (len(photos), last - first, self.manifest.known.n_peaks)
         weight, yx = np.empty(shape, np.float32), np.empty((*shape, 2), np.float32)
         for field, array in zip(_FIELDS, (weight, yx), strict=True):
             name = f"{kind}.{layer}.{field}"
@@ -156,7 +163,7 @@ class SpooledPeaks:
             if len(rows) > 0:
                 inside = slice(rows.start - start, rows.stop - start)
                 to = slice(rows.start - photos.start, rows.stop - photos.start)
-                with _opened(self.folder / shard.file) as file:
+                with _readable(self.folder / shard.file) as path, safe_open(path, "numpy") as file:
                     part = file.get_slice(name)[(*before, inside)]
                 yield to, part
             start += shard.photos
@@ -166,37 +173,43 @@ def assembled(folder: Path, manifest: Manifest) -> SpooledPeaks:
     """Return the peaks of a complete spool whose shards are known to be whole."""
     images: list[str] = []
     frames, sizes = [], []
+    statistics: dict[str, F4] = {}
     for shard in manifest.shards:
-        with _opened(folder / shard.file) as file:
-            images += json.loads(file.metadata()["explgraph"])["images"]
-            frames.append(file.get_tensor("frames"))
-            sizes.append(file.get_tensor("photo_size"))
-    with _opened(folder / manifest.shards[0].file) as file:
-        mean, scale = (
-            tuple(
-                frozen(file.get_tensor(f"channel_{name}.{i}"), np.float32)
-                for i in range(len(manifest.key["layers"]))
-            )
-            for name in ("mean", "scale")
-        )
+        with _shard(folder, manifest, shard) as file:
+            images += file.header["images"]
+            frames.append(file.tensors.get_tensor("frames"))
+            sizes.append(file.tensors.get_tensor("photo_size"))
+            for name in file.names:
+                if name.startswith("channel_"):
+                    statistics.setdefault(name, file.tensors.get_tensor(name))
     return SpooledPeaks(
         folder=folder,
         manifest=manifest,
         images=tuple(images),
-        frames=frozen(np.concatenate(frames), np.float64),
-        photo_size=frozen(np.concatenate(sizes), np.int32),
-        channel_mean=mean,
-        channel_scale=scale,
+        frames=np.concatenate(frames),
+        photo_size=np.concatenate(sizes),
+        **layer_arrays(CHANNELS, statistics, manifest.known.layers),
     )
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a shard; what goes wrong in it becomes one error that names it."""
+def _shard(folder: Path, manifest: Manifest, shard: Shard) -> Iterator[OpenFile]:
+    """Open a shard that is as the manifest says."""
+    with (
+        _readable(folder / shard.file) as path,
+        opened(path, SHARD, manifest.columns(shard)) as file,
+    ):
+        named = len(file.header["images"])
+        require(named == shard.photos, f"it names {named} photos, expected {shard.photos}")
+        yield file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Let what goes wrong in a shard say what to do."""
     try:
-        with whole_file(path, SHARD), safe_open(path, framework="numpy") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
+        yield path
+    except (ExplGraphError, SafetensorError, OSError) as error:
         raise ExplGraphError(
             f"{path} cannot be read ({error}): extract once more into its folder with resume=True "
             "(--resume), which makes it again"

@@ -27,6 +27,9 @@ from explgraph.base.files import (
     whole_file,
     write_arrays,
 )
+from explgraph.base.formats.columns import CHANNELS, layer_arrays, shard_columns
+from explgraph.base.formats.headers import StatisticsKey
+from explgraph.base.json_text import typed
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import stage
 from explgraph.networks.backbone import Backbone
@@ -36,20 +39,8 @@ from explgraph.peaks.statistics import KEPT, ChannelStatistics, channel_statisti
 from explgraph.peaks.structures import GROUP
 from explgraph.photos.images import ImageSource, open_images
 
-from .folder import (
-    MANIFEST,
-    SHARD,
-    STATISTICS,
-    SUMS,
-    Manifest,
-    Shard,
-    begin,
-    check_resume,
-    check_same,
-    digest_of,
-    run_key,
-    sha256_of,
-)
+from .folder import STATISTICS, SUMS, begin, check_resume, check_same, digest_of, run_key
+from .manifest import MANIFEST, SHARD, Manifest, Shard, sha256_of, shard_name
 from .reading import SpooledPeaks, assembled
 
 _log = logging.getLogger("explgraph")
@@ -133,7 +124,7 @@ def spool_statistics(
     if any(path.with_name(name).exists() for name in (STATISTICS, MANIFEST, SUMS)):
         check_resume(path.parent, resume)
     if path.exists():
-        kept = _kept_statistics(path, key, len(layers))
+        kept = _kept_statistics(path, key)
         if kept is not None:
             sums.drop(KEPT)  # of a process that was killed before it did
             return kept
@@ -143,20 +134,18 @@ def spool_statistics(
     return found
 
 
-def _kept_statistics(path: Path, key: Mapping[str, Any], n_layers: int) -> ChannelStatistics | None:
+def _kept_statistics(path: Path, key: Mapping[str, Any]) -> ChannelStatistics | None:
     """Return what an earlier run measured of the same photos, or None if its file is damaged."""
     try:
         arrays, header = read_arrays(path, "statistics")
+        with whole_file(path, "statistics"):
+            key_layers = typed(header["key"], "its key", StatisticsKey).layers
+            rows = layer_arrays(CHANNELS, arrays, key_layers)
     except ExplGraphError as error:
         _log.warning("channel statistics are measured again: %s", error)
         return None
-    with whole_file(path, "statistics"):
-        check_same(path.parent, header["key"], key)
-        mean, scale = (
-            tuple(arrays[f"channel_{kind}.{i}"] for i in range(n_layers))
-            for kind in ("mean", "scale")
-        )
-    return ChannelStatistics(mean, scale)
+    check_same(path.parent, header["key"], key)
+    return ChannelStatistics(rows["channel_mean"], rows["channel_scale"])
 
 
 def _arrays_of(statistics: ChannelStatistics) -> dict[str, NDArray[Any]]:
@@ -240,12 +229,17 @@ class _Job:
 
     def _restore(self, buffer: PeakRows, begun: Shard) -> None:
         """Take up the photos of a shard that is to be added to."""
-        arrays, _ = read_arrays(self.folder / begun.file, SHARD)
+        columns = shard_columns(self.layers, mirror=self.options.get("mirror", True))
+        sizes = {"N": begun.photos, "K": N_PEAKS}
+        arrays, header = read_arrays(self.folder / begun.file, SHARD, (columns, sizes))
         for name in _arrays_of(self.statistics):
             del arrays[name]
-        arrays.pop("sketch", None)  # of earlier versions
         items = self.source.items
         indices = [i for i in range(begun.first, begun.next) if items[i].name not in begun.skipped]
+        require(
+            header["images"] == [items[i].name for i in indices],
+            f"{self.folder / begun.file} holds other photos than {MANIFEST} says: make it anew",
+        )
         buffer.restore(arrays, indices)
 
     def _write(
@@ -255,7 +249,7 @@ class _Job:
 
         The last of these is not meant.
         """
-        path = self.folder / f"{SHARD}-{number:05d}.safetensors"
+        path = self.folder / shard_name(number)
         items, indices = self.source.items, buffer.indices[:count]
         names = [items[i].name for i in indices]
         arrays = {**buffer.arrays(count), **_arrays_of(self.statistics)}

@@ -191,6 +191,7 @@ def test_shards__have_filters_before_photos(keep, tmp_path):
         assert file.get_tensor("mirrored.0.weight").shape == (4, 3, 8)
         assert file.get_tensor("frames").shape[0] == 3
         header = json.loads(file.metadata()["explgraph"])
+    assert len(header.pop("digest")) == 64
     assert header == {"images": ["08.png", "09.png", "10.png"], "kind": "shard", "schema": 1}
 
 
@@ -422,8 +423,8 @@ def test_open_spool__needs_a_spool(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"kind": "graph"}, "has kind 'graph' and schema 1"),
-        ({"schema": 2}, "schema 2, expected 'spool' and at most 1: update explgraph"),
+        ({"kind": "graph"}, "holds 'graph', expected 'spool'"),
+        ({"schema": 2}, "has schema 2, this version reads up to 1: update explgraph"),
         ({"shards": [{"file": "a"}]}, "is not a whole explgraph spool file"),
         ({"shards": 3}, "is not a whole explgraph spool file"),
     ],
@@ -450,7 +451,7 @@ def test_manifest__names_files_of_its_folder_only(keep, tmp_path, name):
     manifest = manifest_of(tmp_path)
     manifest["shards"][0]["file"] = name
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ExplGraphError, match="names files outside of its folder"):
+    with pytest.raises(ExplGraphError, match=r"shard 0 must be shard-00000\.safetensors"):
         open_spool(tmp_path)
 
 
