@@ -216,6 +216,11 @@ class PartLocalizer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             If a part has no label, a point is outside the unit square, a photo cannot be read, or
             the network is not the one that the graph was mined from.
         """
+        require(
+            points is not None,
+            "PartLocalizer requires y to be passed, but the target y is None: give a point for "
+            "each photo",
+        )
         listed = _listed(photos)
         labels = self._labels(points, len(listed))
         clicks = [_clicks(name, labels[:, k]) for k, name in enumerate(self._names)]
@@ -311,6 +316,17 @@ class PartLocalizer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             )
         return labels
 
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401  # scikit-learn has no types
+        """Say what `fit` takes: photos or their files, and points, of which some may be NaN."""
+        from sklearn.utils import RegressorTags  # since 1.6, which first asks for tags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        tags.input_tags.two_d_array, tags.input_tags.string = False, True
+        tags.target_tags.required = tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
     def __sklearn_clone__(self) -> Self:
         # Graph and network do not change and are large: clones share them.
         return type(self)(**self.get_params(deep=False))
@@ -322,8 +338,12 @@ def _listed(photos: Photos) -> list[Photo]:
         f"photos must be a list of files, in the order of their points, got {photos!r}. All of a "
         "folder: sorted(Path(folder).glob('*.jpg'))",
     )
-    if isinstance(photos, np.ndarray) and photos.dtype.kind in "buif":
-        check_shape("photos", photos, (None, None, None, None))
+    if isinstance(photos, np.ndarray) and photos.dtype.kind not in "OU":
+        require(
+            photos.ndim == 4,
+            f"photos must be a list of files, or of arrays, or an array (N, H, W, 3), got an array "
+            f"{photos.shape} of {photos.dtype}",
+        )
     return list(photos)
 
 
