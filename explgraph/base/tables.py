@@ -111,6 +111,11 @@ def write_table(
     rows
         For each line as many cells. NaN is an empty one. Text that a spreadsheet would take for a
         formula gets an apostrophe in front, see `escaped`.
+
+    Raises
+    ------
+    ExplGraphError
+        If a name is no text, as that of a file whose bytes are not UTF-8.
     """
     lines = (
         columns,
@@ -118,7 +123,14 @@ def write_table(
     )
     # Not by `csv.writer`: before Python 3.13 it leaves a carriage return unquoted.
     text = "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
-    write_bytes(path, text.encode())
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        shown = text[max(error.start - 40, 0) : error.end]
+        raise ExplGraphError(
+            f"{path} cannot hold a name, {shown!r}: its bytes are not UTF-8. Rename the file"
+        ) from error
+    write_bytes(path, data)
 
 
 def _quoted(cell: str) -> str:

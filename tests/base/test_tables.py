@@ -54,6 +54,13 @@ def test_unescaped__other_apostrophes_are_part_of_the_name(name):
     assert escaped(name) == unescaped(name) == name
 
 
+def test_write_table__a_name_that_is_no_text_is_refused_and_nothing_written(tmp_path):
+    rows = [("a.png", 1), ("ph\udcff.png", 2)]  # as Python names a file whose bytes are Latin-1
+    with pytest.raises(ExplGraphError, match=r"cannot hold a name, .*ph\\udcff.*Rename the file"):
+        write_table(tmp_path / "t.csv", ("name", "x"), rows)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_write_table__nan_is_an_empty_cell(tmp_path):
     write_table(tmp_path / "new" / "t.csv", ("a", "b", "c"), [("x", float("nan"), True)])
     assert (tmp_path / "new" / "t.csv").read_text() == "a,b,c\nx,,True\n"
