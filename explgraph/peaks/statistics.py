@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from explgraph.base.files import Overdue, Stages
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
-from explgraph.photos.loading import Batch
+from explgraph.photos.loading import Batch, is_usable
 
 from .reading import ReadOptions, captured, read_batches, steady_rounding
 
@@ -37,9 +38,10 @@ def channel_statistics(
     layers: Sequence[LayerSpec],
     options: ReadOptions,
     kept: Stages | None = None,
+    skipped: list[str] | None = None,
 ) -> ChannelStatistics:
     """Measure what responses are normalised by: `channel_moments`, but m_c is 0 if rectified."""
-    found = channel_moments(net, images, layers, options, kept)
+    found = channel_moments(net, images, layers, options, kept, skipped)
     mean = tuple(
         np.zeros_like(values) if layer.rectified else values
         for layer, values in zip(layers, found.mean, strict=True)
@@ -53,18 +55,23 @@ def channel_moments(
     layers: Sequence[LayerSpec],
     options: ReadOptions,
     kept: Stages | None = None,
+    skipped: list[str] | None = None,
 ) -> ChannelStatistics:
     """Measure every channel's mean and standard deviation over all cells of some photos.
 
     The deviation is at least a twentieth of its layer's median, so that a channel which is silent
     on these photos does not drown the others. While it is measured, sums are ``kept`` now and then;
-    from those that are there already it goes on, to the same last bit.
+    from those that are there already it goes on, to the same last bit. The names of photos that
+    cannot be used are added to ``skipped``; sums are not gone on from if one of them can by now.
     """
-    source, sums = open_images(images), _Sums(layers, kept)
+    source = open_images(images)
+    sums = _Sums(layers, kept, partial(is_usable, source, net.preprocess))
     rest = source.take(range(sums.first, len(source)))
     with read_batches(net, rest, options, "background") as batches, steady_rounding(options):
         for batch in batches:
             sums.add(batch, captured(net, batch.tensor, layers, options))
+    if skipped is not None:
+        skipped += [source.names[i] for i in sums.missed_before(len(source))]
     means, scales = [], []
     for layer, (first, second), n in zip(layers, sums.each, sums.cells, strict=True):
         mean = first / n
@@ -83,23 +90,40 @@ def channel_moments(
 class _Sums:
     """Sums over the photos so far, of which the next to be seen is ``first``."""
 
-    def __init__(self, layers: Sequence[LayerSpec], kept: Stages | None) -> None:
+    def __init__(
+        self, layers: Sequence[LayerSpec], kept: Stages | None, is_usable: Callable[[int], bool]
+    ) -> None:
         self._kept, self._overdue = kept, Overdue()
         self.first = 0
+        self._missed: list[int] = []
         self.each = [np.zeros((2, layer.channels)) for layer in layers]
         self.cells = np.zeros(len(layers))
         found = None if kept is None else kept.load(KEPT)
-        if found is not None:
+        missed = [] if found is None else found["missed"].tolist()
+        if found is not None and not any(map(is_usable, missed)):
+            self._missed = missed
             self.first, self.cells = int(found["first"][0]), found["cells"].copy()
             self.each = [found[f"sums.{i}"].copy() for i in range(len(layers))]
+        self._next = self.first
+
+    def missed_before(self, following: int) -> list[int]:
+        """Return which photos could not be used, if the next that can is ``following``."""
+        return [*self._missed, *range(self._next, following)]
 
     def add(self, batch: Batch, maps: Sequence[Tensor]) -> None:
         if self._kept is not None and self._overdue:
             # All but this batch: whoever goes on then has a photo that can be read.
             sums = {f"sums.{i}": each for i, each in enumerate(self.each)}
-            first = np.array([self.first + batch.indices[0]])
+            first = self.first + batch.indices[0]
+            places = {
+                "first": np.array([first]),
+                "missed": np.array(self.missed_before(first), dtype=np.int64),
+            }
             with self._overdue.kept():
-                self._kept.save(KEPT, {"first": first, "cells": self.cells, **sums})
+                self._kept.save(KEPT, {**places, "cells": self.cells, **sums})
+        for index in batch.indices:
+            self._missed = self.missed_before(self.first + index)
+            self._next = self.first + index + 1
         for i, values in enumerate(maps):
             for row, power in enumerate((values, values.square())):
                 # Added up in float64, without a copy of the maps in it.

@@ -23,7 +23,7 @@ from explgraph.base.errors import require
 from explgraph.base.frames import composed
 from explgraph.base.progress import PHOTOS, Progress, stage, watched
 
-from .decoding import UnreadableImageError
+from .decoding import UnreadableImageError, reading
 from .images import ImageSource
 
 PreprocessFunction = Callable[[Image.Image], tuple[torch.Tensor, NDArray[np.float64]]]
@@ -239,6 +239,11 @@ def _in_order(
         yield result
 
 
+def is_usable(source: ImageSource, preprocess: PreprocessFunction, index: int) -> bool:
+    """Return whether an image can be decoded and preprocessed, so that it is not skipped."""
+    return isinstance(_prepare(source, preprocess, index), _Ready)
+
+
 def _prepare(
     source: ImageSource, preprocess: PreprocessFunction, index: int
 ) -> _Ready | UnreadableImageError:
@@ -247,9 +252,13 @@ def _prepare(
         loaded = source.load(index)
     except UnreadableImageError as error:
         return error
-    tensor, inner = preprocess(loaded.image)
-    # NumPy, here and in `_batch`: torch would start its own threads inside of ours.
-    pixels = tensor.detach().float().numpy()
+    try:
+        tensor, inner = preprocess(loaded.image)
+        # NumPy, here and in `_batch`: torch would start its own threads inside of ours.
+        pixels = tensor.detach().float().numpy()
+    except MemoryError:
+        with reading(source.items[index].name):
+            raise
     if not np.isfinite(pixels).all():
         return UnreadableImageError(source.items[index].name, "preprocessing gives NaN or infinity")
     # Network pixels -> cut-out by inner -> photo by the item's own frame.

@@ -136,6 +136,7 @@ class StatisticsHeader(Struct, kw_only=True):
     """Of channel statistics."""
 
     key: StatisticsKey
+    skipped: list[str] = []
 
 
 class PartHeader(Struct, kw_only=True):

@@ -42,6 +42,7 @@ from explgraph.photos.images import ImageSource, open_images
 from .folder import STATISTICS, SUMS, begin, check_resume, check_same, digest_of, run_key
 from .manifest import MANIFEST, SHARD, Manifest, Shard, sha256_of, shard_name
 from .reading import SpooledPeaks, assembled
+from .retrying import SKIPPED, forget_statistics, is_outdated, whole_shards
 
 _log = logging.getLogger("explgraph")
 
@@ -66,7 +67,8 @@ def spool_peaks(
         Where the files go; other files in it are left alone.
     resume
         Go on with what is in the folder, if there is anything. A missing or damaged shard is made
-        again. In the end the files are the same, byte by byte, as those of a single run.
+        again; so are all from the first on that skipped a photo which can be read now. In the end
+        the files are the same, byte by byte, as those of a single run.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def spool_peaks(
         "views=True instead",
     )
     job = _Job(net, source, tuple(layers), statistics, options, Path(folder))
-    manifest = begin(job.folder, job.key(), resume)
+    manifest = whole_shards(begin(job.folder, job.key(), resume), net, source, job.folder)
     for number, shard in enumerate(manifest.shards):
         if not shard.is_whole(job.folder):
             _log.warning("%s is missing or damaged: it is made again", job.folder / shard.file)
@@ -111,7 +113,8 @@ def spool_statistics(
 ) -> ChannelStatistics:
     """Measure channel statistics as `channel_statistics` does, and keep them in a spool folder.
 
-    With ``resume``, those in the folder are taken, or the sums that an interrupted run left.
+    With ``resume``, those in the folder are taken, or the sums that an interrupted run left; unless
+    a photo that was skipped can be read now.
 
     Raises
     ------
@@ -125,11 +128,14 @@ def spool_statistics(
         check_resume(path.parent, resume)
     if path.exists():
         kept = _kept_statistics(path, key)
-        if kept is not None:
+        if kept is not None and not is_outdated(path, net, source):
             sums.drop(KEPT)  # of a process that was killed before it did
             return kept
-    found = channel_statistics(net, source, layers, options, sums)
-    write_arrays(path, "statistics", _arrays_of(found), {"key": key})
+        if kept is not None:
+            forget_statistics(path)
+    skipped: list[str] = []
+    found = channel_statistics(net, source, layers, options, sums, skipped)
+    write_arrays(path, "statistics", _arrays_of(found), {"key": key, SKIPPED: skipped})
     sums.drop(KEPT)
     return found
 
