@@ -3,7 +3,7 @@
 #   make demo      the whole path on built-in drawings, into out/demo
 #   make test      all tests
 #
-# Both make an environment in .venv first. Others: docs, lint, bench, images, clean; test-oldest
+# Both make an environment in .venv first. Others: docs, lint, bench, faults, images, clean; test-oldest
 # (some tests with the oldest versions allowed), sbom (what the wheel brings, as CycloneDX).
 # PYTHON is the interpreter to begin with, VENV the environment's folder.
 
@@ -14,7 +14,7 @@ OUT ?= out/demo
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest sbom docs lint bench images clean
+.PHONY: demo test test-oldest sbom docs lint bench faults images clean
 
 demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
@@ -63,6 +63,11 @@ docs: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	$(PY) -m pytest -q -o addopts= --benchmark-only tests/bench
 	$(PY) -m tests.bench.ratios --out out/bench.json
+
+# Kills, full and failing disks, too little memory, at some thousand moments: about half an hour on
+# two cores. Goes on where it was interrupted.
+faults: $(VENV)/.installed-test
+	$(PY) -m tests.faults --out out/faults
 
 # README's and the site's pictures, from the demo's. Needs Chromium.
 images: demo $(VENV)/.installed-test

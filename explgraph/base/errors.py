@@ -93,7 +93,12 @@ _LACKS_MEMORY = re.compile(
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Tell whether memory was wanted in vain: PyTorch, and the system, have no one type for it."""
+    """Tell whether memory was wanted in vain: there is no one type of error for it.
+
+    Also where another error came of that, while files were closed.
+    """
+    if error.__context__ is not None and lacks_memory(error.__context__):
+        return True
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:

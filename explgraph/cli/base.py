@@ -111,7 +111,8 @@ def _errors_as_lines(options: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         if not lacks_memory(error) and not isinstance(error, ExplGraphError | OSError):
             raise
-        said = _memory_line(options) if lacks_memory(error) else one_line(error)
+        known = isinstance(error, ExplGraphError) or not lacks_memory(error)
+        said = one_line(error) if known else _memory_line(options)
         say(f"error: {said}")
         raise typer.Exit(REFUSED) from error
 

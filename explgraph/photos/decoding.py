@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import ExplGraphError, lacks_memory, require
 from explgraph.base.files import PathLike
 
 from .opening import opened_picture
@@ -107,7 +107,7 @@ def reading(name: str) -> Iterator[None]:
 
 
 def _says_of_picture(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, ConnectionError, TimeoutError)):
+    if lacks_memory(error) or isinstance(error, (ConnectionError, TimeoutError)):
         return False
     if isinstance(error, OSError) and error.errno is not None:  # Pillow's own have no number
         return error.errno in _OF_THE_FILE
@@ -179,7 +179,9 @@ def _over_white(strip: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data of a photo that is otherwise fine
+    except Exception as error:  # damaged EXIF data of a photo that is otherwise fine
+        if not _says_of_picture(error):
+            raise
         return 1
 
 

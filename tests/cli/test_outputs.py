@@ -97,6 +97,17 @@ def real_shortage():
     return caught.value
 
 
+def while_closing():
+    """An error of what is done because of the lack."""
+    try:
+        try:
+            raise MemoryError
+        finally:
+            raise ValueError("I/O operation on closed file")
+    except ValueError as error:
+        return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -107,6 +118,8 @@ def real_shortage():
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
         ImportError("x.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
+        OSError("out of memory when reading image file"),  # Pillow's
+        while_closing(),
     ],
     ids=repr,
 )

@@ -167,6 +167,7 @@ OTHERS = [
     ConnectionError("reset by peer"),
     TimeoutError("timed out"),
     MemoryError(),
+    OSError("out of memory when reading image file"),  # Pillow's
 ]
 ITS_OWN = [
     OSError(errno.ENOENT, "No such file or directory"),

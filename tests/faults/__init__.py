@@ -1,0 +1,1 @@
+"""Faults on purpose: runs that are killed, disks that fill up: ``python -m tests.faults``."""
