@@ -14,13 +14,17 @@ OUT ?= out/demo
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest sbom docs lint bench faults images clean
+.PHONY: demo test together test-oldest sbom docs lint bench faults images clean
 
 demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
 
 test: $(VENV)/.installed-test
 	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
+# The long form of tests/together: threads, processes, interrupts and repeats, a quarter of an hour.
+together: $(VENV)/.installed-test
+	EXPLGRAPH_TOGETHER=10 $(PY) -m pytest -q tests/together
 
 # What each dependency is used for, in little time; old packages may warn of new ones.
 OLDEST = tests/cli/test_app.py tests/cli/test_graphs.py tests/test_export.py tests/test_estimator.py \

@@ -10,7 +10,6 @@ filter's response. Of what is equally good up to that, such as two parents, eith
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, I8, U1, Array, on_host
+from explgraph.base.unwarned import unwarned
 from explgraph.peaks.structures import GROUP, Peaks, PeakSource
 
 from . import _cuda
@@ -328,8 +328,7 @@ def _zeros(shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> Array:
 
 def _launch(kernel: _Kernel, blocks: int, *arguments: object) -> None:
     """Run a kernel on tensors and numbers."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Grid size")  # few filters are few blocks
+    with unwarned("Grid size", Warning):  # few filters are few blocks
         kernel[blocks, _cuda.THREADS](*(_for_numba(argument) for argument in arguments))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from .arrays import F8
+from .unwarned import unwarned
 
 _LEAST = 3  # pairs: two always lie on a line
 
@@ -38,8 +38,5 @@ def correlation(one: F8, other: F8) -> float:
 @contextmanager
 def nothing_to_average() -> Iterator[None]:
     """Let NumPy's nan-functions return NaN without a warning where all values are NaN."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Mean of empty|Degrees of freedom|All-NaN", RuntimeWarning
-        )
+    with unwarned("Mean of empty|Degrees of freedom|All-NaN", RuntimeWarning):
         yield

@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.unwarned import unwarned
 
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -94,8 +94,7 @@ def _from_torchvision(model: str, weights: PathLike | None, file: PathLike | Non
         )
     enum = torchvision.models.get_model_weights(model)
     if weights is None or file is not None:
-        with warnings.catch_warnings():  # GoogLeNet and Inception speak of future defaults
-            warnings.simplefilter("ignore", FutureWarning)
+        with unwarned("", FutureWarning):  # GoogLeNet and Inception speak of future defaults
             module = torchvision.models.get_model(model, weights=None)
         member = next(iter(enum), None)
         if file is not None:

@@ -1,5 +1,6 @@
 """Calls at the same moment, and what a run may leave behind."""
 
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+MANY = int(os.environ.get("EXPLGRAPH_TOGETHER", "1"))
+"""How often the tests of threads, processes and interrupts repeat: 1 in the test suite."""
 
 LONG = 600
 """Seconds after which a test of threads is taken to hang."""

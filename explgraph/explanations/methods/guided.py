@@ -8,7 +8,6 @@ of them were reached.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.unwarned import unwarned
 from explgraph.explanations.questions import Question
 from explgraph.networks.shared import copied_network, values_of
 
@@ -62,8 +62,7 @@ def guided_gradient(question: Question, rule: Rule) -> Tensor:
     """
     check_path(question)
     converted = with_own_rectifiers(question)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
+    with unwarned("Setting backward hooks on ReLU", UserWarning):
         found: Tensor = getattr(captum(), rule)(converted).attribute(ready(question))
     plain = captum().Saliency(question.objective).attribute(ready(question), abs=False)
     require(bool(found.any()), "rectifiers hold everything back: its map would be 0 everywhere")
