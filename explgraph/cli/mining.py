@@ -145,6 +145,8 @@ def mine(
         check_out_file(out)
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
     source = open_images(images, boxes=boxes, label=label)
+    if not per_class:
+        _note_class_folders(images, source)
     net = load_network(model, weights, device=device, fit=fit)
     choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
     miner = partial(pipeline.mine, net, layers=choice, seed=seed, resume=resume, **options)
@@ -192,6 +194,20 @@ def _mine_classes(
         lines.append(f"{len(failed)} of {len(classes)} classes failed: {', '.join(failed)}")
     data = {"graphs": graphs, "failed": failed}
     return Report(data, tuple(lines), as_json, exit_code=FAILED if failed else 0)
+
+
+def _note_class_folders(folder: Path, source: ImageSource) -> None:
+    """Say so if the photos lie as for ``--per-class``: its graphs are others than that of all."""
+    names = sorted({name.partition("/")[0] for name in source.names})
+    if len(names) > 1 and all("/" in name for name in source.names):
+        shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+        log.info(
+            "%s holds %d sub-folders with photos (%s), mined as one category: --per-class mines "
+            "each by itself",
+            folder,
+            len(names),
+            shown,
+        )
 
 
 def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,11 @@ SUFFIXES = (
     ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
 )  # fmt: skip
+
+_OTHER_PICTURES = {  # by these suffixes; files of any other are not meant as photos
+    ".avif", ".cr2", ".cr3", ".dng", ".arw", ".eps", ".heic", ".heif", ".ico", ".j2k", ".jfif",
+    ".jpf", ".jpx", ".jxl", ".mpo", ".nef", ".orf", ".pnm", ".psd", ".raf", ".rw2", ".svg", ".tga",
+}  # fmt: skip
 
 _log = logging.getLogger("explgraph")
 
@@ -198,7 +204,8 @@ def open_images(
     Parameters
     ----------
     images
-        A folder (searched with its sub-folders, sorted by relative path, hidden files left out), a
+        A folder (searched with its sub-folders, sorted by relative path, hidden files left out;
+        pictures of kinds that are not read, such as .heic, are counted in a warning), a
         file, a list of files in the order given, an array (N, H, W[, 1|3|4]) of uint8 or of floats
         in 0..1, a map-style torch Dataset or any sequence whose items are PIL images, arrays,
         tensors (C, H, W) or tuples that begin with one of them, or an `ImageSource`. A sequence is
@@ -272,13 +279,24 @@ def _photos(images: object, limit: int | None) -> _Photos:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    found = [
+    wanted = {*SUFFIXES, *_OTHER_PICTURES}
+    files = [
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in wanted
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     ]
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
+    suffixes = [path.suffix.lower() for path in files]
+    others = Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
+    if others:
+        _log.warning(
+            "%d pictures in %s are of kinds that are not read, and left out: %s",
+            others.total(),
+            folder,
+            ", ".join(f"{suffix} {count}" for suffix, count in sorted(others.items())),
+        )
     require(
         len(found) > 0,
         f"there are no images in the folder {folder} or below: looked for {' '.join(SUFFIXES)}",

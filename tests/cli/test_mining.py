@@ -1,12 +1,14 @@
 """``explgraph mine``, on a small network and a dozen drawings."""
 
 import json
+import os
 import shutil
 
 import pytest
 
 import explgraph as eg
 from tests.support.commands import header_of, ok, refused, run, write_csv
+from tests.support.patience import at_once
 from tests.support.world import N_MINED, SMALL_BATCH, SMALL_SEED
 from tests.support.world import SMALL_LAYERS as LAYERS
 
@@ -71,6 +73,19 @@ def test_mine_skips_and_names_unreadable_photos(files, model, tmp_path):
     # Once, though without a background the photos are read twice.
     assert result.stderr.count("warning: skipped 1 of 6 images") == 1
     assert "broken.png" in refused("mine", photos, *options, "--strict")
+
+
+def test_mine_of_class_folders_without_per_class_says_that_they_are_one(files, model, tmp_path):
+    for name in ("fish", "snail"):
+        copy_photos(files.zoo / "fish", tmp_path / "zoo" / name, 3)
+    few = ("--model", model, "--layers", LAYERS[1], "--out", tmp_path / "g.safetensors")
+    said = "zoo holds 2 sub-folders with photos (fish, snail), mined as one category: --per-class"
+    assert ok("mine", tmp_path / "zoo", *few).stderr.count(said) == 1
+    copy_photos(files.zoo / "fish", tmp_path / "one" / "only", 3)
+    assert "sub-folders" not in ok("mine", tmp_path / "one", *few).stderr
+    os.mkfifo(tmp_path / "pipe.png")
+    with at_once():
+        assert "pipe.png is neither" in refused("mine", tmp_path / "pipe.png", *few)
 
 
 def test_mine_per_class_gives_one_graph_for_each(files, tmp_path):

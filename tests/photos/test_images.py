@@ -284,6 +284,19 @@ def test_open_images__folder_in_plain_order_with_sub_folders(tmp_path):
     assert open_images(str(tmp_path)).names == source.names
 
 
+def test_open_images__pictures_of_kinds_that_are_not_read_are_counted(tmp_path, caplog):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    open_images(tmp_path)
+    for name in ("b.heic", "sub/C.HEIC", "d.avif", ".hidden.heic", "notes.txt", "e.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert caplog.messages == []
+    assert open_images(tmp_path).names == ("a.png",)
+    (message,) = caplog.messages
+    assert message.startswith("3 pictures in ")
+    assert message.endswith("not read, and left out: .avif 1, .heic 2")
+
+
 def test_open_images__hidden_parents_do_not_hide_the_folder(tmp_path):
     folder = tmp_path / ".data"
     folder.mkdir()
