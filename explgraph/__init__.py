@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aog.drawing.photos import draw_parse as draw_parse
     from aog.drawing.photos import part_sheet as part_sheet
     from aog.files import write_answers as write_answers
+    from explgraph.base.errors import DoubtfulDataWarning as DoubtfulDataWarning
     from explgraph.base.errors import ExplGraphError as ExplGraphError
     from explgraph.base.layer import LayerSpec as LayerSpec
     from explgraph.drawing.graph.draw import draw_graph as draw_graph
@@ -117,6 +118,7 @@ _HOME = {
     "ClickedPhotos": "aog",
     "Decision": "explgraph.explanations.decision.decision",
     "EdgeEffects": "explgraph.graphs.effects",
+    "DoubtfulDataWarning": "explgraph.base.errors",
     "ExplGraphError": "explgraph.base.errors",
     "ExplainedMaps": "explgraph.explanations.explained",
     "ExplanatoryGraph": "explgraph.graphs.graph",

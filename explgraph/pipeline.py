@@ -5,6 +5,7 @@ Networks and mining meet here, and nowhere below.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,15 +14,20 @@ from typing import Literal, Unpack, cast
 
 import numba
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from explgraph.base import __version__
-from explgraph.base.errors import require
+from explgraph.base.errors import DoubtfulDataWarning, require
 from explgraph.base.files import PathLike, Stages
+from explgraph.base.formats.material import Material
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import PHOTOS, plan, stage, watched
+from explgraph.base.text import printable_lines
 from explgraph.base.threads import meanwhile
 from explgraph.base.writing import check_folder_writable
+from explgraph.graphs.choice import at_border
+from explgraph.graphs.doubts import find_doubts, refuse, warned_of
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.groups.contrast import node_contrast
@@ -35,6 +41,8 @@ from explgraph.peaks.spool.reading import SpooledPeaks
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import PeakSet, PeakSource
+from explgraph.peaks.survey import compile_ahead as compile_survey
+from explgraph.peaks.survey import survey
 from explgraph.photos.images import ImageSource, open_images
 from mining import RESULTS, MiningConfig, compile_ahead, match_peaks, mine_peaks
 from mining.devices import usable_device
@@ -125,6 +133,9 @@ def mine(
 ) -> ExplanatoryGraph:
     """Mine the explanatory graph of one category.
 
+    Where the photos, or what came of them, give reason to doubt the graph (few of them, copies,
+    nothing in them), one `DoubtfulDataWarning` says so, and ``graph.doubts`` as often as asked.
+
     Mining runs where the network does: on its GPU with ``explgraph[cuda]``, else on the CPU.
 
     The graph also knows its part groups (`part_groups`) and, where the background is photos, each
@@ -166,9 +177,9 @@ def mine(
     Raises
     ------
     ExplGraphError
-        As `extract`, and for fewer than two photos; if ``spool`` holds something and ``resume`` is
-        not set, or holds what was made of other photos or with other settings, or cannot be written
-        into.
+        As `extract`, and for fewer than two photos; with ``strict=True``, if there is reason to
+        doubt what they show; if ``spool`` holds something and ``resume`` is not set, or holds what
+        was made of other photos or with other settings, or cannot be written into.
 
     References
     ----------
@@ -188,7 +199,7 @@ def mine(
     )
     if spool is not None:
         check_folder_writable(spool)
-    source = _open(images, options)
+    strict, source = options.get("strict", False), _open(images, options)
     reference = _reference_photos(source if background is None else background)
     with watched(options.get("progress", True)):
         plan(_shares(source, reference, options))
@@ -197,16 +208,48 @@ def mine(
                 specs, measured = _reference(net, reference, layers, options, channel_statistics)
                 peaks = extract_peaks(net, source, specs, measured, options)
                 others = _contrast_peaks(net, background, peaks, options)
+            material = _surveyed(peaks, strict)
             graph = mine_peaks(peaks, config=config, seed=seed, device=device)
-            return grouped(graph, peaks, background=others, device=device)
+            graph = grouped(graph, peaks, background=others, device=device)
+            return _told(recorded(graph, material), strict)
         measure = partial(spool_statistics, folder=spool, resume=resume)
         with _compiling():
             specs, measured = _reference(net, reference, layers, options, measure)
             spooled = spool_peaks(net, source, specs, measured, options, spool, resume=resume)
+        material = _surveyed(spooled, strict)
         stages = Stages(spool, _stage_key(spooled, config, seed, device))
         graph = mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
         others = _contrast_peaks(net, background, spooled, options)
-        return grouped(graph, spooled, background=others, device=device)
+        graph = grouped(graph, spooled, background=others, device=device)
+        return _told(recorded(graph, material), strict)
+
+
+def _surveyed(peaks: PeakSource, strict: bool) -> Material:
+    """Return what the photos are like; if ``strict``, refuse them now if they are doubtful."""
+    material = survey(peaks)
+    if strict:
+        header = {**peaks.header, "n_images": len(peaks), "material": material.to_json()}
+        refuse(find_doubts(header, peaks.layers))
+    return material
+
+
+def recorded(graph: ExplanatoryGraph, material: Material) -> ExplanatoryGraph:
+    """Return a graph whose header has what its photos are like, so that it has `doubts`."""
+    nodes = np.bincount(graph.node_layer, minlength=len(graph.layers)).tolist()
+    border = int(at_border(graph).sum())
+    whole = structs.replace(material, nodes=tuple(nodes), border_nodes=border)
+    return replace(graph, header={**graph.header, "material": whole.to_json()})
+
+
+def _told(graph: ExplanatoryGraph, strict: bool) -> ExplanatoryGraph:
+    """Warn of what is to be doubted, or refuse it if ``strict``."""
+    told = warned_of(graph.doubts)
+    if strict:
+        refuse(graph.doubts)
+    if told:
+        warning = DoubtfulDataWarning(printable_lines(f"doubtful data: {told}"))
+        warnings.warn(warning, stacklevel=3)  # where `mine` was called
+    return graph
 
 
 def _reference_photos(background: object) -> object:
@@ -380,6 +423,8 @@ _ahead: list[None] = []  # has an entry once it is done
 
 def _compile_ahead() -> Iterator[None]:
     compile_finding()
+    yield
+    compile_survey()
     yield
     yield from compile_ahead()
     compile_groups()

@@ -14,6 +14,7 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.peaks.structures import PeakSet
+from explgraph.peaks.survey import survey
 from mining import mine_peaks
 
 SIDE = 48
@@ -124,6 +125,7 @@ def test_path__through_a_file_of_peaks(net, photos, background, tmp_path):
     assert stored.contrast is None and stored.groups is None
     others = eg.extract(net, background, mirror=False, **options)
     stored = pipeline.grouped(stored, loaded, background=others)
+    stored = pipeline.recorded(stored, survey(loaded))
     direct = eg.mine(net, photos, seed=2, config=CONFIG, **options)
     assert saved(stored, tmp_path) == saved(direct, tmp_path)
 
@@ -203,7 +205,8 @@ def test_mine_and_match__run_where_the_network_does(
     monkeypatch.setattr(net, "device", torch.device("cuda"))
     monkeypatch.setattr(pipeline, "_reference", lambda *_: (None, None))
     seen = []
-    for name in ("mine_peaks", "grouped", "match_peaks", "extract_peaks"):
+    around = ("survey", "recorded", "_told")
+    for name in ("mine_peaks", "grouped", "match_peaks", "extract_peaks", *around):
         monkeypatch.setattr(pipeline, name, lambda *_, device=None, **__: seen.append(device))
     eg.mine(net, photos, background=graph, progress=False)
     eg.match(graph, net, photos, progress=False)

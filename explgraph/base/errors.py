@@ -25,6 +25,15 @@ class ExplGraphError(ValueError):
         return printable_lines(super().__str__())
 
 
+class DoubtfulDataWarning(UserWarning):
+    """What a graph was mined from gives reason to doubt it: the message says what, and what to do.
+
+    ``graph.doubts`` has the same one by one. To be rid of it:
+    ``warnings.simplefilter("ignore", explgraph.DoubtfulDataWarning)``; to get an error instead of a
+    graph: ``strict=True``.
+    """
+
+
 def require(condition: bool, message: str) -> None:
     """Raise `ExplGraphError` with ``message`` unless ``condition`` holds."""
     if not condition:

@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explgraph.base.errors import ExplGraphError, lacks_memory
+from explgraph.base.errors import DoubtfulDataWarning, ExplGraphError, lacks_memory
 from explgraph.base.progress import Run, watched
 from explgraph.base.text import printable_lines
 
@@ -162,7 +162,7 @@ def _warning_as_line(otherwise: Callable[..., None]) -> Callable[..., None]:
     """Return what shows a user's warning as the library's messages are shown, others as before."""
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
-        if category is not UserWarning:
+        if category not in (UserWarning, DoubtfulDataWarning):
             otherwise(printable_lines(str(message)), category, *where)
             return
         logging.getLogger("explgraph").warning("%s", " ".join(str(message).split()))
@@ -194,6 +194,12 @@ def _print(report: Report, run: Run) -> None:
     console = results()
     for block in report.text:
         console.print(block, soft_wrap=isinstance(block, str))
+
+
+def doubt_lines(doubts: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return a line for each reason to doubt a graph, from its JSON values."""
+    words = {"warning": "doubtful", "note": "note"}
+    return tuple(f"{words[doubt['severity']]}: {doubt['sentence']}" for doubt in doubts)
 
 
 def table(*columns: str, title: str | None = None, text: int = 1) -> Table:

@@ -14,7 +14,7 @@ from explgraph.base.errors import require
 from explgraph.base.text import plain
 
 from . import options as cli
-from .base import Report, table
+from .base import Report, doubt_lines, table
 from .outputs import Written
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def info(
     ] = None,
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Show what a graph's file holds: part groups, layers, the best nodes; or one node."""
+    """Show what a graph's file holds: doubts, part groups, layers, the best nodes; or one node."""
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.graphs.matches import Matches
 
@@ -170,6 +170,7 @@ def _describe(graph: ExplanatoryGraph, best: int) -> dict[str, Any]:
     return {
         "header": dict(graph.header),
         "input_size": list(graph.input_size),
+        "doubts": [doubt.to_json() for doubt in graph.doubts],
         "nodes": len(graph),
         "edges": len(graph.edge_child),
         "groups": [] if graph.groups is None else _groups(graph.groups),
@@ -193,6 +194,8 @@ def _groups(groups: PartGroups) -> list[dict[str, Any]]:
 def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
     header = table("header", "", text=2)
     for key, value in sorted(data["header"].items()):
+        if key == "material":  # the doubts say it
+            continue
         header.add_row(key, _on_one_line(value))
     layers = table("layer", "channels", "grid", "stride", "nodes", "edges up")
     for layer in data["layers"]:
@@ -208,7 +211,8 @@ def _as_text(data: dict[str, Any]) -> tuple[Any, ...]:
     groups = table("part group", "name", *_GROUP, text=2)
     for row in data["groups"]:
         groups.add_row(str(row["group"]), row["name"], *(f"{row[key]:.3g}" for key in _GROUP))
-    return (*([groups] if data["groups"] else []), header, layers, counts, nodes)
+    doubts = doubt_lines(data["doubts"])
+    return (*doubts, *([groups] if data["groups"] else []), header, layers, counts, nodes)
 
 
 def _on_one_line(value: object) -> str:

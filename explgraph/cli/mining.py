@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import DoubtfulDataWarning, ExplGraphError, require
 from explgraph.base.progress import stage
 from explgraph.photos.images import ImageSource, open_images
 
 from . import options as cli
-from .base import FAILED, Report, one_line, table
+from .base import FAILED, Report, doubt_lines, one_line, table
 from .options import check_out_file, layer_choice, read_options
 from .outputs import Written
 
@@ -117,7 +118,15 @@ def mine(
     batch_size: cli.BatchSize = None,
     precision: cli.Precision = "float32",
     fit: cli.Fit = "stretch",
-    strict: cli.Strict = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Stop at a photo that cannot be read, rather than skip it, and at photos that "
+            "give reason to doubt their graph: few of them, copies, nothing in them.",
+            rich_help_panel=cli.PHOTOS,
+        ),
+    ] = False,
     spool: cli.Spool = None,
     resume: cli.Resume = False,
     per_class: Annotated[
@@ -141,6 +150,8 @@ def mine(
 
     from .network import load_network
 
+    if not as_json:  # the summary tells the same
+        warnings.simplefilter("ignore", DoubtfulDataWarning)
     if not per_class:
         check_out_file(out)
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
@@ -154,7 +165,7 @@ def mine(
         graph = miner(source, background=background, spool=spool)
         with stage("writing"):
             graph.save(out)
-        return Report(_summary(graph, out), (_sentence(graph, out),), as_json)
+        return Report(_summary(graph, out), _sentences(graph, out), as_json)
     net.select(choice)  # a wrong name is an error of the command, not of each class
     if background is not None:  # seen by the network once, not for each class
         without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
@@ -189,7 +200,7 @@ def _mine_classes(
             log.error("%s: %s", name, failed[name])
             continue
         graphs[name] = _summary(graph, path)
-        lines.append(_sentence(graph, path))
+        lines += _sentences(graph, path)
     if failed:
         lines.append(f"{len(failed)} of {len(classes)} classes failed: {', '.join(failed)}")
     data = {"graphs": graphs, "failed": failed}
@@ -238,13 +249,15 @@ def _summary(graph: ExplanatoryGraph, path: Path) -> dict[str, Any]:
         "nodes": len(graph),
         "edges": len(graph.edge_child),
         "layers": {layer.name: n for layer, n in zip(graph.layers, counts, strict=True)},
+        "doubts": [doubt.to_json() for doubt in graph.doubts],
     }
 
 
-def _sentence(graph: ExplanatoryGraph, path: Path) -> str:
+def _sentences(graph: ExplanatoryGraph, path: Path) -> tuple[str, ...]:
     found = _summary(graph, path)
     layers = ", ".join(f"{name} {count}" for name, count in found["layers"].items())
-    return (
+    counts = (
         f"{path}: {found['nodes']} nodes ({layers}) and {found['edges']} edges "
         f"from {found['photos']} photos"
     )
+    return (counts, *doubt_lines(found["doubts"]))

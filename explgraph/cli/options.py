@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from explgraph.peaks.reading import ReadOptions
 
 
-_NETWORK, _PHOTOS = "Network", "Photos"
+_NETWORK, PHOTOS = "Network", "Photos"
 
 GraphFile = Annotated[
     Path, typer.Argument(metavar="GRAPH", help="A graph that 'explgraph mine' wrote.")
@@ -115,7 +115,7 @@ Background = Annotated[
     typer.Option(
         metavar="DIR",
         help="Photos of anything, which tell what is a strong response. Default: IMAGES.",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 Boxes = Annotated[
@@ -124,12 +124,12 @@ Boxes = Annotated[
         metavar="F",
         help="Object boxes, each of which becomes one item: a CSV image,x,y,width,height[,label] "
         "with the box's centre in pixels, a COCO .json, or VOC .xml (a file or a folder).",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 Label = Annotated[
     str | None,
-    typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=_PHOTOS),
+    typer.Option(metavar="L", help="Take only the boxes with this label.", rich_help_panel=PHOTOS),
 ]
 Spool = Annotated[
     Path | None,
@@ -138,7 +138,7 @@ Spool = Annotated[
         metavar="DIR",
         help="Keep peaks in files there, not in memory: for many photos, and for runs that may be "
         "interrupted. A folder that is new, or see --resume.",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 Resume = Annotated[
@@ -147,7 +147,7 @@ Resume = Annotated[
         "--resume",
         help="Go on with what --spool DIR holds, if anything. The graph is the same, byte by byte, "
         "as that of a run that was never interrupted.",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 KnownMatches = Annotated[
@@ -156,7 +156,7 @@ KnownMatches = Annotated[
         "--matches",
         metavar="FILE",
         help="What 'explgraph match --views' found in IMAGES: the network is not run again.",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 Around = Annotated[
@@ -180,7 +180,7 @@ Strict = Annotated[
     typer.Option(
         "--strict",
         help="Stop at a photo that cannot be read, rather than skip it.",
-        rich_help_panel=_PHOTOS,
+        rich_help_panel=PHOTOS,
     ),
 ]
 AsJson = Annotated[

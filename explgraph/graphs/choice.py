@@ -99,9 +99,13 @@ def ranked(graph: ExplanatoryGraph, by: By = "gain") -> I8:
     if figure is None:
         missing = "part groups" if by == "group gain" else "contrast: mine with background photos"
         raise ExplGraphError(f"nodes cannot be ranked by {by}: the graph has no {missing}")
+    return np.lexsort((np.arange(len(graph)), -figure, at_border(graph)))
+
+
+def at_border(graph: ExplanatoryGraph) -> NDArray[np.bool_]:
+    """(P,) which nodes lie within a tenth of the side of the border, where padding holds them."""
     share = graph.mu / np.array(graph.input_size, dtype=np.float32)
-    at_border = np.minimum(share, 1 - share).min(axis=1, initial=1) < _BORDER
-    return np.lexsort((np.arange(len(graph)), -figure, at_border))
+    return np.asarray(np.minimum(share, 1 - share).min(axis=1, initial=1) < _BORDER)
 
 
 def seated(graph: ExplanatoryGraph, count: int) -> I8:

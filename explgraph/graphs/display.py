@@ -39,12 +39,15 @@ def graph_html(graph: ExplanatoryGraph) -> str:
         for i, layer in enumerate(graph.layers)
     ]
     head = ("layer", "grid", "filters", "with nodes", "nodes", "edges up")
+    told = [(doubt.kind, doubt.sentence) for doubt in graph.doubts]
+    doubts = [markup.html_table(("to doubt", ""), told, text=2)] if told else []
     groups = [] if graph.groups is None else [graph.groups.html_table()]
     size = f"{graph.input_size[0]} x {graph.input_size[1]}"
     return markup.shown(
         "Explanatory graph",
         f"{len(graph):,} nodes, {len(graph.edge_child):,} edges; network "
         f"{graph.header.get('model', 'unknown')}, input {size} px",
+        *doubts,
         *groups,
         markup.html_table(head, rows[::-1]),
         _drawing(graph) if len(graph) else "",

@@ -14,10 +14,12 @@ from explgraph.base.arrays import F4, I4
 from explgraph.base.errors import check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import EFFECTS, GRAPH, MINED_CHANNELS, conform_layers
+from explgraph.base.formats.material import origin_in
 from explgraph.base.layer import LayerSpec, check_input_size
 from explgraph.base.records import Record
 from explgraph.base.schema import conform, kept
 
+from .doubts import Doubt, find_doubts
 from .effects import EdgeEffects
 from .graph_arrays import EDGE_ENDS, along, arrays_of, check_indices, fields_of
 from .groups import PartGroups
@@ -125,6 +127,7 @@ class ExplanatoryGraph(Record):
             self, "names", MappingProxyType({int(k): v for k, v in self.names.items()})
         )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
+        origin_in(self.header)
         check_indices(self)
         p = len(self)
         if self.groups is not None:
@@ -153,6 +156,12 @@ class ExplanatoryGraph(Record):
         from .display import graph_html
 
         return graph_html(self)
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What to doubt, by what the whole graph was mined from; warnings first, () if nothing."""
+        sureness, contrasted = self.photo_sureness, self.contrast is not None
+        return find_doubts(self.header, self.layers, sureness=sureness, contrasted=contrasted)
 
     def node_id(self, node: int) -> str:
         """Return a node's name that stays readable: layer/filter/part."""

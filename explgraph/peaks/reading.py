@@ -31,7 +31,8 @@ class ReadOptions(TypedDict, total=False):
         Photos per forward pass; None takes what is fastest on the network's device: see
         `Backbone.batch_size` (None).
     strict
-        Stop at a photo that cannot be read, rather than skip, name and count it (False).
+        Stop at a photo that cannot be read, rather than skip, name and count it; `mine` then also
+        refuses photos that it would warn of, see `DoubtfulDataWarning` (False).
     progress
         Say on standard error how far it is, by a bar on a terminal, elsewhere by a line every few
         seconds; or a function of (done, total) (True).

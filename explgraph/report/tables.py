@@ -123,6 +123,14 @@ def summary(graph: ExplanatoryGraph, shown: int, photos: int) -> str:
     )
 
 
+def shown_doubts(graph: ExplanatoryGraph) -> list[dict[str, str]]:
+    """Return what to doubt: each ``sentence`` with its ``severity``."""
+    return [
+        {"severity": doubt.severity, "sentence": printable(doubt.sentence)}
+        for doubt in graph.doubts
+    ]
+
+
 def about(graph: ExplanatoryGraph, found: Matches) -> dict[str, str]:
     """Return what is known of where the graph came from, by name."""
     header: Mapping[str, Any] = graph.header

@@ -25,7 +25,7 @@ from explgraph.photos.images import open_images
 from .groups import cell_lines, cells, group_rows, grouped, usual_photo
 from .nodes import edge_columns, layer_rows, node_columns, page_nodes, picture_columns
 from .pictures import galleries, parsed_photos, row_pictures, seen_photo
-from .tables import about, measure, summary, tables
+from .tables import about, measure, shown_doubts, summary, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,7 @@ def write_report(
     text = {
         "title": printable(heading),
         "summary": summary(graph, len(chosen), len(found)),
+        "doubts": shown_doubts(graph),
         "about": about(graph, found),
         "tables": tables(graph, chosen, figures),
         "patches": row_pictures(graph, found, source),
@@ -158,8 +159,8 @@ def render_page(data: Mapping[str, Any], text: Mapping[str, Any]) -> str:
     data
         JSON values for the page's scripts.
     text
-        What the template shows by itself: ``title``, ``summary``, ``about``, ``tables``,
-        ``patches`` of groups and the ``usual_photo``.
+        What the template shows by itself: ``title``, ``summary``, ``doubts``, ``about``,
+        ``tables``, ``patches`` of groups and the ``usual_photo``.
 
     Notes
     -----

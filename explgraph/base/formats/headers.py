@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 from explgraph.base.layer import LayerSpec, Side
 
+from .material import Material
+
 
 class Preprocessing(Struct, kw_only=True):
     """How photos were fed to the network, see `explgraph.networks.preprocess`."""
@@ -52,6 +54,7 @@ class GraphHeader(Network, kw_only=True):
     config: Settings = {}
     seed: int | None = None
     n_images: Annotated[int, Meta(ge=0)] | None = None
+    material: Material | None = None
 
 
 class ViewsHeader(Struct, kw_only=True):
