@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from explgraph.base.arrays import F4
+from explgraph.base.errors import require
 from explgraph.base.frames import to_unit
 from explgraph.base.threads import one_blas_thread
 from explgraph.graphs.matches import Matches
@@ -36,7 +37,7 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     Raises
     ------
     ExplGraphError
-        If the matches are those of another graph.
+        If the matches are those of another graph, or their maps of another layer.
 
     Examples
     --------
@@ -45,10 +46,24 @@ def locate(parts: Parts, found: Matches) -> Localizations:
     >>> eg.write_answers("heads.csv", where, found.photo_sizes)  # doctest: +SKIP
     """
     seen = sight(parts.graph, found)
+    _check_maps(parts, seen)
     warn_without_views(found)
     with one_blas_thread():  # several round a photo's products as they share its rows out
         each = [_locate(aog, seen, parts, found.images) for aog in parts.aogs]
     return _interleaved(each)
+
+
+def _check_maps(parts: Parts, seen: Sight) -> None:
+    """Raise `ExplGraphError` unless parts know how maps such as those of the matches look."""
+    if seen.maps is None:
+        return
+    *_, height, width, channels = seen.maps.shape
+    scenes = {aog.scene.shape[1] for aog in parts.aogs}
+    require(
+        len(parts.look_mean) in (0, channels) and scenes <= {0, height * width * channels},
+        f"the matches have maps ({height}, {width}, {channels}) of {seen.layer.name}, which are "
+        "not those of the layer that the parts were fitted with: match with parts.graph",
+    )
 
 
 def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...]) -> Localizations:

@@ -166,6 +166,10 @@ class Parts(Record):
             for name in ("look", "scene", "trait"):
                 shape = tuple(len(aog) if n == "T" else n for n in PART[name].shape)
                 bind(f"part {aog.part!r}.{name}", getattr(aog, name).shape, shape, sizes)
+        require(
+            sizes.get("C", 0) in (0, len(self.look_mean)),
+            f"parts look at {sizes.get('C')} channels, but look_mean has {len(self.look_mean)}",
+        )
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def __len__(self) -> int:

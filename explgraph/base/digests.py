@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 _PIECE = 1 << 20  # bytes; pieces are hashed beside each other
 _THREADS = 4
+_FEW = 8  # pieces: fewer are done before threads are there
 
 
 def content_digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -41,12 +42,12 @@ def content_digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[memoryview]:
-    values = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    values = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     return (values[start : start + _PIECE] for start in range(0, len(values), _PIECE))
 
 
 def _digests(pieces: list[memoryview]) -> Iterator[bytes]:
-    if sum(len(piece) for piece in pieces) <= _PIECE:
+    if sum(len(piece) for piece in pieces) <= _FEW * _PIECE:
         return map(_sha256, pieces)
     with ThreadPoolExecutor(min(_THREADS, len(pieces))) as helpers:  # kept, a fork would lack them
         return helpers.map(_sha256, pieces)

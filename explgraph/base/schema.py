@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,9 @@ def check_layout(
             require(bool(optional), f"the array {name} is missing")
             continue
         dtype, shape = found[name]
-        allowed = [np.dtype(one).name for one in (column.dtype, *column.older)]
-        require(dtype in allowed, f"{name} must be {' or '.join(allowed)}, got {dtype}")
+        if dtype != column.dtype.__name__:  # "float32", as NumPy calls its types
+            allowed = [one.__name__ for one in (column.dtype, *column.older)]
+            require(dtype in allowed, f"{name} must be {' or '.join(allowed)}, got {dtype}")
         bind(name, shape, column.shape, sizes)
 
 
@@ -144,7 +146,7 @@ def bind(name: str, shape: tuple[int, ...], wanted: tuple[int | str, ...], sizes
     ExplGraphError
         Naming the array, the expected and the actual shape.
     """
-    known = dict(sizes)
+    known = sizes.copy()
     fits = len(shape) == len(wanted)
     for have, want in zip(shape, wanted, strict=False):
         letter, more, unknown = _read(want)
@@ -183,38 +185,32 @@ def check_values(name: str, array: NDArray[Any], column: Column, sizes: Mapping[
     """
     if array.size == 0:
         return
+    if column.open == "nan":
+        array = array[~np.isnan(array)]
+        if array.size == 0:
+            return
     if column.dtype is np.float16 and _is_plain(array):
         low, high = 0.0, 65504.0  # without NumPy's slow comparison of halves
-    elif column.open == "nan":
-        known = array[~np.isnan(array)]
-        if known.size == 0:
-            return
-        low, high = known.min(), known.max()
     else:
-        low, high = array.min(), array.max()  # NaN, if there is one
-    if not column.open or column.open == "nan":
-        require(bool(np.isfinite(low) and np.isfinite(high)), _not_finite(name, array))
-    require(low == low, _not_finite(name, array))
-    most = column.most
-    if column.below in sizes:
-        most = sizes[column.below] - 1
-    for bound, fits, words in (
-        (column.least, column.least is None or low >= column.least, "at least"),
-        (most, most is None or high <= most, "at most"),
-        (column.above, column.above is None or low > column.above, "more than"),
-    ):
-        if not fits:
-            raise ExplGraphError(f"{name} must be {words} {bound}, got values from {low} to {high}")
+        low, high = array.min().item(), array.max().item()  # NaN, if there is one
+    if low != low or (column.open != "inf" and not (isfinite(low) and isfinite(high))):
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        raise ExplGraphError(f"{name} must be finite, but {bad} of its {array.size} values are not")
+    most = sizes[column.below] - 1 if column.below in sizes else column.most
+    if column.least is not None and low < column.least:
+        wrong = f"at least {column.least}"
+    elif most is not None and high > most:
+        wrong = f"at most {most}"
+    elif column.above is not None and low <= column.above:
+        wrong = f"more than {column.above}"
+    else:
+        return
+    raise ExplGraphError(f"{name} must be {wrong}, got values from {low} to {high}")
 
 
 def _is_plain(array: NDArray[Any]) -> bool:
     """Tell whether halves are finite and not negative: by their bits, which is fast."""
     return array.dtype == np.float16 and bool(array.view(np.uint16).max() < 0x7C00)
-
-
-def _not_finite(name: str, array: NDArray[Any]) -> str:
-    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-    return f"{name} must be finite, but {bad} of its {array.size} values are not"
 
 
 def conform(owner: object, columns: Columns, sizes: Sizes, *, called: str = "") -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EDGE_ENDS = ("edge_child", "edge_parent")
 
 
-def along(graph: ExplanatoryGraph, letter: str) -> dict[str, NDArray[Any]]:
+def along(graph: ExplanatoryGraph, letter: str) -> dict[str, Any]:
     """Return the arrays, by name, whose first axis is of this letter: P nodes, E edges."""
     found = {name: getattr(graph, name) for name, c in GRAPH.items() if c.shape[0] == letter}
     return {name: array for name, array in found.items() if array is not None}
@@ -100,9 +100,7 @@ def fields_of(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> 
     }
 
 
-def _part_of(
-    kind: str, columns: Columns, arrays: Mapping[str, NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
+def _part_of(kind: str, columns: Columns, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Return the arrays of a kind, by their names within it; none if they are not there."""
     names = {name: f"{kind}.{name}" for name in columns}
     return {name: arrays[key] for name, key in names.items() if key in arrays}

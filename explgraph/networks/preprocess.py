@@ -15,6 +15,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.frames import middles, to_unit
+from explgraph.base.layer import check_input_size
 
 Fit = Literal["stretch", "letterbox", "crop"]
 FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
@@ -56,7 +57,7 @@ class Preprocess:
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         require(fit in FITS, f"fit must be one of {', '.join(FITS)}, got {fit!r}")
-        require(min(input_size) > 0, f"input_size must be positive, got {input_size}")
+        check_input_size(input_size)
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.fit = fit
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
@@ -64,6 +65,10 @@ class Preprocess:
             len(self.mean) == len(self.std) and len(self.mean) in (1, 3),
             "mean and std must have three values each (RGB) or one (grey), got "
             f"{len(self.mean)} and {len(self.std)}",
+        )
+        require(
+            bool(np.isfinite([*self.mean, *self.std]).all()) and min(self.std) > 0,
+            f"mean must be finite and std above 0, got {self.mean} and {self.std}",
         )
 
     @property

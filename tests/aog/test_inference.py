@@ -350,3 +350,12 @@ def test_boxes_without_views__are_an_error(world, parts):
     assert locate(parts, boxes).images == images
     with pytest.raises(ExplGraphError, match=r"boxes in photos need matches with views"):
         locate(parts, dataclasses.replace(boxes, views=None))
+
+
+@pytest.mark.parametrize(("look", "scene"), [(4, 0), (0, 12)])
+def test_locate__maps_of_another_layer_are_refused(world, parts, look, scene):
+    changes = {"look": np.zeros((1, 9, look)), "scene": np.zeros((1, scene)), "trait": np.zeros(0)}
+    aogs = (dataclasses.replace(parts.aogs[0], **changes),)
+    others = dataclasses.replace(parts, aogs=aogs, look_mean=np.zeros(look))
+    with pytest.raises(ExplGraphError, match="not those of the layer that the parts were fitted"):
+        locate(others, world.found)

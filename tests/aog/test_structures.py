@@ -126,6 +126,7 @@ def test_parts__are_found_by_name(parts):
         ({"aogs": (and_or_graph(),) * 2}, r"different names, got \('head', 'head'\)"),
         ({"look_mean": np.zeros((1, 3))}, r"Parts\.look_mean must have shape"),
         ({"aogs": (and_or_graph(node=np.r_[0, 1, 6, 2, 3]),)}, "'head'.node must be at most 5"),
+        ({"look_mean": np.zeros(0)}, "parts look at 3 channels, but look_mean has 0"),
         ({"look_mean": np.zeros(4)}, r"'head'.look must have shape \(2, 9, 4 or 0\)"),
     ],
 )

@@ -60,6 +60,41 @@ def test_file__equal_content_gives_equal_bytes(path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_write__a_header_that_json_cannot_hold_is_refused(path, value):
+    with pytest.raises(ExplGraphError, match="the header of a test cannot be written"):
+        write_arrays(path, "test", {"a": np.zeros(3)}, {"deep": [{"x": value}]})
+    assert not path.exists()
+
+
+def test_digest__is_not_in_the_header_and_missing_in_files_of_earlier_versions(path):
+    write_arrays(path, "test", {"a": np.zeros(3)}, {"digest_of_mine": "", "x": {"digest": ""}})
+    assert read_arrays(path, "test")[1] == {"digest_of_mine": "", "x": {"digest": ""}}
+    text = json.dumps({"kind": "test", "schema": 1, "x": 1})
+    path.write_bytes(save({"a": np.ones(3)}, metadata={"explgraph": text}))
+    arrays, header = read_arrays(path, "test")
+    assert arrays["a"].tolist() == [1, 1, 1]
+    assert header == {"x": 1}
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 64, 5, ["a"], {}])
+def test_digest__that_is_another_is_refused(path, digest):
+    write_arrays(path, "test", {"a": np.zeros(3)}, {})
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["explgraph"])
+    text = json.dumps(header | {"digest": digest})
+    path.write_bytes(save({"a": np.zeros(3)}, metadata={"explgraph": text}))
+    with pytest.raises(ExplGraphError, match=r"some\.safetensors .* its digest is another"):
+        read_arrays(path, "test")
+
+
+def test_read__an_array_of_a_type_of_others_is_refused(path):
+    text = json.dumps({"kind": "test", "schema": 1})
+    path.write_bytes(save({"a": np.zeros(3, bool)}, metadata={"explgraph": text}))
+    with pytest.raises(ExplGraphError, match="a has the type BOOL, which is none of ours"):
+        read_arrays(path, "test")
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 

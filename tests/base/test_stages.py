@@ -1,9 +1,11 @@
 """Finished stages are found again, and never those of another computation."""
 
+import json
 import logging
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.files import Stages
@@ -67,6 +69,30 @@ def test_stage__that_is_damaged_is_computed_again(tmp_path, arrays, caplog, data
     assert "stage-nodes.safetensors" in caplog.text
     stages.save("nodes", arrays)
     same(stages.load("nodes"), arrays)
+
+
+def test_stage__with_any_bit_flipped_is_computed_again(tmp_path, arrays, rng, caplog):
+    """Not one of 200 flips is taken for what was found."""
+    stages, path = Stages(tmp_path, KEY), tmp_path / "stage-nodes.safetensors"
+    stages.save("nodes", arrays)
+    whole = path.read_bytes()
+    for place in rng.integers(0, len(whole), 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        assert stages.load("nodes") is None, place
+    assert len([text for text in caplog.messages if "computed again" in text]) >= 190
+    path.write_bytes(whole)
+    same(stages.load("nodes"), arrays)
+
+
+def test_stage__of_a_version_without_digests_is_computed_again(tmp_path, arrays, caplog):
+    stages, path = Stages(tmp_path, KEY), tmp_path / "stage-nodes.safetensors"
+    stages.save("nodes", arrays)
+    header = {"key": json.loads(json.dumps(KEY)), "kind": "stage", "schema": 1}
+    path.write_bytes(save(arrays, metadata={"explgraph": json.dumps(header, sort_keys=True)}))
+    assert stages.load("nodes") is None
+    assert "it has no digest" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "A", ".hidden", "a b"])

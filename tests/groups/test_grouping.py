@@ -310,7 +310,11 @@ def test_names__are_read_from_the_file_that_a_page_saves(planted, tmp_path):
     assert named.names == {7: "eye"} and named.groups.names == ("", "head", "")
     for text, message in (
         ("{", "is no JSON"),
+        ("[" * 100_000, "lists and objects lie more than|Expected `object`"),
+        ('{"nodes": ' + '{"a": ' * 100_000, "is no JSON|lie more than|Expected"),
+        ('{"nodes": {"a": 1' + "0" * 5000 + "}}", "Expected `str`|out of range"),
         ('{"node": {}}', "must hold"),
+        ('{"groups": {"\u00b2": "head"}}', "unknown group"),
         ('{"groups": {"1": 3}}', "Expected `str`, got `int`"),
         ('{"nodes": {"top/99/0": "eye"}}', "unknown node 'top/99/0'"),
         ('{"groups": {"9": "head"}}', "group 9 does not exist"),

@@ -94,7 +94,7 @@ def per_layer(
 
 def layer_arrays(
     columns: Columns, arrays: Mapping[str, NDArray[Any]], layers: Sequence[LayerSpec]
-) -> dict[str, tuple[NDArray[Any], ...]]:
+) -> dict[str, Any]:
     """Return arrays that a file holds for each of its layers, checked, the layers' put together."""
     return {
         name: _rows(name, [arrays[f"{name}.{i}"] for i in range(len(layers))], column, layers)
@@ -169,7 +169,7 @@ PEAK_SET: Columns = {
 """Of `explgraph.peaks.structures.PeakSet`, beside those."""
 
 
-def peak_columns(layers: Sequence[LayerSpec], axes: str = "NCK") -> Columns:
+def peak_columns(layers: Sequence[LayerSpec], axes: str = "NCK") -> dict[str, Column]:
     """Return the columns of peaks, mirrored ones included, which may be missing.
 
     Parameters

@@ -69,7 +69,7 @@ def _matches(header: MatchesHeader) -> tuple[Columns, Sizes]:
 def _peaks(header: PeaksHeader) -> tuple[Columns, Sizes]:
     sizes = {"N": len(header.images), **of_map(header.layers[look_layer(header.layers)])}
     columns = peak_columns(header.layers) | per_layer(header.layers, CHANNELS)
-    return PEAK_SET | columns, sizes
+    return {**PEAK_SET, **columns}, sizes
 
 
 def _statistics(header: StatisticsHeader) -> tuple[Columns, Sizes]:
