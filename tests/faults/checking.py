@@ -37,8 +37,11 @@ def _is_whole(path):
     return True
 
 
-def after_fault(case, command, ended, folder, clean):
-    """Yield what is wrong after a run with a fault; ``clean`` are the `contents` without one."""
+def after_fault(case, command, ended, folder, clean, before=()):
+    """Yield what is wrong after a run with a fault.
+
+    ``clean`` are the `contents` without one, ``before`` the names of what lay there before the run.
+    """
     old = hashlib.sha256(OLD).hexdigest()
     there = contents(folder)
     for name in command.outputs:
@@ -48,7 +51,8 @@ def after_fault(case, command, ended, folder, clean):
         path = folder / name
         if TEMPORARY.search(name):
             # Where all calls fail, the removal of a temporary file does, too.
-            if case.fault.action == FAIL and ended.code is not None and ended.code >= 0:
+            ended_itself = ended.code is not None and ended.code >= 0
+            if case.fault.action == FAIL and ended_itself and name not in before:
                 yield f"{name} is left by a process that was not killed"
         elif name in command.outputs:
             if found not in (old, clean[name]):

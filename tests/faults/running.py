@@ -77,8 +77,9 @@ class Bench:
         command, place = self.commands[case.command], self._place(number)
         clean = self._clean[case.command]
         lay_out(place, command, self._older.get(case.command))
+        before = contents(place)
         ended = run(place, command.arguments, case.fault, at_once=command.spooled)
-        wrong = list(after_fault(case, command, ended, place, clean))
+        wrong = list(after_fault(case, command, ended, place, clean, before))
         if ended.code == 0 and not wrong:  # all is as it shall be
             return _entry(case, "done", wrong)
         again = run(place, (*command.arguments, *command.again), at_once=command.spooled)
