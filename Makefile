@@ -3,8 +3,9 @@
 #   make demo      the whole path on built-in drawings, into out/demo
 #   make test      all tests
 #
-# Both make an environment in .venv first. Others: docs, lint, bench, faults, images, clean; test-oldest
-# (some tests with the oldest versions allowed), sbom (what the wheel brings, as CycloneDX).
+# Both make an environment in .venv first. Others: docs, lint, bench, together, faults, images, clean;
+# test-oldest (some tests with the oldest versions allowed), sbom (what the wheel brings, as
+# CycloneDX).
 # PYTHON is the interpreter to begin with, VENV the environment's folder.
 
 PYTHON ?= python3
