@@ -6,7 +6,7 @@ import base64
 import ctypes
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -101,13 +101,14 @@ def render(text: str, suffix: str) -> Drawing:
     if suffix == "dot":
         return Drawing(text.encode(), suffix)
     try:
-        with _graphviz_lock, _quiet_graphviz():
+        with _graphviz_lock, _heard_from_graphviz() as said:
             data = _drawn(text, suffix)
     except (ValueError, OSError) as error:
         raise ExplGraphError(
             f"Graphviz cannot draw this as .{suffix} ({error}): draw fewer nodes, shorten names, "
             "or write .json or .graphml, which hold anything"
         ) from error
+    _check_pictures(said)
     whole = _with_pictures(data) if suffix == "svg" and b"<image" in data else data
     return Drawing(whole, suffix)
 
@@ -125,24 +126,41 @@ def _drawn(text: str, suffix: str) -> bytes:
 
 
 _graphviz_lock = Lock()  # it keeps what it is doing in variables of its own
-_NO_MESSAGES = 2  # agerrlevel_t: above warnings and errors
+_Hears = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)
 
 
 @contextmanager
-def _quiet_graphviz() -> Iterator[None]:
-    """Keep Graphviz from writing to standard error itself; what fails raises anyway."""
+def _heard_from_graphviz() -> Iterator[list[str]]:
+    """Collect what Graphviz would write to standard error, in pieces."""
+    said: list[str] = []
     library = find_spec("pygraphviz._graphviz")
     assert library is not None
     try:
-        set_level = ctypes.CDLL(library.origin).agseterr
+        set_listener = ctypes.CDLL(library.origin).agseterrf
     except (AttributeError, OSError):  # where a library does not show what it is linked with
-        yield
+        yield said
         return
-    before = set_level(_NO_MESSAGES)
+
+    def hear(text: bytes) -> int:
+        said.append(text.decode(errors="replace"))
+        return 0
+
+    set_listener.restype, set_listener.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    listener = _Hears(hear)  # has to live until it is taken away
+    before = set_listener(ctypes.cast(listener, ctypes.c_void_p))
     try:
-        yield
+        yield said
     finally:
-        set_level(before)
+        set_listener(before)
+
+
+def _check_pictures(said: Sequence[str]) -> None:
+    """Raise if Graphviz left a picture out, which it calls a warning."""
+    lost = [line for line in "".join(said).splitlines() if "while opening" in line]
+    require(
+        not lost,
+        f"Graphviz could not read {len(lost)} of the thumbnails ({'; '.join(lost[:1])}): try again",
+    )
 
 
 def _with_pictures(svg: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """What a notebook shows of a drawing by Graphviz."""
 
 import pytest
+from PIL import Image
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.drawing.rendering import picture_format, render
@@ -41,3 +42,15 @@ def test_render__what_graphviz_cannot_draw_is_one_error_without_its_noise(capfd,
         render(text, suffix)
     assert capfd.readouterr() == ("", "")
     assert render(DOT, suffix).data  # the next one is drawn as ever
+
+
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+def test_render__a_picture_that_cannot_be_read_is_an_error(capfd, tmp_path, suffix):
+    """Found by `make faults`: Graphviz only warns, and draws a node without its thumbnail."""
+    path = tmp_path / "0.jpg"
+    text = DOT.replace("height=0.3", f'height=0.3, label="", image="{path}"')
+    with pytest.raises(ExplGraphError, match="could not read 1 of the thumbnails"):
+        render(text, suffix)
+    assert capfd.readouterr() == ("", "")
+    Image.new("RGB", (20, 20)).save(path)
+    assert render(text, suffix).data
