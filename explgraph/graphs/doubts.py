@@ -1,7 +1,7 @@
 """What a reader of a graph should doubt, and what to do about it.
 
 The limits lie between what was measured on photos of animals and on data that went wrong:
-``docs/reading.md`` has the table, the research log (109-111) how they were found.
+``docs/reading.md`` has the table, the research log (110-112) how they were found.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEW, ENOUGH = 12, 30
 
 _UNSURE = 0.25  # a photo's sureness: below, which way it faces is near chance
 _WARNING = {  # shares from which on a person is warned, and from which on it is noted
-    "repeats": (0.1, 0.0),
+    "repeats": (0.2, 0.0),
     "silent photos": (0.1, 0.0),
     "unreadable photos": (0.1, 0.0),
     "small photos": (0.5, 0.1),

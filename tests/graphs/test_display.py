@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -216,3 +217,13 @@ def test_peaks__show_how_many_there_are(rng):
     assert "5 photos" in peaks._repr_html_()
     assert "photos as given" in peaks._repr_html_()
     assert repr(peaks) == f"<PeakSet of 5 photos, layers {one.layer.name}>"
+
+
+def test_graph__shows_what_to_doubt():
+    graph = planted_graph()
+    header = {"n_images": 4, "material": {"repeats": 3, "repeated": ["<b>.jpg"]}}
+    page = Page(replace(graph, header=header)._repr_html_())
+    told = " ".join(page.cells)
+    assert "Mined from only 1 different photo" in told
+    assert "(<b>.jpg)" in told
+    assert "to doubt" not in Page(graph._repr_html_()).cells
