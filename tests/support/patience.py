@@ -4,12 +4,16 @@ import signal
 from contextlib import contextmanager
 
 
+class LateError(BaseException):
+    """No reader may take this for an error of its file, as it might an `Exception`."""
+
+
 @contextmanager
 def at_once(seconds=1.0):
-    """Raise `TimeoutError` in what is still waiting after some seconds."""
+    """Raise `LateError` in what is still waiting after some seconds."""
 
     def late(_number, _frame):
-        raise TimeoutError(f"no answer within {seconds} s")
+        raise LateError(f"no answer within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
