@@ -9,7 +9,7 @@ class LateError(BaseException):
 
 
 @contextmanager
-def at_once(seconds=1.0):
+def at_once(seconds=3.0):
     """Raise `LateError` in what is still waiting after some seconds."""
 
     def late(_number, _frame):
