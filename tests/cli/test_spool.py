@@ -118,6 +118,26 @@ def test_mine__keeps_stages_for_the_same_mining_only(net, photos, mined, tmp_pat
     assert other.load("nodes") is None
 
 
+def test_mine__does_not_take_stages_of_mining_that_finds_something_else(
+    net, photos, mined, tmp_path, monkeypatch
+):
+    eg.mine(net, photos, spool=tmp_path, **QUIET)
+    mined[-1][3].save("nodes", {"mu": np.ones(2)})
+    monkeypatch.setattr(pipeline, "RESULTS", pipeline.RESULTS + 1)
+    eg.mine(net, photos, spool=tmp_path, resume=True, **QUIET)
+    assert mined[-1][3].load("nodes") is None
+
+
+def test_mine__with_damaged_statistics_measures_them_again(net, photos, mined, tmp_path, caplog):
+    eg.mine(net, photos, spool=tmp_path, **QUIET)
+    path = tmp_path / "statistics.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 4]) + whole[-2:])
+    eg.mine(net, photos, spool=tmp_path, resume=True, **QUIET)
+    assert path.read_bytes() == whole
+    assert "channel statistics are measured again" in caplog.text
+
+
 def test_mine__resumes_only_a_spool(net, photos, mined):
     with pytest.raises(ExplGraphError, match=r"resume goes on with a spool.*--spool"):
         eg.mine(net, photos, resume=True, **QUIET)
