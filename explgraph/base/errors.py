@@ -96,7 +96,7 @@ def index_of(kind: str, key: int | str, names: Sequence[str], hint: str = "") ->
 
 _LACKS_MEMORY = re.compile(
     r"out of memory|allocate memory|not enough memory|bad_alloc|unable to allocate|can't start new "
-    r"thread|failed to map segment",
+    r"thread|failed to map segment|pointer is null",
     re.IGNORECASE,
 )
 
@@ -113,7 +113,8 @@ def lacks_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     kinds = (RuntimeError, OSError, ImportError, SystemError)
-    return isinstance(error, kinds) and _LACKS_MEMORY.search(str(error)) is not None
+    of_rust = type(error).__name__ == "PanicException"  # in safetensors, and no Exception
+    return (isinstance(error, kinds) or of_rust) and _LACKS_MEMORY.search(str(error)) is not None
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

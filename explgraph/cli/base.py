@@ -108,7 +108,7 @@ def _errors_as_lines(options: Mapping[str, Any]) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader of our output has seen enough: Typer ends quietly
         raise
-    except Exception as error:
+    except BaseException as error:
         if not lacks_memory(error) and not isinstance(error, ExplGraphError | OSError):
             raise
         known = isinstance(error, ExplGraphError) or not lacks_memory(error)

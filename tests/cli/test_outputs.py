@@ -97,6 +97,10 @@ def real_shortage():
     return caught.value
 
 
+class PanicException(BaseException):
+    """As Rust's libraries raise it, where they get no memory."""
+
+
 def while_closing():
     """An error of what is done because of the lack."""
     try:
@@ -120,6 +124,7 @@ def while_closing():
         OSError(12, "Cannot allocate memory"),
         OSError("out of memory when reading image file"),  # Pillow's
         while_closing(),
+        PanicException("PyObject pointer is null"),
     ],
     ids=repr,
 )
