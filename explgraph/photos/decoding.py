@@ -28,6 +28,7 @@ from explgraph.base.files import PathLike
 from .opening import opened_picture
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_SAY_HOW_TURNED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -140,6 +141,9 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     image.load()  # before the orientation is asked for: some decoders turn the picture themselves
     turn = _UPRIGHT.get(_orientation(image))
     upright = image if turn is None else image.transpose(turn)
+    if upright is not image:
+        for tags in _SAY_HOW_TURNED:  # or who asks once more turns it once more
+            upright.info.pop(tags, None)
     if upright.mode in _DEEP_WHITE:
         return _in_strips(upright, lambda strip: _grey(strip, name))
     try:

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from explgraph.base.errors import ExplGraphError
 from explgraph.photos.decoding import UnreadableImageError
@@ -71,6 +71,17 @@ def test_load__exif_orientation(tmp_path, seen, orientation, suffix):
     options = {"lossless": True, "exact": True} if suffix == "webp" else {}
     Image.fromarray(stored_for(seen, orientation)).save(path, exif=exif, **options)
     np.testing.assert_array_equal(loaded(path), seen)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_load__what_is_upright_is_not_turned_again(tmp_path, seen, suffix):
+    """A user's transform may ask for the orientation itself, as it would of a file."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(stored_for(seen, 6)).save(path, exif=exif)
+    upright = open_images(path).load(0).image
+    assert np.array_equal(ImageOps.exif_transpose(upright), upright)
 
 
 def test_load__exif_orientation_of_a_jpeg_camera_file(tmp_path):
