@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,15 +24,23 @@ PHOTOS = WORLD.photos[:6]
 
 
 def fresh_process(*arguments, timeout=LONG):
+    """Run it and return what it said; after the timeout its children end with it."""
     command = [sys.executable, "-m", "tests.support.children", *arguments]
-    return subprocess.run(command, timeout=timeout, capture_output=True, text=True)
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    try:
+        return started.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.communicate()
+        raise
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
 def test_forked_children__match_if_pytorch_has_one_thread():
     """A pool, DataLoader workers, and a Dataset that is mined, after the parent has used it all."""
-    done = fresh_process("forked", "1")
-    assert done.stdout.endswith("equal\n"), done.stderr
+    said, errors = fresh_process("forked", "1")
+    assert said.endswith("equal\n"), errors
 
 
 @pytest.mark.skipif(MANY == 1, reason="waits for what hangs: with EXPLGRAPH_TOGETHER")
