@@ -13,6 +13,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4
 from explgraph.base.errors import require
 from explgraph.base.files import Overdue, Stages
+from explgraph.base.formats.columns import sums_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
@@ -98,7 +99,7 @@ class _Sums:
         self._missed: list[int] = []
         self.each = [np.zeros((2, layer.channels)) for layer in layers]
         self.cells = np.zeros(len(layers))
-        found = None if kept is None else kept.load(KEPT)
+        found = None if kept is None else kept.load(KEPT, sums_stage(layers), {})
         missed = [] if found is None else found["missed"].tolist()
         if found is not None and not any(map(is_usable, missed)):
             self._missed = missed
