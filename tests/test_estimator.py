@@ -23,8 +23,8 @@ import aog
 import explgraph as eg
 from explgraph import estimator as cache_module
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.formats.columns import MATCHES
 from explgraph.estimator import PartLocalizer, match_cache
-from explgraph.graphs.matches import _MATCH_ARRAYS
 from tests.support.plain import plain_marks
 
 N_FIT = 16
@@ -297,10 +297,9 @@ def test_cache__is_bounded_and_lets_the_oldest_go(world, graph, seen, monkeypatc
     photos = world.photos[:3]
     whole = cache.match(graph, world.net, photos)
     row = whole.take(np.array([0]))
-    one = sum(
-        getattr(row, name).nbytes
-        for name in (*_MATCH_ARRAYS, "photo_size", "frames", "peak_yx", "facing")
-    ) + sum(getattr(row.views, name).nbytes for name in ("frames", "yx", "score", "gain", "maps"))
+    one = sum(getattr(row, name).nbytes for name in MATCHES) + sum(
+        getattr(row.views, name).nbytes for name in ("frames", "yx", "score", "gain", "maps")
+    )
     monkeypatch.setattr(cache_module, "CACHE_BYTES", 2 * one)
     cache.match(graph, world.net, photos[:1])  # makes it the youngest: the second is to go
     assert len(cache) == 2

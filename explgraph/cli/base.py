@@ -137,7 +137,7 @@ def _how_to_go_on(options: Mapping[str, Any]) -> str:
     return f": what is done is kept in {options['spool']}. Go on with\n{shlex.join(again)}"
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error's message without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import explgraph as eg
 from explgraph import pipeline
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.schema import Column
 from explgraph.cli.app import app
 from explgraph.peaks.spool import writing as spool
 from explgraph.peaks.structures import PeakSet
@@ -19,6 +20,7 @@ from tests.support.planted import planted_graph
 
 SIDE, N = 24, 9
 LAYERS = ["1", "3"]
+MU = {"mu": Column(np.float64, (2,))}  # of a stage made by hand
 QUIET = {"progress": False, "batch_size": 2, "layers": LAYERS}
 FACTORY = """
 from explgraph import Preprocess
@@ -107,15 +109,15 @@ def test_mine__keeps_stages_for_the_same_mining_only(net, photos, mined, tmp_pat
         return mined[-1][3]
 
     stages(resume=False).save("nodes", {"mu": np.ones(2)})
-    assert np.array_equal(stages().load("nodes")["mu"], np.ones(2))
-    assert np.array_equal(stages(seed=np.int64(0)).load("nodes")["mu"], np.ones(2))
-    assert np.array_equal(stages(config=eg.MiningConfig()).load("nodes")["mu"], np.ones(2))
-    assert stages(seed=1).load("nodes") is None
-    assert stages(config=eg.MiningConfig(n_parents=3)).load("nodes") is None
+    assert np.array_equal(stages().load("nodes", MU, {})["mu"], np.ones(2))
+    assert np.array_equal(stages(seed=np.int64(0)).load("nodes", MU, {})["mu"], np.ones(2))
+    assert np.array_equal(stages(config=eg.MiningConfig()).load("nodes", MU, {})["mu"], np.ones(2))
+    assert stages(seed=1).load("nodes", MU, {}) is None
+    assert stages(config=eg.MiningConfig(n_parents=3)).load("nodes", MU, {}) is None
     stage = "stage-nodes.safetensors"
     other = stages("b", rows=N - 1)
     (tmp_path / "b" / stage).write_bytes((tmp_path / "a" / stage).read_bytes())
-    assert other.load("nodes") is None
+    assert other.load("nodes", MU, {}) is None
 
 
 def test_mine__does_not_take_stages_of_mining_that_finds_something_else(
@@ -125,7 +127,7 @@ def test_mine__does_not_take_stages_of_mining_that_finds_something_else(
     mined[-1][3].save("nodes", {"mu": np.ones(2)})
     monkeypatch.setattr(pipeline, "RESULTS", pipeline.RESULTS + 1)
     eg.mine(net, photos, spool=tmp_path, resume=True, **QUIET)
-    assert mined[-1][3].load("nodes") is None
+    assert mined[-1][3].load("nodes", MU, {}) is None
 
 
 def test_mine__with_damaged_statistics_measures_them_again(net, photos, mined, tmp_path, caplog):
