@@ -19,7 +19,7 @@ from explgraph.photos.loading import Batch, Batches, Skipped
 
 from . import finding as cpu_peaks
 from . import finding_torch as torch_peaks
-from .reading import ReadOptions, captured, read_batches, steady_rounding
+from .reading import ReadOptions, captured, read_batches, span_size, spans_of, steady_rounding
 from .statistics import ChannelStatistics
 from .structures import Peaks, PeakSet, row_fields
 
@@ -89,8 +89,11 @@ def peak_batches(
     layers: Sequence[LayerSpec],
     statistics: ChannelStatistics,
     options: ReadOptions,
+    spans: Sequence[range] | None = None,
 ) -> PeakBatches:
     """Run the network over photos and give their peaks batch by batch, in order.
+
+    ``spans`` as of `explgraph.photos.loading.iterate_batches`.
 
     Memory is that of a few batches, for any number of photos. Use it in a ``with`` block where an
     exception may leave the loop and be kept.
@@ -100,9 +103,8 @@ def peak_batches(
     ExplGraphError
         While iterating: if no photo can be read, or a layer gives NaN.
     """
-    return PeakBatches(
-        read_batches(net, source, options), _Camera(net, layers, statistics, options).shoot
-    )
+    batches = read_batches(net, source, options, spans=spans)
+    return PeakBatches(batches, _Camera(net, layers, statistics, options).shoot)
 
 
 def peak_header(net: Backbone, options: ReadOptions, skipped: Skipped) -> dict[str, Any]:
@@ -133,10 +135,11 @@ def extract_peaks(
     ExplGraphError
         If no photo can be read, or a layer gives NaN.
     """
-    rows = PeakRows(len(source))
-    with peak_batches(net, source, layers, statistics, options) as batches:
+    rows, spans = PeakRows(len(source)), spans_of(span_size(net, options), 0, len(source))
+    with peak_batches(net, source, layers, statistics, options, spans) as batches:
         for batch in batches:
             rows.append(batch)
+        batches.skipped.report(len(source))
         header = peak_header(net, options, batches.skipped)
     return PeakSet(
         images=tuple(source.names[i] for i in rows.indices),
@@ -176,8 +179,8 @@ class PeakRows:
         """Whether there is no room for another photo."""
         return len(self.indices) == self._size
 
-    def append(self, batch: PeakBatch, offset: int = 0) -> None:
-        """Add a batch, which calls image ``offset`` of the source 0."""
+    def append(self, batch: PeakBatch) -> None:
+        """Add a batch."""
         for name in ("frames", "photo_size", "maps"):
             if getattr(batch, name) is not None:
                 self._fill(name, getattr(batch, name), 0)
@@ -185,7 +188,7 @@ class PeakRows:
             for i, peaks in enumerate(getattr(batch, name) or ()):
                 self._fill(f"{name}.{i}.weight", peaks.weight, self._axis)
                 self._fill(f"{name}.{i}.yx", peaks.yx, self._axis)
-        self.indices += [offset + i for i in batch.indices]
+        self.indices += batch.indices
 
     def _fill(self, name: str, part: NDArray[Any], axis: int) -> None:
         if name not in self._rows:

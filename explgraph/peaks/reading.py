@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Literal, TypedDict, get_args
 
 import torch
@@ -16,6 +17,8 @@ from explgraph.base.progress import PHOTOS, Progress
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import ImageSource
 from explgraph.photos.loading import Batches, iterate_batches
+
+from .structures import GROUP
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -90,10 +93,38 @@ def batch_size(net: Backbone, options: ReadOptions) -> int:
     return 1 if options.get("deterministic", False) else wanted
 
 
+def span_size(net: Backbone, options: ReadOptions) -> int:
+    """Return how many photos of the source are a unit of work: whole batches, at least one."""
+    batch = batch_size(net, options)
+    return max(GROUP // batch, 1) * batch
+
+
+def spans_of(size: int, first: int, last: int) -> list[range]:
+    """Return the photos ``first`` to ``last`` - 1 of a source, by units of work.
+
+    Units are fixed ranges of the source, whatever can be read: batches begin anew in each, so that
+    the network rounds a photo alike wherever, and in whatever order, units are done.
+
+    Parameters
+    ----------
+    size
+        Of a unit, photos: `span_size`.
+    """
+    borders = [first, *range(first - first % size + size, last, size), last]
+    return [range(*pair) for pair in pairwise(borders)] if first < last else []
+
+
 def read_batches(
-    net: Backbone, source: ImageSource, options: ReadOptions, called: str = PHOTOS
+    net: Backbone,
+    source: ImageSource,
+    options: ReadOptions,
+    called: str = PHOTOS,
+    spans: Sequence[range] | None = None,
 ) -> Batches:
-    """Decode photos into batches of network inputs, in order, in a stage ``called`` thus."""
+    """Decode photos into batches of network inputs, in order, in a stage ``called`` thus.
+
+    ``spans`` as of `iterate_batches`.
+    """
     return iterate_batches(
         source,
         net.preprocess,
@@ -102,6 +133,7 @@ def read_batches(
         strict=options.get("strict", False),
         progress=options.get("progress", True),
         called=called,
+        spans=spans,
     )
 
 

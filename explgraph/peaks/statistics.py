@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from explgraph.base.arrays import F4
+from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.base.files import Overdue, Stages
-from explgraph.base.formats.columns import sums_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
 from explgraph.photos.loading import Batch, is_usable
 
-from .reading import ReadOptions, captured, read_batches, steady_rounding
+from .reading import ReadOptions, captured, read_batches, span_size, spans_of, steady_rounding
 
 _LEAST_SCALE = 0.05  # of the layer's median: a filter silent on the background is no outlier for it
 KEPT = "background"
@@ -67,14 +67,67 @@ def channel_moments(
     """
     source = open_images(images)
     sums = _Sums(layers, kept, partial(is_usable, source, net.preprocess))
-    rest = source.take(range(sums.first, len(source)))
-    with read_batches(net, rest, options, "background") as batches, steady_rounding(options):
+    spans = spans_of(span_size(net, options), sums.first, len(source))
+    with (
+        read_batches(net, source, options, "background", spans) as batches,
+        steady_rounding(options),
+    ):
         for batch in batches:
+            while batch.indices[0] >= spans[0].stop:
+                sums.end_span()
+                del spans[0]
             sums.add(batch, captured(net, batch.tensor, layers, options))
+        batches.skipped.report(len(source))
+    sums.end_span()
     if skipped is not None:
-        skipped += [source.names[i] for i in sums.missed_before(len(source))]
+        skipped += [source.items[i].name for i in sums.missed_before(len(source))]
+    return _moments(layers, sums.total)
+
+
+class SpanSums(NamedTuple):
+    """What is added up over the cells of some photos, for L layers.
+
+    ``each`` of every layer (2, C) sums of responses and of their squares; ``cells (L,)``.
+    """
+
+    each: tuple[F8, ...]
+    cells: F8
+
+    @classmethod
+    def none(cls, layers: Sequence[LayerSpec]) -> SpanSums:
+        """Return the sums over no photos."""
+        return cls(tuple(np.zeros((2, layer.channels)) for layer in layers), np.zeros(len(layers)))
+
+    def add(self, other: SpanSums) -> None:
+        """Add the sums over other photos: span by span in their order, whoever made them."""
+        for own, theirs in zip(self.each, other.each, strict=True):
+            own += theirs
+        self.cells[:] += other.cells
+
+    def add_maps(self, maps: Sequence[Tensor]) -> None:
+        """Add a batch."""
+        for i, values in enumerate(maps):
+            for row, power in enumerate((values, values.square())):
+                # Added up in float64, without a copy of the maps in it.
+                total = power.sum(dim=(0, 2, 3), dtype=torch.float64)
+                self.each[i][row] += total.cpu().numpy()
+            self.cells[i] += values.numel() / values.shape[1]
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return all of it by names that begin thus."""
+        rows = {f"{name}.{i}": row for i, row in enumerate(self.each)}
+        return {**rows, f"{name}.cells": self.cells}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> SpanSums:
+        """Return what `arrays` was made of."""
+        cells = arrays[f"{name}.cells"]
+        return cls(tuple(arrays[f"{name}.{i}"].copy() for i in range(len(cells))), cells.copy())
+
+
+def _moments(layers: Sequence[LayerSpec], sums: SpanSums) -> ChannelStatistics:
     means, scales = [], []
-    for layer, (first, second), n in zip(layers, sums.each, sums.cells, strict=True):
+    for layer, (first, second), n in zip(layers, *sums, strict=True):
         mean = first / n
         require(
             bool(np.isfinite(second).all()),
@@ -94,40 +147,38 @@ class _Sums:
     def __init__(
         self, layers: Sequence[LayerSpec], kept: Stages | None, is_usable: Callable[[int], bool]
     ) -> None:
-        self._kept, self._overdue = kept, Overdue()
+        self._kept, self._overdue, self._layers = kept, Overdue(), layers
         self.first = 0
         self._missed: list[int] = []
-        self.each = [np.zeros((2, layer.channels)) for layer in layers]
-        self.cells = np.zeros(len(layers))
-        found = None if kept is None else kept.load(KEPT, sums_stage(layers), {})
+        self.total, self._span = SpanSums.none(layers), SpanSums.none(layers)
+        found = None if kept is None else kept.load(KEPT)
         missed = [] if found is None else found["missed"].tolist()
         if found is not None and not any(map(is_usable, missed)):
-            self._missed = missed
-            self.first, self.cells = int(found["first"][0]), found["cells"].copy()
-            self.each = [found[f"sums.{i}"].copy() for i in range(len(layers))]
+            self._missed, self.first = missed, int(found["first"][0])
+            self.total, self._span = SpanSums.of(found, "total"), SpanSums.of(found, "span")
         self._next = self.first
 
     def missed_before(self, following: int) -> list[int]:
         """Return which photos could not be used, if the next that can is ``following``."""
         return [*self._missed, *range(self._next, following)]
 
+    def end_span(self) -> None:
+        """Add the span at work to the total: another begins, or there is none any more."""
+        self.total.add(self._span)
+        self._span = SpanSums.none(self._layers)
+
     def add(self, batch: Batch, maps: Sequence[Tensor]) -> None:
         if self._kept is not None and self._overdue:
             # All but this batch: whoever goes on then has a photo that can be read.
-            sums = {f"sums.{i}": each for i, each in enumerate(self.each)}
-            first = self.first + batch.indices[0]
+            first = batch.indices[0]
             places = {
                 "first": np.array([first]),
                 "missed": np.array(self.missed_before(first), dtype=np.int64),
             }
+            sums = {**self.total.arrays("total"), **self._span.arrays("span")}
             with self._overdue.kept():
-                self._kept.save(KEPT, {**places, "cells": self.cells, **sums})
+                self._kept.save(KEPT, {**places, **sums})
         for index in batch.indices:
-            self._missed = self.missed_before(self.first + index)
-            self._next = self.first + index + 1
-        for i, values in enumerate(maps):
-            for row, power in enumerate((values, values.square())):
-                # Added up in float64, without a copy of the maps in it.
-                total = power.sum(dim=(0, 2, 3), dtype=torch.float64)
-                self.each[i][row] += total.cpu().numpy()
-            self.cells[i] += values.numel() / values.shape[1]
+            self._missed = self.missed_before(index)
+            self._next = index + 1
+        self._span.add_maps(maps)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Self
 
 import numpy as np
@@ -75,6 +75,18 @@ class Skipped:
         self.names.append(error.name)
         self.reasons.append(error.reason)
 
+    def join(self, other: Skipped) -> None:
+        """Note those of another, too."""
+        self.names += other.names
+        self.reasons += other.reasons
+
+    def report(self, total: int) -> None:
+        """Say once which of ``total`` images were skipped; raise if none is left."""
+        if not self.names:
+            return
+        require(len(self) < total, f"none of the {total} images can be used: {self}")
+        _log.warning("skipped %d of %d images that cannot be used: %s", len(self), total, self)
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -135,6 +147,7 @@ def iterate_batches(
     strict: bool = False,
     progress: Progress = True,
     called: str = PHOTOS,
+    spans: Sequence[range] | None = None,
 ) -> Batches:
     """Iterate over the images of a source as batches for the network, in order.
 
@@ -162,6 +175,10 @@ def iterate_batches(
         that is called with the number of images decoded and their total.
     called
         What this stage of the run is called there.
+    spans
+        Which images, by index in the source, rising. Batches begin anew in each span, so that what
+        is made of one does not depend on the others. Then nothing is said of what is skipped, and
+        it may be all: see `Skipped.report`. None: all images, as one span.
 
     Returns
     -------
@@ -177,32 +194,35 @@ def iterate_batches(
     require(workers is None or workers >= 1, f"workers must be at least 1, got {workers}")
     threads = _usable_cores() if workers is None else workers
 
+    parts = (range(len(source)),) if spans is None else spans
+    indices = list(chain.from_iterable(parts))
+    ends = {part.stop - 1 for part in parts}
+
     def generate(skipped: Skipped) -> Generator[Batch]:
         told = progress if callable(progress) else _tell_nobody
         with (
             _thread_pool(threads) as pool,
             watched(progress),
-            stage(called, len(source)) as shown,
+            stage(called, len(indices)) as shown,
         ):
             task = partial(_prepare, source, preprocess)
-            results = _in_order(pool, task, len(source), ahead=max(2 * batch_size, threads))
+            results = _in_order(pool, task, indices, ahead=max(2 * batch_size, threads))
             ready: list[_Ready] = []
-            for count, result in enumerate(results, 1):
-                told(count, len(source))
+            for count, (index, result) in enumerate(zip(indices, results, strict=True), 1):
+                told(count, len(indices))
                 if isinstance(result, _Ready):
                     ready.append(result)
                 elif strict:
                     raise result
                 else:
                     skipped.add(result)
-                if len(ready) == batch_size:
+                if len(ready) == batch_size or (ready and index in ends):
                     batch, ready = _batch(ready), []
                     yield batch
                     shown.reach(count)  # now that the next is asked for
-            if ready:
-                yield _batch(ready)
-            shown.reach(len(source))
-        _report(skipped, len(source))
+            shown.reach(len(indices))
+        if spans is None:
+            skipped.report(len(source))
 
     return Batches(generate)
 
@@ -228,10 +248,10 @@ def _tell_nobody(_done: int, _total: int) -> None:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, task: _Task, count: int, ahead: int
+    pool: ThreadPoolExecutor, task: _Task, indices: Sequence[int], ahead: int
 ) -> Iterator[_Ready | UnreadableImageError]:
-    """Run a task for 0..count-1, never more than ``ahead`` before the one that is taken."""
-    todo = iter(range(count))
+    """Run a task for each index, never more than ``ahead`` before the one that is taken."""
+    todo = iter(indices)
     pending = deque(pool.submit(task, index) for index in islice(todo, ahead))
     while pending:
         result = pending.popleft().result()
@@ -276,11 +296,3 @@ def _batch(ready: list[_Ready]) -> Batch:
         frames=np.stack([item.frame for item in ready]),
         photo_size=np.array([item.photo_size for item in ready], dtype=np.int32),
     )
-
-
-def _report(skipped: Skipped, total: int) -> None:
-    """Say once what was skipped."""
-    if not skipped.names:
-        return
-    require(len(skipped) < total, f"none of the {total} images can be used: {skipped}")
-    _log.warning("skipped %d of %d images that cannot be used: %s", len(skipped), total, skipped)

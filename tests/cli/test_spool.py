@@ -12,7 +12,7 @@ from explgraph import pipeline
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.schema import Column
 from explgraph.cli.app import app
-from explgraph.peaks.spool import writing as spool
+from explgraph.peaks import reading
 from explgraph.peaks.structures import PeakSet
 from tests.peaks.spool.test_spool import CutError, contents, make_net, stop_after, watch
 from tests.peaks.test_structures import same_sets
@@ -33,7 +33,7 @@ def net():
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(spool, "GROUP", 4)
+    monkeypatch.setattr(reading, "GROUP", 4)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from torch import nn
 from explgraph import extract
 from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone
-from explgraph.peaks import extraction
+from explgraph.peaks import extraction, reading
 from explgraph.peaks import finding_torch as torch_peaks
 from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
+from explgraph.peaks.reading import span_size, spans_of
 from explgraph.peaks.statistics import channel_statistics
 from explgraph.photos.images import open_images
 from tests.support import oracle
@@ -448,15 +449,34 @@ def test_rows__are_those_of_the_batches_and_filled_anew_when_cleared(net, photos
     for batch in peak_batches(net, source, layers, statistics, options):  # of 3, 3 and 1 photos
         if len(rows.indices) + len(batch.indices) > 4:
             rows.indices.clear()
-        rows.append(batch, offset=10)
+        rows.append(batch)
     assert rows.is_full
-    assert rows.indices == [13, 14, 15, 16]
+    assert rows.indices == [3, 4, 5, 6]
     found = rows.arrays()
     np.testing.assert_array_equal(found["frames"], whole.frames[3:])
     assert set(found) >= {"peaks.0.yx", "peaks.0.weight", "mirrored.1.yx"}
     weight = np.moveaxis(found["mirrored.1.weight"], axis, 0)
     np.testing.assert_allclose(weight, whole.mirrored[1].weight[3:], rtol=1e-4, atol=1e-6)
     assert found["mirrored.1.weight"].flags.c_contiguous
+
+
+def test_spans__are_fixed_ranges_and_batches_begin_anew_in_each(net, photos, monkeypatch):
+    """Seven photos in units of four: whatever comes first, a unit's peaks are the same bits."""
+    monkeypatch.setattr(reading, "GROUP", 4)
+    layers, options = net.select(["3", "5"]), {"progress": False, "batch_size": 2}
+    source = open_images(photos)
+    statistics = channel_statistics(net, source, layers, options)
+    spans = spans_of(span_size(net, options), 0, len(photos))
+    assert spans == [range(4), range(4, 7)]
+    assert spans_of(4, 5, 7) == [range(5, 7)]
+    assert spans_of(4, 4, 9) == [range(4, 8), range(8, 9)]
+    assert spans_of(4, 3, 3) == []
+    whole = list(peak_batches(net, source, layers, statistics, options, spans))
+    assert [batch.indices for batch in whole] == [[0, 1], [2, 3], [4, 5], [6]]
+    last = list(peak_batches(net, source, layers, statistics, options, spans[1:]))
+    for ours, theirs in zip(last, whole[2:], strict=True):
+        assert ours.indices == theirs.indices
+        assert ours.peaks[1].yx.tobytes() == theirs.peaks[1].yx.tobytes()
 
 
 def test_unknown_layer__names_the_nearest(net, photos):

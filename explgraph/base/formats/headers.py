@@ -80,9 +80,16 @@ class PeaksHeader(Network, kw_only=True):
 
 
 class ShardHeader(Struct, kw_only=True):
-    """Of a shard; what its arrays are like is in the manifest: `shard_columns`."""
+    """Of a shard; what its arrays are like is in the manifest: `shard_columns`.
+
+    ``stamp`` is the SHA-256 of the manifest's key.
+    """
 
     images: list[str]
+    stamp: str = ""
+    first: Annotated[int, Meta(ge=0)] = 0
+    next: Annotated[int, Meta(ge=0)] = 0
+    skipped: list[str] = []
 
 
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

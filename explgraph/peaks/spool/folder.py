@@ -18,7 +18,7 @@ from explgraph.base.layer import LayerSpec
 from explgraph.base.temporaries import clear_temporaries
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import peak_header
-from explgraph.peaks.reading import ReadOptions, batch_size
+from explgraph.peaks.reading import ReadOptions, batch_size, span_size
 from explgraph.peaks.statistics import KEPT
 from explgraph.photos.images import ImageSource
 from explgraph.photos.loading import Skipped
@@ -57,6 +57,7 @@ def run_key(
         "input_size": list(net.input_size),
         "layers": [layer.to_json() for layer in layers],
         "network": network,
+        "span": span_size(net, options),
         "versions": {"explgraph": __version__, "torch": str(torch.__version__)},
     }
 

@@ -1,15 +1,14 @@
 """Photos that an earlier run could not read, and that can be read by now.
 
-A photo may be sound again, or the disk or the rights that it lies under. Batches, and so shards, go
-on where a skipped photo was not; statistics are of all photos. What was made after one that can be
-read now is made again: then the files are those of a run that was never in trouble.
+A photo may be sound again, or the disk or the rights that it lies under. Then its shard is made
+again; so are the statistics if they miss it, and with them all shards: the files are those of a run
+that was never in trouble.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from explgraph.base.files import read_arrays
@@ -17,7 +16,7 @@ from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import ImageSource
 from explgraph.photos.loading import is_usable
 
-from .manifest import MANIFEST, Manifest
+from .manifest import MANIFEST, Shard
 
 SKIPPED = "skipped"
 """The entry of a file's header with the names of photos that could not be used."""
@@ -25,20 +24,15 @@ SKIPPED = "skipped"
 _log = logging.getLogger("explgraph")
 
 
-def whole_shards(manifest: Manifest, net: Backbone, source: ImageSource, folder: Path) -> Manifest:
-    """Return the manifest up to the first shard that misses a photo which can be read now."""
-    for number, shard in enumerate(manifest.shards):
-        if _has_healed(net, source, shard.skipped, range(shard.first, shard.next)):
-            kept = replace(manifest, shards=manifest.shards[:number], complete=False)
-            kept.write(folder)
-            return kept
-    return manifest
+def has_healed(net: Backbone, source: ImageSource, shard: Shard) -> bool:
+    """Return whether a shard misses a photo that can be read now."""
+    return _any_usable(net, source, shard.skipped, range(shard.first, shard.next))
 
 
 def is_outdated(path: Path, net: Backbone, source: ImageSource) -> bool:
     """Return whether a file of statistics misses a photo that can be read now."""
     _, header = read_arrays(path, "statistics")
-    return _has_healed(net, source, header.get(SKIPPED, ()), range(len(source)))
+    return _any_usable(net, source, header.get(SKIPPED, ()), range(len(source)))
 
 
 def forget_statistics(path: Path) -> None:
@@ -47,7 +41,7 @@ def forget_statistics(path: Path) -> None:
     path.unlink()
 
 
-def _has_healed(net: Backbone, source: ImageSource, skipped: Collection[str], among: range) -> bool:
+def _any_usable(net: Backbone, source: ImageSource, skipped: Collection[str], among: range) -> bool:
     for i in among:
         name = source.items[i].name
         if name in skipped and is_usable(source, net.preprocess, i):

@@ -3,46 +3,36 @@
 The network runs batch by batch, and every few hundred photos a shard file is written. In it filters
 come before photos, so that mining reads the peaks of some filters in one piece. A manifest tells
 what is there. Both are written under other names and renamed: whatever happens, the folder holds
-whole shards and says which. A shard ends where a batch does, so one that is made later, or again,
-is made of the same batches and has the same bytes. So is one that was written before its time, so
-that not more than some seconds of work are lost, and is added to when the run goes on.
+whole shards. Each covers a fixed range of the source, see `explgraph.peaks.spool.shards`: one that
+is made later, or again, has the same bytes.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import (
-    Overdue,
-    PathLike,
-    Stages,
-    read_arrays,
-    whole_file,
-    write_arrays,
-)
-from explgraph.base.formats.columns import CHANNELS, layer_arrays, shard_columns
+from explgraph.base.files import PathLike, Stages, read_arrays, whole_file, write_arrays
+from explgraph.base.formats.columns import CHANNELS, layer_arrays
 from explgraph.base.formats.headers import StatisticsKey
 from explgraph.base.json_text import typed
 from explgraph.base.layer import LayerSpec
-from explgraph.base.progress import stage
 from explgraph.networks.backbone import Backbone
-from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
-from explgraph.peaks.reading import ReadOptions, batch_size
+from explgraph.peaks.extraction import N_PEAKS
+from explgraph.peaks.reading import ReadOptions, span_size, spans_of
 from explgraph.peaks.statistics import KEPT, ChannelStatistics, channel_statistics
-from explgraph.peaks.structures import GROUP
 from explgraph.photos.images import ImageSource, open_images
+from explgraph.photos.loading import Skipped
 
 from .folder import STATISTICS, SUMS, begin, check_resume, check_same, digest_of, run_key
-from .manifest import MANIFEST, SHARD, Manifest, Shard, sha256_of, shard_name
+from .manifest import MANIFEST, Manifest, Shard, shard_name
 from .reading import SpooledPeaks, assembled
-from .retrying import SKIPPED, forget_statistics, is_outdated, whole_shards
+from .retrying import SKIPPED, forget_statistics, has_healed, is_outdated
+from .shards import Begun, ShardMaker, channel_arrays
 
 _log = logging.getLogger("explgraph")
 
@@ -67,7 +57,7 @@ def spool_peaks(
         Where the files go; other files in it are left alone.
     resume
         Go on with what is in the folder, if there is anything. A missing or damaged shard is made
-        again; so are all from the first on that skipped a photo which can be read now. In the end
+        again; so is one that skipped a photo which can be read now. In the end
         the files are the same, byte by byte, as those of a single run.
 
     Returns
@@ -85,21 +75,119 @@ def spool_peaks(
         "a spool holds no response maps (maps=True): parts are located from matches, so match with "
         "views=True instead",
     )
-    job = _Job(net, source, tuple(layers), statistics, options, Path(folder))
-    manifest = whole_shards(begin(job.folder, job.key(), resume), net, source, job.folder)
-    for number, shard in enumerate(manifest.shards):
-        if not shard.is_whole(job.folder):
-            _log.warning("%s is missing or damaged: it is made again", job.folder / shard.file)
-            *_, made = job.shards(number, shard.first, shard.next, size=shard.next - shard.first)
-            manifest = manifest.having(made)
-            manifest.write(job.folder)
-    begun = job.begun(manifest)
-    number = len(manifest.shards) - (begun is not None)
-    first = manifest.shards[-1].next if manifest.shards else 0
-    for made in job.shards(number, first, len(source), job.shard_size(), begun):
-        manifest = manifest.having(made, complete=made.next == len(source))
-        manifest.write(job.folder)
-    return assembled(job.folder, manifest)
+    place, key = Path(folder), _key(net, source, layers, statistics, options)
+    manifest = begin(place, key, resume)
+    maker = ShardMaker(
+        net,
+        tuple(layers),
+        statistics,
+        options,
+        place,
+        digest_of([json.dumps(key, sort_keys=True).encode()]),
+        span_size(net, options),
+    )
+    there = _there(maker, source, manifest)
+    listed, skipped = _Listed(manifest, place, len(source)), Skipped()
+    listed.add(*(begun.shard for begun in there.values()))
+    for spans, begun in _left(maker, len(source), there):
+        for shard in maker.make(source, spans, skipped, begun):
+            listed.add(shard)
+    return listed.whole(skipped)
+
+
+def _key(
+    net: Backbone,
+    source: ImageSource,
+    layers: Sequence[LayerSpec],
+    statistics: ChannelStatistics,
+    options: ReadOptions,
+) -> dict[str, Any]:
+    """Return JSON values of everything that decides the peaks."""
+    measured = (array.tobytes() for part in statistics for array in part)
+    return {
+        **run_key(net, source, layers, options),
+        "channel_statistics": digest_of(measured),
+        "mirror": options.get("mirror", True),
+        "n_peaks": N_PEAKS,
+    }
+
+
+def _there(maker: ShardMaker, source: ImageSource, manifest: Manifest) -> dict[int, Begun]:
+    """Return the shards that earlier runs left, whole or begun; others are removed.
+
+    Those are damaged, or miss a photo that can be read now.
+    """
+    there: dict[int, Begun] = {}
+    for number, span in enumerate(spans_of(maker.size, 0, len(source))):
+        found = maker.found(number, [item.name for item in source.items[span.start : span.stop]])
+        if found is None and number < len(manifest.shards):
+            _log.warning("%s is missing or damaged: it is made again", maker.path(number))
+        elif found is not None and has_healed(maker.net, source, found.shard):
+            maker.path(number).unlink()
+        elif found is not None:
+            there[number] = found if found.shard.next < span.stop else Begun(found.shard, {})
+    return there
+
+
+def _left(
+    maker: ShardMaker, count: int, there: Mapping[int, Begun]
+) -> Iterator[tuple[list[range], Begun | None]]:
+    """Yield runs of photos to be seen, each with what there is of its first shard."""
+    run: list[range] = []
+    before: Begun | None = None
+    for number, span in enumerate(spans_of(maker.size, 0, count)):
+        begun = there.get(number)
+        if begun is not None and run:
+            yield run, before
+            run, before = [], None
+        if begun is None:
+            run.append(span)
+        elif begun.shard.next < span.stop:
+            run, before = [range(begun.shard.next, span.stop)], begun
+    if run:
+        yield run, before
+
+
+class _Listed:
+    """The manifest, kept up to date: it lists the shards from the first one to the first gap."""
+
+    def __init__(self, manifest: Manifest, folder: Path, count: int) -> None:
+        self._folder, self._count, self._written = folder, count, manifest
+        self._key, self._shards = manifest.key, dict[str, Shard]()
+
+    def add(self, *made: Shard) -> None:
+        """List shards, in place of those of their names."""
+        self._shards |= {shard.file: shard for shard in made}
+        found = self._manifest()
+        if found != self._written:
+            found.write(self._folder)
+            self._written = found
+
+    def _manifest(self) -> Manifest:
+        at, listed = 0, list[Shard]()
+        while at < self._count and (shard := self._shards.get(shard_name(len(listed)))):
+            if shard.first != at:
+                break
+            listed.append(shard)
+            at = shard.next
+        return Manifest(self._key, tuple(listed), at == self._count > 0)
+
+    def whole(self, skipped: Skipped) -> SpooledPeaks:
+        """Return the peaks, now that all shards are there, and say which photos were skipped.
+
+        Raises
+        ------
+        ExplGraphError
+            If no photo could be read.
+        """
+        manifest = self._manifest()
+        require(
+            any(shard.photos for shard in manifest.shards),
+            f"none of the {self._count} images can be used"
+            + (f": {skipped}" if skipped.names else ""),
+        )
+        skipped.report(self._count)
+        return assembled(self._folder, manifest)
 
 
 def spool_statistics(
@@ -135,7 +223,7 @@ def spool_statistics(
             forget_statistics(path)
     skipped: list[str] = []
     found = channel_statistics(net, source, layers, options, sums, skipped)
-    write_arrays(path, "statistics", _arrays_of(found), {"key": key, SKIPPED: skipped})
+    write_arrays(path, "statistics", channel_arrays(found), {"key": key, SKIPPED: skipped})
     sums.drop(KEPT)
     return found
 
@@ -152,121 +240,3 @@ def _kept_statistics(path: Path, key: Mapping[str, Any]) -> ChannelStatistics | 
         return None
     check_same(path.parent, header["key"], key)
     return ChannelStatistics(rows["channel_mean"], rows["channel_scale"])
-
-
-def _arrays_of(statistics: ChannelStatistics) -> dict[str, NDArray[Any]]:
-    return {
-        f"channel_{kind}.{i}": array
-        for kind, layers in zip(("mean", "scale"), statistics, strict=True)
-        for i, array in enumerate(layers)
-    }
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Job:
-    """An extraction: what `spool_peaks` is given."""
-
-    net: Backbone
-    source: ImageSource
-    layers: tuple[LayerSpec, ...]
-    statistics: ChannelStatistics
-    options: ReadOptions
-    folder: Path
-
-    def key(self) -> dict[str, Any]:
-        """Return JSON values of everything that decides the peaks."""
-        measured = (array.tobytes() for part in self.statistics for array in part)
-        return {
-            **run_key(self.net, self.source, self.layers, self.options),
-            "channel_statistics": digest_of(measured),
-            "mirror": self.options.get("mirror", True),
-            "n_peaks": N_PEAKS,
-        }
-
-    def shard_size(self) -> int:
-        """Return how many photos a shard holds: whole batches, at least one."""
-        batch = batch_size(self.net, self.options)
-        return max(GROUP // batch, 1) * batch
-
-    def begun(self, manifest: Manifest) -> Shard | None:
-        """Return the last shard, if it was written before its time and can be added to."""
-        last = manifest.shards[-1] if manifest.shards else None
-        if last is None or last.next == len(self.source) or last.photos >= self.shard_size():
-            return None
-        return last
-
-    def shards(
-        self, number: int, first: int, last: int, size: int, begun: Shard | None = None
-    ) -> Iterator[Shard]:
-        """Extract the images ``first`` to ``last`` - 1 and write shards of ``size`` photos.
-
-        A shard is written when the batch after it is there, or the end: then it is known how far
-        images were skipped, and all shards together cover the source. Every few seconds, and after
-        an error or an interrupt, one is written before its time, under the same number; as
-        ``begun`` it is then added to.
-        """
-        if first == last:
-            return
-        rest, offset = self.source.take(range(first, last)), first
-        first = first if begun is None else begun.first
-        buffer, overdue = PeakRows(min(size, last - first), axis=1), Overdue()
-        if begun is not None:
-            self._restore(buffer, begun)
-        before = following = 0  # what the last batch was added to, and where it begins
-        with peak_batches(self.net, rest, self.layers, self.statistics, self.options) as batches:
-            try:
-                for batch in batches:
-                    begins = offset + batch.indices[0]
-                    if buffer.is_full:
-                        yield self._write(number, buffer, first, begins)
-                        number, first, before = number + 1, begins, 0
-                        buffer.indices.clear()
-                    elif buffer.indices and overdue:
-                        with overdue.kept():
-                            made = self._write(number, buffer, first, begins)
-                        yield made
-                    before, following = len(buffer.indices), begins
-                    buffer.append(batch, offset)
-            except (Exception, KeyboardInterrupt):
-                if before:
-                    yield self._write(number, buffer, first, following, before)
-                raise
-        yield self._write(number, buffer, first, last)
-
-    def _restore(self, buffer: PeakRows, begun: Shard) -> None:
-        """Take up the photos of a shard that is to be added to."""
-        columns = shard_columns(self.layers, mirror=self.options.get("mirror", True))
-        sizes = {"N": begun.photos, "K": N_PEAKS}
-        arrays, header = read_arrays(self.folder / begun.file, SHARD, (columns, sizes))
-        for name in _arrays_of(self.statistics):
-            del arrays[name]
-        items = self.source.items
-        indices = [i for i in range(begun.first, begun.next) if items[i].name not in begun.skipped]
-        require(
-            header["images"] == [items[i].name for i in indices],
-            f"{self.folder / begun.file} holds other photos than {MANIFEST} says: make it anew",
-        )
-        buffer.restore(arrays, indices)
-
-    def _write(
-        self, number: int, buffer: PeakRows, first: int, following: int, count: int | None = None
-    ) -> Shard:
-        """Write ``count`` photos (None: all) of the buffer, of images ``first`` to ``following``.
-
-        The last of these is not meant.
-        """
-        path = self.folder / shard_name(number)
-        items, indices = self.source.items, buffer.indices[:count]
-        names = [items[i].name for i in indices]
-        arrays = {**buffer.arrays(count), **_arrays_of(self.statistics)}
-        with stage("writing"):
-            write_arrays(path, SHARD, arrays, {"images": names})
-        missed = sorted(set(range(first, following)).difference(indices))
-        return Shard(
-            file=path.name,
-            sha256=sha256_of(path),
-            first=first,
-            next=following,
-            photos=len(names),
-            skipped=tuple(items[i].name for i in missed),
-        )

@@ -13,7 +13,7 @@ from torch import nn
 import explgraph as eg
 from explgraph.base import files
 from explgraph.base.errors import ExplGraphError
-from explgraph.peaks import statistics
+from explgraph.peaks import reading, statistics
 from explgraph.peaks.spool import writing as spool
 from explgraph.photos import opening
 from explgraph.photos.images import open_images
@@ -25,7 +25,7 @@ QUIET = {"progress": False, "batch_size": 2}
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(spool, "GROUP", 4)
+    monkeypatch.setattr(reading, "GROUP", 4)
 
 
 @pytest.fixture

@@ -20,9 +20,8 @@ from torch import nn
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from explgraph.peaks import extraction
+from explgraph.peaks import extraction, reading
 from explgraph.peaks.extraction import extract_peaks
-from explgraph.peaks.spool import writing as spool
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.photos.images import open_images
@@ -62,7 +61,7 @@ def make_photos(folder, bad=(), count=N):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(spool, "GROUP", SHARD)
+    monkeypatch.setattr(reading, "GROUP", SHARD)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +191,10 @@ def test_shards__have_filters_before_photos(keep, tmp_path):
         assert file.get_tensor("frames").shape[0] == 3
         header = json.loads(file.metadata()["explgraph"])
     assert len(header.pop("digest")) == 64
-    assert header == {"images": ["08.png", "09.png", "10.png"], "kind": "shard", "schema": 1}
+    assert len(header.pop("stamp")) == 64
+    covered = {"first": 8, "next": 11, "skipped": []}
+    names = ["08.png", "09.png", "10.png"]
+    assert header == {"images": names, "kind": "shard", "schema": 1, **covered}
 
 
 def test_spool__leaves_other_files_alone(keep, tmp_path):
@@ -207,12 +209,17 @@ def test_spool__leaves_other_files_alone(keep, tmp_path):
 # -- photos that cannot be read --------------------------------------------------------------------
 
 
-def test_skipped__are_counted_with_the_shard_before_them(keep, bad, tmp_path, net, statistics):
-    """Readable are 0, 1, 2, 6, 7, 8: batches (0, 1), (2, 6), (7, 8)."""
+def test_skipped__shorten_their_shard_and_no_other(keep, bad, tmp_path, net, statistics):
+    """Readable are 0, 1, 2, 6, 7, 8: batches (0, 1), (2); (6, 7); (8)."""
     spooled = keep(tmp_path, source=bad)
     shards = shards_of(tmp_path)
-    assert [(s["first"], s["next"], s["photos"]) for s in shards] == [(0, 7, 4), (7, 11, 2)]
-    assert [s["skipped"] for s in shards] == [["03.png", "04.png", "05.png"], ["09.png", "10.png"]]
+    assert [(s["first"], s["next"], s["photos"]) for s in shards] == [
+        (0, 4, 3),
+        (4, 8, 2),
+        (8, 11, 1),
+    ]
+    names = [["03.png"], ["04.png", "05.png"], ["09.png", "10.png"]]
+    assert [s["skipped"] for s in shards] == names
     same_sets(spooled.load(), extract_peaks(net, bad, net.select(LAYERS), statistics, QUIET))
 
 
@@ -249,7 +256,7 @@ def test_resume__gives_the_files_of_one_run(keep, tmp_path, monkeypatch, request
     keep(tmp_path / "whole", source=images)
     with monkeypatch.context() as patch:
         stop_after(patch, 2 * batches)
-        if batches < (6 if photos == "source" else 3):
+        if batches < (6 if photos == "source" else 4):
             with pytest.raises(CutError):
                 keep(tmp_path / "cut", source=images)
             assert manifest_of(tmp_path / "cut")["complete"] is False
@@ -316,14 +323,14 @@ def test_resume__takes_no_shard_that_the_manifest_does_not_name(keep, tmp_path, 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from explgraph.peaks.spool import writing as spool
+from explgraph.peaks import reading
 from explgraph.peaks.statistics import channel_statistics
 from tests.peaks.spool.test_spool import LAYERS, QUIET, SHARD, make_net, open_images, spool_peaks
 
 def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
-spool.GROUP = SHARD
+reading.GROUP = SHARD
 photos, folder, where = sys.argv[1:]
 net, source = make_net(), open_images(photos)
 layers = net.select(LAYERS)
