@@ -24,8 +24,6 @@ ERRORS = {
     "h": (errno.EPERM, errno.EIO),
     "a": (errno.ENOMEM,),
 }
-STEPS = (0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)  # MB
-AT_ONCE = (FAIL, FAIL_ON)
 _PHASES = {KILL_BEFORE: "before", KILL_AMID: "amid", KILL_AFTER: "after"}
 
 
@@ -44,28 +42,33 @@ class Case:
 
 
 def kills(clean, count, rng):
-    """Return ``count`` kills of the commands of `KILLED`: half aimed at calls, half at random.
+    """Return ``count`` kills of the commands of `KILLED`: aimed at calls that change files by turns.
+
+    The others come at random moments, and so do those whose aim was taken before.
 
     Parameters
     ----------
     clean
         For each command how it ends without a fault.
     """
-    cases = []
+    cases = {}
     killed = [command for command in KILLED if command in clean]
     for number in range(count):
         command = killed[number % len(killed)]
-        if (number // len(killed)) % 2:
+        case = _aimed(command, clean[command].calls, rng)
+        if (number // len(killed)) % 2 or case.name in cases:
             share = rng.random()
-            after = share * clean[command].seconds
-            cases.append(Case(command, "kill at random", f"{share:.4f}", Fault(after=after)))
-            continue
-        changes = [call for call in clean[command].calls.decode() if call.encode() in CHANGES]
-        at = rng.randrange(len(changes))
-        phase = rng.choice(list(_PHASES))
-        what = f"{_PHASES[phase]} {changes[at]}{at}"
-        cases.append(Case(command, "kill aimed", what, Fault(phase, at, kinds=bytes(CHANGES))))
-    return cases
+            fault = Fault(after=share * clean[command].seconds)
+            case = Case(command, "kill at random", f"{share:.6f}", fault)
+        cases[case.name] = case
+    return list(cases.values())
+
+
+def _aimed(command, calls, rng):
+    changes = [call for call in calls.decode() if call.encode() in CHANGES]
+    at, phase = rng.randrange(len(changes)), rng.choice(list(_PHASES))
+    what = f"{_PHASES[phase]} {changes[at]}{at}"
+    return Case(command, "kill aimed", what, Fault(phase, at, kinds=CHANGES))
 
 
 def errors(clean, most, rng):
@@ -99,19 +102,10 @@ def _rank(calls, at, kinds):
     return sum(chr(call) in kinds for call in calls[:at])
 
 
-def shortages(clean):
-    """Return limits of memory, at growing steps."""
-    return [
-        Case(command, "memory", f"{step:g} MB", Fault(memory=step))
-        for command in clean
-        for step in STEPS
-    ]
-
-
 def all_cases(clean, seed, n_kills, most):
     """Return all cases in a fixed order, so that those of a command do not come in one piece."""
     rng = random.Random(seed)
-    cases = [*kills(clean, n_kills, rng), *errors(clean, most, rng), *shortages(clean)]
+    cases = [*kills(clean, n_kills, rng), *errors(clean, most, rng)]
     unique = list({case.name: case for case in cases}.values())
     rng.shuffle(unique)
     return unique

@@ -10,7 +10,6 @@ from explgraph.base.temporaries import _PATTERN as TEMPORARY
 from .child import FAIL
 from .world import OLD
 
-SHORT_OF_MEMORY = ("ENOMEM", "memory")
 MOST_SAID = 300  # characters of a message in a breach
 
 
@@ -77,7 +76,7 @@ def _exit_of(case, ended, there, clean):
         errors = [line for line in lines if line.startswith("error: ")]
         if len(errors) != 1 or lines[-1] != errors[0] or "Traceback" in said:
             yield f"it did not say one line: {_cut(said)}"
-    elif ended.code in (-6, -11) and case.kind in SHORT_OF_MEMORY:
+    elif ended.code in (-6, -11) and case.kind == "ENOMEM":
         return  # libraries end the process where they get none: Rust's, and compiled code
     elif not (ended.code == -9 and case.kind.startswith("kill")):
         yield f"it ended with {ended.code} and said: {_cut(said)}"

@@ -2,13 +2,11 @@
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from explgraph.peaks.statistics import Overdue
 
@@ -32,8 +30,6 @@ class Fault:
         The errno of what fails.
     after
         Seconds until the process is killed; None: it is not.
-    memory
-        MB that it may take beside what it has; None: any.
     """
 
     action: int = NOTHING
@@ -41,7 +37,6 @@ class Fault:
     number: int = 0
     kinds: bytes = ALL
     after: float | None = None
-    memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,11 +107,6 @@ def _be_the_child(folder, arguments, fault, at_once):
         if at_once:
             _keep_at_once()
         sys.argv = ["explgraph", *arguments]
-        if fault.memory is not None:
-            library.malloc_trim(0)
-            taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            limit = taken + int(fault.memory * 2**20)
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         library.faults_arm(fault.kinds, fault.at, fault.action, fault.number)
         try:
             code = _code_of_main()
