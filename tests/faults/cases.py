@@ -42,9 +42,10 @@ class Case:
 
 
 def kills(clean, count, rng):
-    """Return ``count`` kills of the commands of `KILLED`: aimed at calls that change files by turns.
+    """Return ``count`` kills of the commands of `KILLED`, no two of them alike.
 
-    The others come at random moments, and so do those whose aim was taken before.
+    Half are aimed at calls that change files. The others come at random moments, and so do those
+    whose aim was taken before.
 
     Parameters
     ----------
