@@ -11,7 +11,7 @@ Positions are network pixels in the graph's own orientation, unless another is n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from explgraph.base import markup
 from explgraph.base.arrays import F2, F4, I4, U1, frozen
-from explgraph.base.errors import check_shape, require, unknown_name
+from explgraph.base.errors import check_shape, index_of, require, unknown_name
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import LOOK_MEAN, PART
 from explgraph.base.records import Record
@@ -184,12 +184,12 @@ class Parts(Record):
         about = f"upon a graph of {len(self.graph):,} nodes"
         return markup.shown("And-Or graphs of parts", about, markup.html_table(head, rows))
 
-    def __getitem__(self, part: str) -> AndOrGraph:
-        """Return the And-Or graph of a part, by its name."""
-        for aog in self.aogs:
-            if aog.part == part:
-                return aog
-        raise unknown_name("part", part, self.names)
+    def __getitem__(self, part: str | int) -> AndOrGraph:
+        """Return the And-Or graph of a part, by its name or its number."""
+        return self.aogs[index_of("part", part, self.names)]
+
+    def __iter__(self) -> Iterator[AndOrGraph]:
+        return iter(self.aogs)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import check_options, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.writing import check_writable, write_bytes
 from explgraph.graphs.attributes import (
@@ -139,9 +139,10 @@ def export_graph(
         For an unknown suffix, for thumbnails in a data format, and as `choose` and `draw_graph` do.
     """
     from aog.drawing.draw import draw_parts
-    from explgraph.drawing.graph.draw import draw_graph, node_choice
+    from explgraph.drawing.graph.draw import GraphView, draw_graph, node_choice
     from explgraph.drawing.rendering import PICTURE_FORMATS
 
+    check_options("export_graph", view, GraphView)
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURE_FORMATS and suffix not in _DATA_FORMATS:
         valid = [*PICTURE_FORMATS, *_DATA_FORMATS]

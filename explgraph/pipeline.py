@@ -18,7 +18,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from explgraph.base import __version__
-from explgraph.base.errors import DoubtfulDataWarning, require
+from explgraph.base.errors import DoubtfulDataWarning, check_options, require
 from explgraph.base.files import PathLike, Stages
 from explgraph.base.formats.material import Material
 from explgraph.base.layer import LayerSpec
@@ -92,6 +92,7 @@ def extract(
     >>> peaks = eg.extract(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
     >>> peaks.save("zebra_peaks.safetensors")  # doctest: +SKIP
     """
+    check_options("extract", options, ReadOptions)
     source = _open(images, options)
     reference = source if background is None else background
     with watched(options.get("progress", True)):
@@ -192,6 +193,7 @@ def mine(
     >>> graph = eg.mine(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
     >>> graph.save("zebra.safetensors")  # doctest: +SKIP
     """
+    check_options("mine", options, ReadOptions)
     config, device = config or MiningConfig(), device_of(net)
     require(
         spool is not None or not resume,
@@ -398,6 +400,7 @@ def match(
     >>> found = eg.match(graph, eg.load_backbone(graph), "photos/new")  # doctest: +SKIP
     >>> found.yx[0]  # where each node is in the first photo  # doctest: +SKIP
     """
+    check_options("match", options, ReadOptions)
     if not force:
         check_weights(graph, net)
     if views:

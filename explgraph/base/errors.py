@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,30 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], hint: str = "") -> 
         else (f"unknown {kind} {name!r}; there are none to choose from")
     )
     return ExplGraphError(f"{text}. {hint}".rstrip(". ") + ".")
+
+
+def check_options(
+    function: str,
+    options: Mapping[str, object],
+    known: Any,  # noqa: ANN401  no type says "a TypedDict"
+) -> None:
+    """Raise TypeError, as Python does, for a keyword that a function does not take.
+
+    Parameters
+    ----------
+    function
+        Its name.
+    options
+        What it was given as ``**options``.
+    known
+        The ``TypedDict`` of those that it takes.
+    """
+    names = known.__required_keys__ | known.__optional_keys__
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f". Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def index_of(kind: str, key: int | str, names: Sequence[str], hint: str = "") -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explgraph.base.arrays import F4, I8
-from explgraph.base.errors import index_of, require, unknown_name
+from explgraph.base.errors import check_options, index_of, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.graph.draw import Level
 from explgraph.drawing.patches import load_each
@@ -99,6 +99,7 @@ def draw_match(
         If graph, matches and photos do not belong together, the photo or the node does not exist,
         or no node has the score asked for.
     """
+    check_options("draw_match", choice, NodeChoice)
     check_picture_name(path)
     require(parents_per_node >= 0, f"parents_per_node must not be negative: {parents_per_node}")
     check_nodes(graph, found)

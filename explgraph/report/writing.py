@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 
 from explgraph.base.arrays import I8
-from explgraph.base.errors import require
+from explgraph.base.errors import check_options, require
 from explgraph.base.files import PathLike
 from explgraph.base.renamed import renamed
 from explgraph.base.text import printable
@@ -103,6 +103,7 @@ def write_report(
         If graph, matches, photos, peaks and annotations do not belong together, a number is out of
         range, or the file cannot be written.
     """
+    check_options("write_report", options, PageOptions)
     check_writable(path)
     photos = options.get("n_photos", PHOTOS)
     require(len(graph) > 0, "there is nothing to report: the graph has no nodes")

@@ -114,7 +114,8 @@ def test_and_or_graph__of_what_does_not_fit_is_refused(name, change, message):
 def test_parts__are_found_by_name(parts):
     assert len(parts) == 2
     assert parts.names == ("head", "tail")
-    assert parts["tail"] is parts.aogs[1]
+    assert parts["tail"] is parts[1] is parts.aogs[1]
+    assert list(parts) == list(parts.aogs)
     with pytest.raises(ExplGraphError, match="unknown part 'tails'; the nearest are tail"):
         parts["tails"]
 

@@ -8,7 +8,7 @@ from typing import Literal, Unpack, cast, get_args
 import numpy as np
 
 from explgraph.base.arrays import NONE
-from explgraph.base.errors import require, unknown_name
+from explgraph.base.errors import check_options, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.drawing.rendering import Drawing, picture_format, render
 from explgraph.drawing.thumbnails import open_thumbnails
@@ -120,6 +120,7 @@ def draw_graph(
         no effects to draw, the node ``around`` does not exist, no node is left to draw, or
         thumbnails are asked for without matches and photos of this graph.
     """
+    check_options("draw_graph", view, GraphView)
     suffix = picture_format(path, thumbnails=thumbnails)
     arrangement, parents = view.get("arrangement", "layers"), view.get("parents_per_node", 3)
     if arrangement not in get_args(Arrangement):
