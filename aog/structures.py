@@ -108,12 +108,6 @@ class AndOrGraph(Record):
             f"part {self.part!r}: visible_from must be a number and trait_share a share, got "
             f"{self.visible_from} and {self.trait_share}",
         )
-        require(
-            self.start[0] == 0
-            and self.start[-1] == patterns
-            and bool(np.all(np.diff(self.start) >= 0)),
-            f"AndOrGraph.start must rise from 0 to {patterns}, got {self.start.tolist()}",
-        )
 
     def __len__(self) -> int:
         return len(self.start) - 1

@@ -15,8 +15,10 @@ from explgraph.base import __version__
 from explgraph.base.arrays import F4, I4, I8
 from explgraph.base.errors import require
 from explgraph.base.files import Stages
+from explgraph.base.formats.columns import MINED_STAGE, NODES_STAGE, poses_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import Stage, stage
+from explgraph.base.schema import Columns, Sizes
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import PeakSource
 
@@ -168,14 +170,17 @@ class _Run:
         mined: list[MinedLayer] = []
         above: Above | None = None
         for miner, block in zip(reversed(self.miners), reversed(blocks), strict=True):
-            mined.append(self._finished(miner, block, above))
+            n_upper = len(mined[-1].mixture) if mined else 0
+            mined.append(self._finished(miner, block, above, n_upper))
             if miner.index > 0:
                 above = miner.above(mined[-1], block.guide.pose, above)
         return tuple(mined[::-1])
 
-    def _stage(self, name: str, what: str, compute: Callable[[], Arrays]) -> Arrays:
+    def _stage(
+        self, name: str, what: str, form: tuple[Columns, Sizes], compute: Callable[[], Arrays]
+    ) -> Arrays:
         self.steps.note = what
-        found = None if self.stages is None else self.stages.load(name)
+        found = None if self.stages is None else self.stages.load(name, *form)
         if found is not None:
             self.steps.skip()
             return found
@@ -188,14 +193,19 @@ class _Run:
     def _block(
         self, name: str, miner: LayerMiner, pose: F4, spread: float, compute: Callable[[], Block]
     ) -> Block:
-        arrays = self._stage(name, _layer(miner), lambda: compute().arrays())
+        form = NODES_STAGE, {"C": miner.layer.channels, "Q": pose.shape[1]}
+        arrays = self._stage(name, _layer(miner), form, lambda: compute().arrays())
         return miner.block(Mixture.of(arrays), np.array(arrays["node_pose"]), pose, spread)
 
-    def _finished(self, miner: LayerMiner, block: Block, above: Above | None) -> MinedLayer:
+    def _finished(
+        self, miner: LayerMiner, block: Block, above: Above | None, n_upper: int
+    ) -> MinedLayer:
         def compute() -> Arrays:
             return miner.finish(block, above).arrays()
 
-        return MinedLayer.of(self._stage(f"mined.{miner.index}", _layer(miner), compute))
+        sizes = {"C": miner.layer.channels, "Q": block.guide.node_pose.shape[2], "U": n_upper}
+        name = f"mined.{miner.index}"
+        return MinedLayer.of(self._stage(name, _layer(miner), (MINED_STAGE, sizes), compute))
 
     def _start(self, miner: LayerMiner) -> Block:
         coarsest = min(_cells(m.layer) for m in self.miners)
@@ -215,7 +225,8 @@ class _Run:
             moves = [miner.regress(block, basis) for miner, block in pairs]
             return fit_poses(basis, moves, self.config).arrays()
 
-        return Poses.of(self._stage(name, "poses", compute))
+        form = poses_stage([len(block.mixture) for block in blocks]), {"N": self.n}
+        return Poses.of(self._stage(name, "poses", form, compute))
 
 
 def _layer(miner: LayerMiner) -> str:

@@ -313,6 +313,7 @@ def test_zebras__are_mined_with_the_defaults(shared):
     graph = eg.mine(net, photos[:24], background=others, progress=False)
     assert len(graph) > 200
     assert len(set(graph.node_layer)) == 4
+    assert [(doubt.kind, doubt.severity) for doubt in graph.doubts] == [("few photos", "note")]
     assert graph.edges["correlation"].between(-1, 1).all()
     assert graph.edges["correlation"].median() > 0
     found = eg.match(graph, net, photos[24:], progress=False)

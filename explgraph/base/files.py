@@ -23,7 +23,7 @@ from .digests import content_digest
 from .errors import ExplGraphError, require
 from .formats.kinds import FORMATS, Format
 from .json_text import decode_json, typed
-from .schema import Columns, Sizes, check_layout
+from .schema import Columns, Sizes, check_layout, check_values
 from .writing import write_bytes
 
 SCHEMA = 1
@@ -274,20 +274,27 @@ class Stages:
         self._folder = Path(folder)
         self._key = json.loads(json.dumps(key))  # as it comes back from a file: tuples are lists
 
-    def load(self, name: str) -> dict[str, NDArray[Any]] | None:
+    def load(self, name: str, columns: Columns, sizes: Sizes) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a stage, or None if it has to be computed.
 
-        That is so if it was never saved, if its key is another, or if its file is damaged.
+        That is so if it was never saved, if its key is another, or if its file is damaged or is not
+        what ``columns``, with the lengths that are known, say of this stage.
         """
         path = self._path(name)
         if not path.exists():
             return None
         try:
-            arrays, header = read_arrays(path, STAGE)
+            with opened(path, STAGE) as file:
+                if file.header.get("key") != self._key:
+                    return None
+            arrays, _ = read_arrays(path, STAGE, (columns, sizes))
+            with whole_file(path, STAGE):
+                for array, column in columns.items():
+                    check_values(array, arrays[array], column, sizes)
         except ExplGraphError as error:
             _log.warning("a stage of mining is computed again: %s", error)
             return None
-        return arrays if header.get("key") == self._key else None
+        return arrays
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep the arrays of a finished stage, in place of what was there."""

@@ -44,6 +44,9 @@ class Column:
         Its values are more than this.
     below
         Its values are less than the length of this letter, where it is known: indices of it.
+    runs
+        It says where runs among so many things of this letter begin, and where the last one ends:
+        from 0, never falling, to their length.
     open
         Floats may also be "nan", where something is unknown, or "inf"; "": they are finite.
     with_
@@ -58,6 +61,7 @@ class Column:
     most: float | None = None
     above: float | None = None
     below: str = ""
+    runs: str = ""
     open: str = ""
     with_: str = ""
     older: tuple[type[np.generic], ...] = ()
@@ -82,6 +86,7 @@ def prefixed(prefix: str, columns: Columns, *, own: str = "", with_: str = "") -
             column,
             shape=tuple(_renamed(length, prefix, own) for length in column.shape),
             below=str(_renamed(column.below, prefix, own)),
+            runs=str(_renamed(column.runs, prefix, own)),
             with_=with_ or (column.with_ and f"{prefix}.{column.with_}"),
         )
         for name, column in columns.items()
@@ -203,9 +208,15 @@ def check_values(name: str, array: NDArray[Any], column: Column, sizes: Mapping[
         wrong = f"at most {most}"
     elif column.above is not None and low <= column.above:
         wrong = f"more than {column.above}"
+    elif column.runs and not _covers(array, sizes[column.runs]):
+        wrong = f"rising from 0 to {sizes[column.runs]}"
     else:
         return
     raise ExplGraphError(f"{name} must be {wrong}, got values from {low} to {high}")
+
+
+def _covers(start: NDArray[Any], length: int) -> bool:
+    return bool(start[0] == 0 and start[-1] == length and np.all(np.diff(start) >= 0))
 
 
 def _is_plain(array: NDArray[Any]) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.base.files import Overdue, Stages
+from explgraph.base.formats.columns import sums_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
@@ -151,7 +152,7 @@ class _Sums:
         self.first = 0
         self._missed: list[int] = []
         self.total, self._span = SpanSums.none(layers), SpanSums.none(layers)
-        found = None if kept is None else kept.load(KEPT)
+        found = None if kept is None else kept.load(KEPT, sums_stage(layers), {})
         missed = [] if found is None else found["missed"].tolist()
         if found is not None and not any(map(is_usable, missed)):
             self._missed, self.first = missed, int(found["first"][0])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from explgraph.base.errors import ExplGraphError
-from explgraph.base.files import Stages
+from explgraph.base.files import Stages, read_arrays, write_arrays
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import GROUP, Peaks, PeakSet
 from mining import MiningConfig, align, cpu, match_peaks, mine_peaks, pose
@@ -473,6 +473,27 @@ def test_stages__that_are_all_there_need_no_mining(planted, tmp_path, monkeypatc
 
     for name in ("start", "follow", "regress", "finish"):
         monkeypatch.setattr(LayerMiner, name, fail)
+    assert saved_bytes(mined_in_stages(planted, stages), tmp_path) == expected
+
+
+FORGED = {
+    "start.0": {"start": lambda a: a[::-1].copy()},
+    "follow.1.1": {"mu": lambda a: a[:-1]},
+    "poses.1": {"node.1": lambda a: a[:-1]},
+    "mined.0": {"parent": lambda a: a + 10_000},
+    "mined.2": {"noise": lambda a: a - 1},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_stages__that_do_not_fit_are_computed_again(planted, tmp_path, name):
+    """Also with a digest that is right: the graph is the same."""
+    stages = Stages(tmp_path / "stages", {"run": 1})
+    expected = saved_bytes(mined_in_stages(planted, stages), tmp_path)
+    path = tmp_path / "stages" / f"stage-{name}.safetensors"
+    arrays, header = read_arrays(path, "stage")
+    ((field, change),) = FORGED[name].items()
+    write_arrays(path, "stage", arrays | {field: change(arrays[field])}, header)
     assert saved_bytes(mined_in_stages(planted, stages), tmp_path) == expected
 
 

@@ -211,7 +211,7 @@ PART: Columns = {
     "size": Column(_F4, ("T", 2), least=0, open="nan"),
     "look": Column(_F4, ("T", 9, "C?")),
     "scene": Column(_F2, ("T", "S?")),
-    "start": Column(_I8, ("T+1",), least=0),
+    "start": Column(_I8, ("T+1",), runs="Q"),
     "node": Column(_I4, ("Q",), least=0, below="P"),
     "group": Column(_I4, ("Q",), least=0),
     "displacement": Column(_F4, ("Q", 2)),
@@ -224,3 +224,53 @@ PART: Columns = {
 
 
 LOOK_MEAN = Column(_F4, ("C?",))
+
+
+_NODES: Columns = {
+    "start": Column(_I8, ("C+1",), runs="P"),
+    "mu": Column(_F8, ("P", 2)),
+    "weight": Column(_F8, ("P",), least=0),
+    "noise": Column(_F8, ("C",), least=0, most=ROUNDED),
+    "node_pose": Column(_F4, ("P", 2, "Q")),
+}
+
+NODES_STAGE: Columns = _NODES
+"""Of a stage of mining that fits a layer's P nodes: ``start`` of its C filters, as in `Mixture`."""
+
+
+MINED_STAGE: Columns = {
+    **_NODES,
+    "parent": Column(_I4, ("P", "M"), least=0, below="U"),
+    "gain": Column(_F8, ("P",)),
+    "spread": Column(_F8, ("P",), least=0),
+    "score": Column(_F8, ("P",), least=0),
+}
+"""Of a stage that finishes a layer below one of U nodes."""
+
+
+def poses_stage(nodes: Sequence[int]) -> Columns:
+    """Return the columns of a stage that finds poses, of layers with so many nodes each."""
+    columns = {
+        "pose": Column(_F4, ("N", "Q")),
+        "weight": Column(_F4, ("D", "Q")),
+        "offset": Column(_F4, ("Q",)),
+    }
+    for i, p in enumerate(nodes):
+        columns |= {
+            f"node.{i}": Column(_F4, (p, 2, "Q")),
+            f"constant.{i}": Column(_F8, (p, 2)),
+        }
+    return columns
+
+
+def sums_stage(layers: Sequence[LayerSpec]) -> Columns:
+    """Return the columns of the sums that channel statistics are made of."""
+    columns = {
+        "first": Column(_I8, (1,), least=0),
+        "missed": Column(_I8, ("S",), least=0),
+    }
+    for kind in ("total", "span"):
+        columns[f"{kind}.cells"] = Column(_F8, (len(layers),), least=0)
+        for i, layer in enumerate(layers):
+            columns[f"{kind}.{i}"] = Column(_F8, (2, layer.channels), open="inf")
+    return columns
