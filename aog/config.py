@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from explgraph.base.errors import require, unknown_name
 from explgraph.base.json_text import typed
+from explgraph.base.schema import LARGEST
 from explgraph.graphs.matches import GAIN_ODDS
 
 _NON_NEGATIVE = ("vote", "look", "scene", "view", "others", "doubt", "merge")
@@ -66,6 +67,10 @@ class PartConfig:
         for name in _NON_NEGATIVE:
             value = getattr(self, name)
             require(value >= 0, f"PartConfig.{name} may not be negative, got {value}")
+        for name in (*_POSITIVE, *_NON_NEGATIVE):
+            value = getattr(self, name)
+            require(value <= LARGEST, f"PartConfig.{name} may be {LARGEST:g} at most, got {value}")
+        require(self.width <= 1, f"PartConfig.width must be a share of 1, got {self.width}")
         require(0 <= self.learnt <= 1, f"PartConfig.learnt must be a share of 1, got {self.learnt}")
         require(self.n_patterns >= 1, "PartConfig.n_patterns must be 1 at least")
 

@@ -25,7 +25,7 @@ from explgraph.base.errors import check_shape, index_of, require, unknown_name
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import LOOK_MEAN, PART
 from explgraph.base.records import Record
-from explgraph.base.schema import bind, conform, kept
+from explgraph.base.schema import LARGEST, bind, conform, kept
 from explgraph.graphs.graph import ExplanatoryGraph
 
 from .clicked import ClickedPhotos
@@ -104,7 +104,8 @@ class AndOrGraph(Record):
         require(len(self.start) > 1, f"part {self.part!r} needs at least one template")
         conform(self, PART, {"T": len(self.start) - 1, "Q": patterns}, called=f"part {self.part!r}")
         require(
-            self.visible_from < math.inf and 0 <= self.trait_share <= 1,
+            (self.visible_from == -math.inf or abs(self.visible_from) <= LARGEST)
+            and 0 <= self.trait_share <= 1,
             f"part {self.part!r}: visible_from must be a number and trait_share a share, got "
             f"{self.visible_from} and {self.trait_share}",
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from explgraph.base.arrays import F4, F8, I1, I8
-from explgraph.base.errors import check_shape
+from explgraph.base.errors import check_shape, require
 from explgraph.base.threads import one_blas_thread, rows_times
 from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
 
@@ -132,8 +132,19 @@ def facing_votes(weight: F4, peaks: PeakSet) -> F4:
         (D,) of `Facing`.
     peaks
         Of N photos, both ways, of the layers that the graph was mined from.
+
+    Raises
+    ------
+    ExplGraphError
+        If the weights are not of such layers.
     """
-    return rows_times(mirror_moments(peaks), weight[:, None])[:, 0]
+    moments = mirror_moments(peaks)
+    require(
+        moments.shape[1] == len(weight),
+        f"the graph's `facing` has {len(weight)} numbers, but {moments.shape[1]} are known of its "
+        "layers' peaks: mine the graph anew",
+    )
+    return rows_times(moments, weight[:, None])[:, 0]
 
 
 def mirror_moments(peaks: PeakSet) -> F4:

@@ -26,7 +26,8 @@ from .json_text import decode_json, typed
 from .schema import Columns, Sizes, check_layout, check_values
 from .writing import write_bytes
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of files that are written. Those of 1 need not have a digest; all others do, or are damaged."""
 _DIGEST = "digest"
 _KEY = "explgraph"  # one metadata key: safetensors writes several keys in random order
 
@@ -225,6 +226,7 @@ def check_kind(header: object, kind: str) -> None:
         type(schema) is int and 1 <= schema <= SCHEMA,
         f"it has schema {schema}, this version reads up to {SCHEMA}: update explgraph",
     )
+    require(schema == 1 or header.get(_DIGEST) is not None, "its digest is missing")
 
 
 STAGE = "stage"

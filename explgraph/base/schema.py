@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from .arrays import frozen
 from .errors import ExplGraphError, require
 
+LARGEST = 1e12
+"""That a float may be, either way: squares and sums of such fit into float32, and none is met."""
+
 Sizes = dict[str, int]
 """Lengths by the letters of dimensions."""
 
@@ -198,9 +201,7 @@ def check_values(name: str, array: NDArray[Any], column: Column, sizes: Mapping[
         low, high = 0.0, 65504.0  # without NumPy's slow comparison of halves
     else:
         low, high = array.min().item(), array.max().item()  # NaN, if there is one
-    if low != low or (column.open != "inf" and not (isfinite(low) and isfinite(high))):
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        raise ExplGraphError(f"{name} must be finite, but {bad} of its {array.size} values are not")
+    _check_finite(name, array, low, high, without_end=column.open == "inf")
     most = sizes[column.below] - 1 if column.below in sizes else column.most
     if column.least is not None and low < column.least:
         wrong = f"at least {column.least}"
@@ -217,6 +218,19 @@ def check_values(name: str, array: NDArray[Any], column: Column, sizes: Mapping[
 
 def _covers(start: NDArray[Any], length: int) -> bool:
     return bool(start[0] == 0 and start[-1] == length and np.all(np.diff(start) >= 0))
+
+
+def _check_finite(
+    name: str, array: NDArray[Any], low: float, high: float, *, without_end: bool
+) -> None:
+    """Check that numbers between ``low`` and ``high``, NaN if one is, are ones to compute with."""
+    if low != low or not (without_end or (isfinite(low) and isfinite(high))):
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        raise ExplGraphError(f"{name} must be finite, but {bad} of its {array.size} values are not")
+    if array.dtype.kind == "f" and not without_end and max(-low, high) > LARGEST:
+        raise ExplGraphError(
+            f"{name} must hold numbers up to {LARGEST:g}, got values from {low} to {high}"
+        )
 
 
 def _is_plain(array: NDArray[Any]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.arrays import F2, F4, F8, I1, I4, U1
-from explgraph.base.errors import ExplGraphError, check_shape, require
+from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require
 from explgraph.base.files import PathLike, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import MATCHES, VIEWS, of_map
 from explgraph.base.frames import check_frames, mirrored_yx
@@ -150,6 +150,8 @@ class Matches(Record):
             check_frames("Matches.frames", self.frames)
         if self.views is not None:
             check_shape("Views.score of Matches", self.views.score, (n, None, p))
+            if self.views.gain.shape[1] == 2 and self.facing is not None:
+                check_finite("Matches.facing of photos seen both ways", self.facing)
         object.__setattr__(self, "header", MappingProxyType(dict(self.header)))
 
     def __len__(self) -> int:

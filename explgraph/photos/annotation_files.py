@@ -103,15 +103,12 @@ def _read_csv(path: Path) -> list[Mark]:
 
 
 def _plain(row: Row) -> Mark:
-    height, width = row.optional_number("height"), row.optional_number("width")
-    # A comparison with NaN, an unknown size, is false.
-    require(not (height < 0 or width < 0), f"{row.where}: width and height may not be negative")
     image = row.text("image")
     return Mark(
         image=image,
         part=row.text("part"),
         yx=(row.number("y"), row.number("x")),
-        size=(height, width),
+        size=_size(row, row.optional_number("height"), row.optional_number("width")),
         group=row.cells.get("group") or photo_of(image),
     )
 
@@ -121,9 +118,15 @@ def _animalpart(row: Row) -> Mark:
         image=row.text("image"),
         part=row.text("part"),
         yx=(row.number("cy"), row.number("cx")),
-        size=(row.number("y1") - row.number("y0"), row.number("x1") - row.number("x0")),
+        size=_size(row, row.number("y1") - row.number("y0"), row.number("x1") - row.number("x0")),
         group=row.text("imagenet_id"),
     )
+
+
+def _size(row: Row, height: float, width: float) -> tuple[float, float]:
+    # A comparison with NaN, an unknown size, is false.
+    require(not (height < 0 or width < 0), f"{row.where}: width and height may not be negative")
+    return height, width
 
 
 def write_annotations(path: PathLike, annotations: Annotations) -> None:

@@ -39,10 +39,10 @@ class Mark(NamedTuple):
 def photo_of(item: str) -> str:
     """Return the photo's name of an item: "a.jpg" for "a.jpg#2", which is its box number 2.
 
-    >>> photo_of("a.jpg#2"), photo_of("#2 of 5.jpg")
-    ('a.jpg', '#2 of 5.jpg')
+    >>> photo_of("a.jpg#2"), photo_of("#2 of 5.jpg"), photo_of("#2")
+    ('a.jpg', '#2 of 5.jpg', '#2')
     """
-    return re.sub(r"#\d+$", "", item)
+    return re.sub(r"(?s)(?<=.)#\d+$", "", item)
 
 
 def photo_shapes(photo_size: PhotoSize, items: Sequence[str]) -> F8:

@@ -171,7 +171,12 @@ def _box(where: str, *, x0: float, y0: float, width: float, height: float) -> Bo
         and abs(y0) <= FARTHEST,
         f"{where}: the box is empty or out of bounds (width {width:g}, height {height:g})",
     )
-    return Box(y0, x0, y0 + height, x0 + width)
+    box = Box(y0, x0, y0 + height, x0 + width)
+    require(
+        box.y1 > box.y0 and box.x1 > box.x0,
+        f"{where}: the box is empty, so small is it (width {width:g}, height {height:g})",
+    )
+    return box
 
 
 def _csv(source: Path) -> Iterator[_Entry]:

@@ -215,7 +215,7 @@ PART: Columns = {
     "node": Column(_I4, ("Q",), least=0, below="P"),
     "group": Column(_I4, ("Q",), least=0),
     "displacement": Column(_F4, ("Q", 2)),
-    "spread": Column(_F4, ("Q",), above=0),
+    "spread": Column(_F4, ("Q",), least=1e-6),
     "weight": Column(_F4, ("Q",), least=0),
     "scale": Column(_F4, ("Q",), least=0),
     "trait": Column(_F4, ("C?",), with_="trait"),

@@ -194,7 +194,7 @@ def test_shards__have_filters_before_photos(keep, tmp_path):
     assert len(header.pop("stamp")) == 64
     covered = {"first": 8, "next": 11, "skipped": []}
     names = ["08.png", "09.png", "10.png"]
-    assert header == {"images": names, "kind": "shard", "schema": 1, **covered}
+    assert header == {"images": names, "kind": "shard", "schema": 2, **covered}
 
 
 def test_spool__leaves_other_files_alone(keep, tmp_path):
@@ -431,7 +431,7 @@ def test_open_spool__needs_a_spool(tmp_path):
     "change, message",
     [
         ({"kind": "graph"}, "holds 'graph', expected 'spool'"),
-        ({"schema": 2}, "has schema 2, this version reads up to 1: update explgraph"),
+        ({"schema": 3}, "has schema 3, this version reads up to 2: update explgraph"),
         ({"shards": [{"file": "a"}]}, "is not a whole explgraph spool file"),
         ({"shards": 3}, "is not a whole explgraph spool file"),
     ],
