@@ -3,19 +3,21 @@
 #   make demo      the whole path on built-in drawings, into out/demo
 #   make test      all tests
 #
-# Both make an environment in .venv first. Others: docs, lint, bench, together, faults, images, clean;
+# Both make an environment in .venv first. Others: docs, lint, bench, together, faults, fuzz, images, clean;
 # test-oldest (some tests with the oldest versions allowed), sbom (what the wheel brings, as
 # CycloneDX).
-# PYTHON is the interpreter to begin with, VENV the environment's folder.
+# PYTHON is the interpreter to begin with, VENV the environment's folder; COUNT and SEED are fuzz's.
 
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
+COUNT ?= 100000
+SEED ?= 1
 
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test together test-oldest sbom docs lint bench faults images clean
+.PHONY: demo test together test-oldest sbom docs lint bench faults fuzz images clean
 
 demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
@@ -73,6 +75,12 @@ bench: $(VENV)/.installed-test
 # two cores. Goes on where it was interrupted.
 faults: $(VENV)/.installed-test
 	$(PY) -m tests.faults --out out/faults
+
+# Changed files for all readers; an interrupted run goes on. Where atheris is installed (it has wheels
+# for Linux alone, so that no extra asks for it), it searches by coverage as well.
+fuzz: $(VENV)/.installed-test
+	EXPLGRAPH_FUZZ_EXAMPLES=100 $(PY) -m pytest -q tests/fuzz/test_round_trips.py
+	$(PY) -m tests.fuzz --count $(COUNT) --seed $(SEED) --atheris 5000 --journal out/fuzz.json
 
 # README's and the site's pictures, from the demo's. Needs Chromium.
 images: demo $(VENV)/.installed-test

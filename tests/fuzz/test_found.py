@@ -1,0 +1,106 @@
+"""What fuzzing has found, each in the smallest file that shows it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from aog import PartConfig
+from explgraph.base.errors import ExplGraphError
+from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.photos.annotation_files import read_annotations
+from explgraph.photos.annotations import photo_of
+from explgraph.photos.boxes import read_boxes
+from mining import match_peaks
+
+from . import seeds
+
+CROP = "image,imagenet_id,part,visible,x0,y0,x1,y1,cx,cy\na.jpg,n01,head,1,{},2,{},8,3,5\n"
+BOX = "image,x,y,width,height\na.jpg,1,2,{},4\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"nodes": ' + "[" * 100_000,
+        '{"nodes": {"layer0/0/0": "\\ud800"}}',
+        '{"nodes": {"layer0/0/0": null}}',
+        '{"groups": {"0": 1e999}}',
+        "9" * 5000,
+    ],
+)
+def test_names__of_any_text(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ExplGraphError, match=r"a\.json"):
+        seeds.graph().rename(tmp_path / "a.json")
+
+
+def test_crops__right_edge_may_not_be_left_of_the_left_one(tmp_path):
+    (tmp_path / "a.csv").write_text(CROP.format(1, 5))
+    assert read_annotations(tmp_path / "a.csv").size.tolist() == [[6, 4]]
+    (tmp_path / "a.csv").write_text(CROP.format(5, 1))
+    with pytest.raises(ExplGraphError, match="line 2: width and height may not be negative"):
+        read_annotations(tmp_path / "a.csv")
+
+
+def test_boxes__a_width_that_no_sum_shows_is_an_empty_box(tmp_path):
+    (tmp_path / "a.csv").write_text(BOX.format("1e-9"))
+    assert len(read_boxes(tmp_path / "a.csv")) == 1
+    (tmp_path / "a.csv").write_text(BOX.format("1e-320"))
+    with pytest.raises(ExplGraphError, match="the box is empty"):
+        read_boxes(tmp_path / "a.csv")
+
+
+def test_photo_of__a_name_is_never_empty(tmp_path):
+    assert photo_of("#0") == "#0"
+    (tmp_path / "a.csv").write_text("image,part,x,y\n#0,head,1,2\n")
+    assert read_annotations(tmp_path / "a.csv").group == ("#0",)
+
+
+@pytest.mark.parametrize("array", ["pose_weight", "facing"])
+def test_graph__maps_from_peaks_of_another_layer_are_refused(array):
+    graph = seeds.graph()
+    for rows in (getattr(graph, array)[:-1], np.repeat(getattr(graph, array), 2, axis=0)):
+        with pytest.raises(ExplGraphError, match=r"PoseMap\.weight|`facing`"):
+            match_peaks(replace(graph, **{array: rows}), seeds.peaks())
+    match_peaks(graph, seeds.peaks())
+
+
+def test_files__a_damaged_name_of_the_digest_is_no_way_around_it(tmp_path):
+    path = tmp_path / "a.safetensors"
+    seeds.graph().save(path)
+    whole = path.read_bytes()
+    for wrong in (b"Digest", b"diges4", b"`igest"):
+        path.write_bytes(
+            whole.replace(b'"digest', b'"' + wrong).replace(b'\\"digest', b'\\"' + wrong)
+        )
+        with pytest.raises(ExplGraphError, match="its digest is missing"):
+            ExplanatoryGraph.load(path)
+
+
+def test_files__numbers_that_overflow_are_refused(tmp_path):
+    graph = seeds.graph()
+    with pytest.raises(ExplGraphError, match="mu must hold numbers up to 1e"):
+        replace(graph, mu=graph.mu * 1e30)
+
+
+def test_matches__photos_seen_both_ways_cannot_be_sure_without_end():
+    found = seeds.found(True)
+    for facing in (np.inf, -np.inf):
+        with pytest.raises(ExplGraphError, match=r"facing of photos seen both ways must be finite"):
+            replace(found, facing=np.full(len(found), facing))
+    one_way = replace(seeds.found(False), facing=np.full(len(found), np.inf))
+    assert (one_way.view_probability[:, 0] == 1).all()
+
+
+def test_parts__settings_that_overflow_are_refused():
+    with pytest.raises(ExplGraphError, match=r"PartConfig\.scene may be 1e\+12 at most"):
+        PartConfig(scene=1e39)
+    with pytest.raises(ExplGraphError, match=r"PartConfig\.width must be a share"):
+        PartConfig(width=2.0)
+    parts = seeds.parts()
+    with pytest.raises(ExplGraphError, match=r"spread must be at least 1e-06"):
+        replace(parts.aogs[0], spread=parts.aogs[0].spread * 1e-40)
+    with pytest.raises(ExplGraphError, match="visible_from must be a number"):
+        replace(parts.aogs[0], visible_from=-1e300)
+    replace(parts.aogs[0], visible_from=-np.inf)
