@@ -167,7 +167,8 @@ def _in_strips(image: Image.Image, change: Callable[[Image.Image], Image.Image])
 
 def _grey(strip: Image.Image, name: str) -> Image.Image:
     white = _DEEP_WHITE[strip.mode]
-    values = np.asarray(strip, dtype=np.float64) / white
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which is refused below
+        values = np.asarray(strip, dtype=np.float64) / white
     if not (values.min() >= 0 and values.max() <= 1):
         raise UnreadableImageError(
             name, f"grey values of mode {strip.mode!r} are not in 0..{white}"

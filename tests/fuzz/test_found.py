@@ -1,9 +1,11 @@
 """What fuzzing has found, each in the smallest file that shows it."""
 
+import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from aog import PartConfig
 from explgraph.base.errors import ExplGraphError
@@ -11,6 +13,7 @@ from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.boxes import read_boxes
+from explgraph.photos.images import open_images
 from mining import match_peaks
 
 from . import seeds
@@ -49,6 +52,15 @@ def test_boxes__a_width_that_no_sum_shows_is_an_empty_box(tmp_path):
     (tmp_path / "a.csv").write_text(BOX.format("1e-320"))
     with pytest.raises(ExplGraphError, match="the box is empty"):
         read_boxes(tmp_path / "a.csv")
+
+
+def test_pictures__a_signalling_nan_is_refused_without_a_warning(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((1, 2), 0.625, np.float32)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<f", 0.625), struct.pack("<I", 0x7F800001), 1))
+    with pytest.raises(ExplGraphError, match="grey values of mode 'F' are not in"):
+        open_images(str(path)).load(0)
 
 
 def test_photo_of__a_name_is_never_empty(tmp_path):
