@@ -9,6 +9,8 @@ from typing import Any, Self
 from explgraph.base.errors import require
 from explgraph.base.json_text import typed
 
+_LEAST = 1e-6  # of shares of lengths: the squares of smaller ones vanish
+
 
 @dataclass(frozen=True, slots=True)
 class MiningConfig:
@@ -69,7 +71,9 @@ class MiningConfig:
     def __post_init__(self) -> None:
         for name in ("density_top", "density", "spread_start", "spread_top", "spread", "pull"):
             value = getattr(self, name)
-            require(0 < value <= 1, f"MiningConfig.{name} must be in (0, 1], got {value}")
+            require(
+                _LEAST <= value <= 1, f"MiningConfig.{name} must be in {_LEAST:g}..1, got {value}"
+            )
         least_of = {
             **dict.fromkeys(("pose_rank", "n_parents", "n_candidates"), 0),
             **dict.fromkeys(("pose_terms", "pose_rounds", "parent_rounds", "max_iter"), 1),

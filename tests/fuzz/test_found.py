@@ -14,7 +14,7 @@ from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.boxes import read_boxes
 from explgraph.photos.images import open_images
-from mining import match_peaks
+from mining import MiningConfig, match_peaks
 
 from . import seeds
 
@@ -116,3 +116,9 @@ def test_parts__settings_that_overflow_are_refused():
     with pytest.raises(ExplGraphError, match="visible_from must be a number"):
         replace(parts.aogs[0], visible_from=-1e300)
     replace(parts.aogs[0], visible_from=-np.inf)
+
+
+def test_graph__a_setting_whose_square_vanishes_is_refused():
+    for value in (0.0, 1e-320, 1.5):
+        with pytest.raises(ExplGraphError, match=r"MiningConfig\.spread must be in 1e-06\.\.1"):
+            MiningConfig(spread=value)
