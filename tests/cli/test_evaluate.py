@@ -233,7 +233,7 @@ def test_measures__explained_and_kinds_of_masked_photos(files, options, tmp_path
         (["{.photos}", "--measures", "purety"], "unknown measure 'purety'"),
         (["{.photos}", "--measures", ","], "at least one of tracking"),
         (["{.photos}", "--measures", "purity"], "give --masks DIR"),
-        (["{.photos}", "--measures", "tracking,stability"], "annotations.csv is not a file"),
+        (["{.photos}", "--measures", "tracking,stability"], "annotations.csv does not exist"),
         (["{.photos}", "--measures", "explained"], "give --background DIR"),
         (
             ["{.photos}", "--measures", "stability", "--masks", "{.masks}"],
@@ -319,7 +319,7 @@ def test_evaluate_per_class_gives_the_mean_of_categories(files, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{.photos}"], "annotations.csv is not a file"),
+        (["{.photos}"], "annotations.csv does not exist"),
         (["{.photos}/nowhere"], "expected a folder"),
         (["{.zoo}/fish", "{.zoo}/cat", "--annotations", "{.clicks}"], "one folder"),
         (["{.zoo}", "--per-class"], "annotations.csv"),
