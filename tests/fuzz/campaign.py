@@ -68,7 +68,10 @@ class Journal:
         if self.path is not None and self.path.exists():
             said = json.loads(self.path.read_text())
             if said["about"] != about:
-                raise SystemExit(f"{path} is of another campaign ({said['about']}): remove it")
+                raise SystemExit(
+                    f"{path} is of another campaign, or of other code: name another journal, or "
+                    f"remove it. It has {said['about']}, this is {about}"
+                )
             self.tallies = {name: Tally.from_json(one) for name, one in said["formats"].items()}
 
     def of(self, name):
@@ -98,6 +101,15 @@ def seeds_digest(formats):
         for files in one.seeds:
             for name in sorted(files):
                 digest.update(name.encode() + b"\0" + files[name])
+    return digest.hexdigest()[:16]
+
+
+def code_digest():
+    """Tell whether it is the same library, and the same harness."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[2]
+    for package in ("explgraph", "mining", "aog", "tests/fuzz"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -181,7 +193,13 @@ def campaign(formats, count, seed, processes, journal=None, say=lambda *_: None)
     A process that dies or hangs is replaced, and the input that it was at counts as a breach.
     """
     wanted = counts(formats, count)
-    about = {"count": count, "seed": seed, "seeds": seeds_digest(formats), "block": BLOCK}
+    about = {
+        "count": count,
+        "seed": seed,
+        "block": BLOCK,
+        "seeds": seeds_digest(formats),
+        "code": code_digest(),
+    }
     kept = Journal(journal, about)
     tallies = {one.name: kept.of(one.name) for one in formats}
     blocks = [
