@@ -19,7 +19,9 @@ MOST_PIXELS = 16384
 
 Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 _Length = Annotated[int, Meta(ge=1)]
-_Pitch = Annotated[float, Meta(gt=0)]
+# So that places divided by strides are numbers.
+_Pitch = Annotated[float, Meta(ge=1e-6, le=1e9)]
+_Start = Annotated[float, Meta(ge=-1e9, le=1e9)]
 
 FINE = 10
 """Cells along the shorter side of a layer that tells what places look like."""
@@ -53,7 +55,7 @@ class LayerSpec:
     channels: _Length
     grid: tuple[Side, Side]
     stride: tuple[_Pitch, _Pitch]
-    offset: tuple[float, float]
+    offset: tuple[_Start, _Start]
     field: tuple[_Length, _Length]
     rectified: bool = True
     global_context: bool = False

@@ -88,7 +88,7 @@ HEADERS = {
         ("names", becomes({"72": "ear"}), "do not exist"),
         ("layers", within(0, "name", value=5), r"Expected `str`, got `int` - at `\$\.layers"),
         ("layers", within(0, "stride", value="x"), r"at `\$\.layers\[0\]\.stride"),
-        ("layers", within(0, "stride", 0, value=0), "Expected `float` > 0.0"),
+        ("layers", within(0, "stride", 0, value=0), "Expected `float` >= 1e-06"),
         ("layers", within(0, "grid", value=7), r"Expected `array`, got `int` - at"),
         ("layers", within(0, "grid", 0, value=10**6), "Expected `int` <= 16384"),
         ("layers", within(0, "channels", value=9), r"channel_mean\.0 must have shape \(9\)"),
@@ -110,7 +110,7 @@ HEADERS = {
         (
             "preprocess",
             becomes({"input_size": [9, 9], "mean": [0.5], "std": [0]}),
-            "Expected `float` > 0.0",
+            "Expected `float` >= 1e-06",
         ),
         ("model", becomes(5), r"Expected `str \| null`, got `int` - at `\$\.model`"),
         ("n_images", becomes(4), r"photo_sureness must have shape \(4\), got \(5,\)"),

@@ -9,6 +9,7 @@ from PIL import Image
 
 from aog import PartConfig
 from explgraph.base.errors import ExplGraphError
+from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.annotations import photo_of
@@ -122,3 +123,11 @@ def test_graph__a_setting_whose_square_vanishes_is_refused():
     for value in (0.0, 1e-320, 1.5):
         with pytest.raises(ExplGraphError, match=r"MiningConfig\.spread must be in 1e-06\.\.1"):
             MiningConfig(spread=value)
+
+
+@pytest.mark.parametrize("change", [{"stride": [32.0, 1e-320]}, {"offset": [1e300, 0.0]}])
+def test_layers__strides_that_no_place_can_be_divided_by_are_refused(change):
+    said = seeds.graph().layers[0].to_json()
+    assert LayerSpec.from_json(said) == seeds.graph().layers[0]
+    with pytest.raises(ExplGraphError, match=f"{next(iter(change))}"):
+        LayerSpec.from_json(said | change)
