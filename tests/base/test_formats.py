@@ -110,7 +110,7 @@ HEADERS = {
         (
             "preprocess",
             becomes({"input_size": [9, 9], "mean": [0.5], "std": [0]}),
-            "Expected `float` >= 1e-06",
+            "Expected `float` > 0.0",
         ),
         ("model", becomes(5), r"Expected `str \| null`, got `int` - at `\$\.model`"),
         ("n_images", becomes(4), r"photo_sureness must have shape \(4\), got \(5,\)"),
