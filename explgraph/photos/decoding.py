@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from PIL import Image
 from explgraph.base.errors import ExplGraphError, lacks_memory, require
 from explgraph.base.files import PathLike
 
-from .opening import opened_picture
+from .opening import opened_picture, picture_in
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _SAY_HOW_TURNED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -100,11 +101,17 @@ def reading(name: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         if _says_of_picture(error):
             raise UnreadableImageError(name, reason) from error
-        raise ExplGraphError(
-            f"image {name!r} could not be read this time ({type(error).__name__}: {reason}). That "
-            "is not the picture's fault, so it is not left out, and the run ends. When the cause "
-            "is mended, run it again; one with a spool goes on with resume=True (--resume)"
-        ) from error
+        raise another_time(name, error) from error
+
+
+def another_time(name: str, error: Exception) -> ExplGraphError:
+    """Return the error of a picture that may well be read when its cause is mended."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ExplGraphError(
+        f"image {name!r} could not be read this time ({type(error).__name__}: {reason}). That "
+        "is not the picture's fault, so it is not left out, and the run ends. When the cause "
+        "is mended, run it again; one with a spool goes on with resume=True (--resume)"
+    )
 
 
 def _says_of_picture(error: Exception) -> bool:
@@ -127,6 +134,12 @@ def read_picture(path: PathLike, name: str, limit: int | None) -> Image.Image:
         If something else than the picture is at fault, see `reading`.
     """
     with reading(name), opened_picture(path, limit) as image:
+        return upright_rgb(image, name)
+
+
+def decode_picture(data: bytes, name: str, limit: int | None) -> Image.Image:
+    """Decode a file's bytes as `read_picture` does the file."""
+    with reading(name), picture_in(BytesIO(data), limit) as image:
         return upright_rgb(image, name)
 
 

@@ -19,20 +19,14 @@ from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 
+from .addresses import expanded
 from .annotations import photo_of
 from .boxes import Box, read_boxes
 from .decoding import UnreadableImageError, picture_of, read_picture, reading
+from .kinds import OTHER_PICTURES, SUFFIXES, TAR, is_hidden, warn_of_others
 from .opening import pixel_limit
-
-SUFFIXES = (
-    ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif",
-    ".tiff", ".webp",
-)  # fmt: skip
-
-_OTHER_PICTURES = {  # by these suffixes; files of any other are not meant as photos
-    ".avif", ".cr2", ".cr3", ".dng", ".arw", ".eps", ".heic", ".heif", ".ico", ".j2k", ".jfif",
-    ".jpf", ".jpx", ".jxl", ".mpo", ".nef", ".orf", ".pnm", ".psd", ".raf", ".rw2", ".svg", ".tga",
-}  # fmt: skip
+from .packed import is_tar, packed_photos
+from .stored import LocalFile
 
 _log = logging.getLogger("explgraph")
 
@@ -206,7 +200,9 @@ def open_images(
     images
         A folder (searched with its sub-folders, sorted by relative path, hidden files left out;
         pictures of kinds that are not read, such as .heic, are counted in a warning), a
-        file, a list of files in the order given, an array (N, H, W[, 1|3|4]) of uint8 or of floats
+        file, a list of files in the order given, tar archives (one file, a list, a folder that
+        holds them and no photos, or a pattern such as "train-{000000..000009}.tar"), an array
+        (N, H, W[, 1|3|4]) of uint8 or of floats
         in 0..1, a map-style torch Dataset or any sequence whose items are PIL images, arrays,
         tensors (C, H, W) or tuples that begin with one of them, or an `ImageSource`. A sequence is
         asked for one item at a time, and must give the same item each time.
@@ -225,7 +221,8 @@ def open_images(
     Returns
     -------
     Names are paths relative to the folder (for a list of files: to the innermost folder that holds
-    all of them), with "/" between; six-digit indices for arrays and sequences.
+    all of them), with "/" between; six-digit indices for arrays and sequences. Photos of one
+    archive have their paths in it, in its order; of several, the archive's own name comes before.
 
     Raises
     ------
@@ -261,9 +258,14 @@ def _photos(images: object, limit: int | None) -> _Photos:
     if isinstance(images, (str, os.PathLike)):
         path = Path(images)
         if path.is_dir():
-            return _files(_in_folder(path), path, limit)
+            return _in_folder(path, limit)
+        several = expanded(os.fspath(images))
+        if not path.exists() and several != [os.fspath(images)]:
+            return _listed([Path(one) for one in several], limit)
         what = "is neither" if path.exists() else "does not exist"
         require(path.is_file(), f"{path} {what}: expected a folder of images or an image file")
+        if is_tar(path.name):
+            return packed_photos([LocalFile.of(path)], [""], limit)
         return _files([path], path.parent, limit)
     if isinstance(images, np.ndarray):
         return _sequence(_checked_array(images))
@@ -278,30 +280,37 @@ def _photos(images: object, limit: int | None) -> _Photos:
     return _sequence(images)
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    wanted = {*SUFFIXES, *_OTHER_PICTURES}
+def _in_folder(folder: Path, limit: int | None) -> _Photos:
+    wanted = {*SUFFIXES, *OTHER_PICTURES, TAR}
     files = [
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in wanted
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not is_hidden(path.relative_to(folder).as_posix())
         and path.is_file()
     ]
+    files.sort(key=lambda path: path.relative_to(folder).as_posix())
+    kinds = Counter(path.suffix.lower() for path in files)
+    warn_of_others(Counter({s: n for s, n in kinds.items() if s in OTHER_PICTURES}), folder)
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
-    suffixes = [path.suffix.lower() for path in files]
-    others = Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
-    if others:
-        _log.warning(
-            "%d pictures in %s are of kinds that are not read, and left out: %s",
-            others.total(),
-            folder,
-            ", ".join(f"{suffix} {count}" for suffix, count in sorted(others.items())),
-        )
+    archives = [path for path in files if path.suffix.lower() == TAR]
     require(
-        len(found) > 0,
-        f"there are no images in the folder {folder} or below: looked for {' '.join(SUFFIXES)}",
+        len(found) > 0 or len(archives) > 0,
+        f"there are no images in the folder {folder} or below: looked for {' '.join(SUFFIXES)} "
+        f"and {TAR}",
     )
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    if not found:
+        return _packed(archives, folder, limit)
+    if archives:
+        _log.warning(
+            "%d %s files in %s are left out, since there are photos beside them: for those in "
+            "them, give a list of the %s files",
+            len(archives),
+            TAR,
+            folder,
+            TAR,
+        )
+    return _files(found, folder, limit)
 
 
 def _listed(paths: list[Path], limit: int | None) -> _Photos:
@@ -313,7 +322,18 @@ def _listed(paths: list[Path], limit: int | None) -> _Photos:
         )
     absolute = [path.absolute() for path in paths]
     root = Path(os.path.commonpath([path.parent for path in absolute]))
-    return _files(absolute, root, limit)
+    packed = sum(is_tar(path.name) for path in absolute)
+    require(
+        packed in (0, len(paths)),
+        f"{packed} of the {len(paths)} listed files end in {TAR}, the others do not: give photos, "
+        "or archives",
+    )
+    return _packed(absolute, root, limit) if packed else _files(absolute, root, limit)
+
+
+def _packed(paths: Sequence[Path], root: Path, limit: int | None) -> _Photos:
+    names = [f"{path.relative_to(root).as_posix()}/" for path in paths]
+    return packed_photos([LocalFile.of(path) for path in paths], names, limit)
 
 
 def _files(paths: Sequence[Path], root: Path, limit: int | None) -> _Photos:

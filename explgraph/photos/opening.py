@@ -1,4 +1,4 @@
-"""The one place where picture files are opened.
+"""The one place where picture files are opened, on disk or in memory.
 
 Files come from anywhere, so formats are named: Pillow knows forty, and one of them starts
 Ghostscript with what is in the file. Only regular files are opened, and before a pixel is decoded
@@ -97,19 +97,25 @@ def opened_picture(path: PathLike, limit: int | None) -> Iterator[ImageFile.Imag
     OSError
         If there is none, or it may not be read. What `load` raises for damaged files is anything.
     """
+    with open_regular(path) as file, picture_in(file, limit) as image:
+        yield image
+
+
+@contextmanager
+def picture_in(file: BinaryIO, limit: int | None) -> Iterator[ImageFile.ImageFile]:
+    """Open the picture that is in an open file, or in memory, as `opened_picture` does."""
     how = f"set the environment variable {MAX_PIXELS}, or give open_images(..., max_pixels=...)"
-    with open_regular(path) as file:
-        try:
-            image = _identified(file)
-            width, height = image.size
-            require(
-                limit is None or width * height <= limit,
-                f"{width} x {height} are {width * height} pixels, more than the {limit} that a "
-                f"picture may have. If it is meant to be so large, {how}",
-            )
-            yield image
-        except Image.DecompressionBombError as error:  # of some decoders by themselves
-            raise ExplGraphError(f"{error} If it is meant to be so large, {how}") from error
+    try:
+        image = _identified(file)
+        width, height = image.size
+        require(
+            limit is None or width * height <= limit,
+            f"{width} x {height} are {width * height} pixels, more than the {limit} that a "
+            f"picture may have. If it is meant to be so large, {how}",
+        )
+        yield image
+    except Image.DecompressionBombError as error:  # of some decoders by themselves
+        raise ExplGraphError(f"{error} If it is meant to be so large, {how}") from error
 
 
 def _identified(file: BinaryIO) -> ImageFile.ImageFile:
