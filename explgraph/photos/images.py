@@ -235,7 +235,8 @@ def open_images(
     require(
         label is None or boxes is not None, f"label={label!r} chooses among boxes: give `boxes`"
     )
-    names, read = _photos(images, pixel_limit(max_pixels))
+    given, read = _photos(images, pixel_limit(max_pixels))
+    names = [_as_text(name) for name in given]
     if boxes is None:
         items = [ImageItem(name, photo) for photo, name in enumerate(names)]
     else:
@@ -368,6 +369,15 @@ def _sequence(images: _Indexed) -> _Photos:
                 raise
 
     return names, read
+
+
+def _as_text(name: str) -> str:
+    r"""Return a file's name as text that a file can hold: bytes that are no UTF-8 are told.
+
+    >>> _as_text("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _box_items(names: Sequence[str], path: PathLike, label: str | None) -> list[ImageItem]:

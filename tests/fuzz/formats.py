@@ -155,6 +155,11 @@ def use_names(found):
     rules.text(*nodes.values(), *groups)
 
 
+def read_tar(folder):
+    source = open_images(str(folder / "a.tar"))
+    return source.names, [source.load(i) for i in range(len(source))]
+
+
 def read_and_load(name, folder):
     found = read_weights(folder / name)
     try:
@@ -265,6 +270,11 @@ _ALL = [
         partial(read_and_load, "a.safetensors"), rule=lambda found: rules.weights(found[0]),
     ),
     *map(picture_format, seeds.PICTURES),
+    Format(
+        "photos tar",
+        lambda: [seeds.tar(layout) for layout in seeds.TARS],
+        read_tar, rule=rules.archive,
+    ),
 ]  # fmt: skip
 FORMATS: dict[str, Format] = {format.name: format for format in _ALL}
 

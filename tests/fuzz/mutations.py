@@ -338,6 +338,38 @@ def _chunks(rng, data, others):
     return data[:8] + b"".join(_chunk(*each) for each in chunks), False
 
 
+_TAR_FIELDS = ((0, 100), (100, 8), (124, 12), (124, 12), (124, 12), (136, 12), (156, 1), (156, 1),
+               (157, 100), (257, 8), (345, 155))  # fmt: skip
+_TAR_TEXTS = (b"", b"../x.png", b"/x.png", b"\xff.png", b"x.png", b"\x80" + b"\0" * 10 + b"\x05",
+              b"\x80" + b"\xff" * 11, b"77777777777", b"-1", b"00000000001 ", b"9", b"1e3", b"L",
+              b"x", b"g", b"S", b"2", b"5", b"0", b"K", b"V", b"ustar  \0",
+              b"30 path=../y.png\n")  # fmt: skip
+
+
+def _tar(rng, data, others):
+    """Change a field of a header, whose checksum is made anew; or leave out or repeat blocks."""
+    blocks = [data[i : i + 512] for i in range(0, len(data), 512)]
+    heads = [i for i, block in enumerate(blocks) if block[257:262] == b"ustar"]
+    at, kind = rng.choice(heads), rng.randrange(8)
+    if kind == 0:
+        del blocks[at]
+    elif kind == 1:
+        blocks[at:at] = blocks[rng.choice(heads) :][: rng.randrange(1, 4)]
+    elif kind == 2:  # what an extended header says
+        blocks[at + 1] = changed_bytes(rng, blocks[at + 1], [blocks[at + 1]])[:512].ljust(
+            512, b"\0"
+        )
+    else:
+        start, length = rng.choice(_TAR_FIELDS)
+        said = rng.choice(_TAR_TEXTS)[:length].ljust(length, b"\0")
+        block = bytearray(blocks[at])
+        block[start : start + length] = said
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        blocks[at] = bytes(block)
+    return b"".join(blocks), False
+
+
 def _chunk(name, content):
     check = struct.pack(">I", zlib.crc32(name + content))
     return struct.pack(">I", len(content)) + name + content + check
@@ -350,6 +382,7 @@ _STRUCTURES = {
     "txt": (_lines, 0.6),
     "xml": (_xml, 0.6),
     "pth": (_archive, 0.6),
+    "tar": (_tar, 0.6),
     **dict.fromkeys(
         ("png", "jpg", "bmp", "gif", "tif", "webp", "jp2", "mat", "mpo"), (_chunks, 0.4)
     ),

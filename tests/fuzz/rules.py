@@ -228,5 +228,15 @@ def picture(found):
     finite(found.frame)
 
 
+def archive(found):
+    names, photos = found
+    text(*names)
+    assert len(set(names)) == len(names) == len(photos) > 0
+    for name in names:
+        assert name and not name.startswith("/") and ".." not in name.split("/")
+    for photo in photos:
+        picture(photo)
+
+
 def anything(found):
     assert found is not None

@@ -5,6 +5,7 @@ A seed is a folder: by name, the bytes of each file in it. Made again, it has th
 
 import io
 import json
+import tarfile
 import tempfile
 import warnings
 from functools import cache
@@ -28,6 +29,7 @@ from explgraph.photos.annotation_files import write_annotations
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.keypoints import write_keypoints
 from mining import MiningConfig, match_peaks, mine_peaks
+from tests.photos.tars import tar_of
 from tests.support.plain import plain_groups, plain_marks
 from tests.support.planted_peaks import planted_peaks
 from tests.support.spooling import spool_by_hand
@@ -296,6 +298,17 @@ def picture(kind, mode):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return {f"a.{ENDINGS.get(kind, kind)}": buffer.getvalue()}
+
+
+TARS = (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)
+
+
+def tar(layout):
+    """Two photos and a text; one has a name that the oldest layout has no room for."""
+    long = "" if layout == tarfile.USTAR_FORMAT else "f\u00fcchse/" * 20
+    png, jpeg = (next(iter(picture(k, "RGB").values())) for k in ("png", "jpeg"))
+    members = {f"{long}a.png": png, "b/c.jpg": jpeg, "b/c.txt": b"no photo"}
+    return {"a.tar": tar_of(members, layout)}
 
 
 def saved(thing):

@@ -1,7 +1,10 @@
 """What fuzzing has found, each in the smallest file that shows it."""
 
+import os
 import struct
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from aog import PartConfig
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.layer import LayerSpec
 from explgraph.graphs.graph import ExplanatoryGraph
+from explgraph.graphs.matches import Matches
 from explgraph.photos.annotation_files import read_annotations
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.boxes import read_boxes
@@ -131,3 +135,19 @@ def test_layers__strides_that_no_place_can_be_divided_by_are_refused(change):
     assert LayerSpec.from_json(said) == seeds.graph().layers[0]
     with pytest.raises(ExplGraphError, match=f"{next(iter(change))}"):
         LayerSpec.from_json(said | change)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are Unicode")
+def test_photos__a_name_that_is_no_utf8_can_be_saved_and_read_again(tmp_path):
+    """Before, matches and graphs with such a photo were written, and then refused."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    data = next(iter(seeds.picture("png", "RGB").values()))
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.png")).write_bytes(data)
+    (folder / "caf\u00e9.png").write_bytes(data)
+    source = open_images(folder)
+    assert sorted(source.names) == ["caf\\xe9.png", "caf\u00e9.png"]
+    assert source.load(0).photo_size == source.load(1).photo_size == (6, 9)
+    found = replace(seeds.found(False), images=(*source.names, "b"))
+    found.save(tmp_path / "a.safetensors")
+    assert Matches.load(tmp_path / "a.safetensors").images == found.images
