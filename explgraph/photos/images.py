@@ -19,13 +19,14 @@ from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
 
-from .addresses import expanded
+from .addresses import expanded, is_address, placed
 from .annotations import photo_of
 from .boxes import Box, read_boxes
 from .decoding import UnreadableImageError, picture_of, read_picture, reading
 from .kinds import OTHER_PICTURES, SUFFIXES, TAR, is_hidden, warn_of_others
 from .opening import pixel_limit
 from .packed import is_tar, packed_photos
+from .remote import photos_at, photos_listed
 from .stored import LocalFile
 
 _log = logging.getLogger("explgraph")
@@ -201,11 +202,11 @@ def open_images(
         A folder (searched with its sub-folders, sorted by relative path, hidden files left out;
         pictures of kinds that are not read, such as .heic, are counted in a warning), a
         file, a list of files in the order given, tar archives (one file, a list, a folder that
-        holds them and no photos, or a pattern such as "train-{000000..000009}.tar"), an array
-        (N, H, W[, 1|3|4]) of uint8 or of floats
-        in 0..1, a map-style torch Dataset or any sequence whose items are PIL images, arrays,
-        tensors (C, H, W) or tuples that begin with one of them, or an `ImageSource`. A sequence is
-        asked for one item at a time, and must give the same item each time.
+        holds them and no photos, or a pattern such as "train-{000000..000009}.tar"), the same at
+        addresses that fsspec knows ("s3://bucket/photos"), an array (N, H, W[, 1|3|4]) of uint8 or
+        of floats in 0..1, a map-style torch Dataset or any sequence whose items are PIL images,
+        arrays, tensors (C, H, W) or tuples that begin with one of them, or an `ImageSource`. A
+        sequence is asked for one item at a time, and must give the same item each time.
     boxes
         A file for `read_boxes`: then every object box in a photo is one item, "photo#0", "photo#1",
         ..., and photos without a box give none.
@@ -257,12 +258,14 @@ _Photos = tuple[Sequence[str], Callable[[int], Image.Image]]
 
 def _photos(images: object, limit: int | None) -> _Photos:
     if isinstance(images, (str, os.PathLike)):
-        path = Path(images)
+        place = placed(images)
+        path, several = Path(place), expanded(place)
+        if several != [place] and (is_address(place) or not path.exists()):
+            return _listed(several, limit)
+        if is_address(place):
+            return photos_at(place, limit)
         if path.is_dir():
             return _in_folder(path, limit)
-        several = expanded(os.fspath(images))
-        if not path.exists() and several != [os.fspath(images)]:
-            return _listed([Path(one) for one in several], limit)
         what = "is neither" if path.exists() else "does not exist"
         require(path.is_file(), f"{path} {what}: expected a folder of images or an image file")
         if is_tar(path.name):
@@ -277,7 +280,7 @@ def _photos(images: object, limit: int | None) -> _Photos:
         )
     require(len(images) > 0, f"there are no images in an empty {type(images).__name__}")
     if isinstance(images, (list, tuple)) and all(isinstance(i, (str, os.PathLike)) for i in images):
-        return _listed([Path(image) for image in images], limit)
+        return _listed([placed(image) for image in images], limit)
     return _sequence(images)
 
 
@@ -314,7 +317,16 @@ def _in_folder(folder: Path, limit: int | None) -> _Photos:
     return _files(found, folder, limit)
 
 
-def _listed(paths: list[Path], limit: int | None) -> _Photos:
+def _listed(places: Sequence[str], limit: int | None) -> _Photos:
+    remote = sum(map(is_address, places))
+    require(
+        remote in (0, len(places)),
+        f"{remote} of the {len(places)} listed images are addresses, the others are files: open "
+        "each by itself, and add them up",
+    )
+    if remote:
+        return photos_listed(places, limit)
+    paths = [Path(place) for place in places]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise ExplGraphError(
