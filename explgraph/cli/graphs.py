@@ -66,7 +66,7 @@ def export(
         ),
     ] = False,
     images: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="IMAGES", help="Photos for --thumbnails: a folder or a file."),
     ] = None,
     model: cli.GraphModel = None,

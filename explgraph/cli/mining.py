@@ -17,6 +17,7 @@ import typer
 from explgraph.base.errors import DoubtfulDataWarning, ExplGraphError, require
 from explgraph.base.progress import stage
 from explgraph.photos.images import ImageSource, open_images
+from explgraph.photos.packed import is_tar
 
 from . import options as cli
 from .base import FAILED, Report, doubt_lines, one_line, table
@@ -207,30 +208,39 @@ def _mine_classes(
     return Report(data, tuple(lines), as_json, exit_code=FAILED if failed else 0)
 
 
-def _note_class_folders(folder: Path, source: ImageSource) -> None:
+def _note_class_folders(images: str, source: ImageSource) -> None:
     """Say so if the photos lie as for ``--per-class``: its graphs are others than that of all."""
     names = sorted({name.partition("/")[0] for name in source.names})
-    if len(names) > 1 and all("/" in name for name in source.names):
+    if len(names) > 1 and all("/" in name for name in source.names) and not any(map(is_tar, names)):
         shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         log.info(
             "%s holds %d sub-folders with photos (%s), mined as one category: --per-class mines "
             "each by itself",
-            folder,
+            images,
             len(names),
             shown,
         )
 
 
-def _classes(folder: Path, source: ImageSource) -> dict[str, ImageSource]:
-    """Divide the images of a folder among its sub-folders, sorted by name."""
-    require(folder.is_dir(), f"--per-class: {folder} is a file, expected a folder of class folders")
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    require(len(names) > 0, f"--per-class: {folder} holds no folders, one for each class")
+def _classes(images: str, source: ImageSource) -> dict[str, ImageSource]:
+    """Divide the images of a folder, or of an archive, among its sub-folders, sorted by name."""
+    folder = Path(images)
+    if folder.is_dir():
+        inner = (path.name for path in folder.iterdir() if path.is_dir())
+        names = sorted(name for name in inner if not name.startswith("."))
+    else:
+        firsts = {name.partition("/")[0] for name in source.names if "/" in name}
+        names = sorted(name for name in firsts if not is_tar(name))
+    require(
+        len(names) > 0,
+        f"--per-class: {images} holds no folders, one for each class: expected a folder of class "
+        "folders",
+    )
     members: dict[str, list[int]] = {name: [] for name in names}
     loose: list[int] = []
     for index, item in enumerate(source.items):
         first, slash, _ = item.name.partition("/")
-        (members[first] if slash else loose).append(index)
+        (members[first] if slash and first in members else loose).append(index)
     if loose:
         log.warning("%d images lie beside the class folders and are left out", len(loose))
     taken = {name: source.take(indices) for name, indices in members.items()}

@@ -23,9 +23,14 @@ _NETWORK, PHOTOS = "Network", "Photos"
 GraphFile = Annotated[
     Path, typer.Argument(metavar="GRAPH", help="A graph that 'explgraph mine' wrote.")
 ]
+# Addresses such as s3://bucket/photos are no paths: a Path would lose one of the slashes.
 Images = Annotated[
-    Path,
-    typer.Argument(metavar="IMAGES", help="A folder of photos, searched with its sub-folders."),
+    str,
+    typer.Argument(
+        metavar="IMAGES",
+        help="A folder of photos, searched with its sub-folders; a .tar, a folder of them, or "
+        "'train-{000..009}.tar'; the same at an address, such as s3://bucket/photos.",
+    ),
 ]
 Model = Annotated[
     str,
@@ -111,7 +116,7 @@ Fit = Annotated[
     ),
 ]
 Background = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="DIR",
         help="Photos of anything, which tell what is a strong response. Default: IMAGES.",

@@ -14,8 +14,10 @@ import typer
 
 from explgraph.base.errors import require
 from explgraph.base.progress import stage
+from explgraph.photos.addresses import is_address
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.images import ImageSource, open_images
+from explgraph.photos.kinds import TAR, suffix_of
 
 from . import options as cli
 from .base import Report, table
@@ -61,7 +63,7 @@ def parts(
     model: cli.GraphModel = None,
     weights: cli.Weights = None,
     unlabelled: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="DIR",
             help="More photos of the category, without annotations; taken whole. Photos of IMAGES "
@@ -141,16 +143,25 @@ def _check(marks: Annotations, names: Sequence[str], source: ImageSource) -> Non
         check_clicks(marks, name, source.names, sizes)
 
 
-def _together(labelled: ImageSource, images: Path, unlabelled: Path) -> ImageSource:
+def _place(images: str) -> str:
+    """Return an address as it is, and a path as the only one to what it leads to."""
+    return images.rstrip("/") if is_address(images) else str(Path(images).resolve())
+
+
+def _together(labelled: ImageSource, images: str, unlabelled: str) -> ImageSource:
     """Return annotated photos, and those of another folder, named "unlabelled/...".
 
     A photo of the folder that is one of the annotated folder's, too, is taken once: as that one.
     """
-    found, root, inner = open_images(unlabelled), unlabelled.resolve(), images.resolve()
-    root = root if root.is_dir() else root.parent
-    more = found.take(
-        i for i, name in enumerate(found.names) if not (root / name).is_relative_to(inner)
-    )
+    found, place = open_images(unlabelled), _place(images)
+    own = _place(unlabelled)
+    if is_address(own) or suffix_of(own) == TAR:  # the same photos, or none of them
+        more = found.take([] if own == place else range(len(found)))
+    else:
+        root = Path(own) if Path(own).is_dir() else Path(own).parent
+        more = found.take(
+            i for i, name in enumerate(found.names) if not (root / name).is_relative_to(place)
+        )
     more = more.renamed([_UNLABELLED + name for name in more.names])
     twice = {*labelled.names} & {*more.names}
     require(

@@ -389,6 +389,8 @@ def _as_text(name: str) -> str:
     >>> _as_text("caf\udce9.png")
     'caf\\xe9.png'
     """
+    if name.isascii():  # as most are: then there is one text for all who know it
+        return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,6 +1,7 @@
 """``explgraph parts`` and ``explgraph locate``, on drawn fishes of two sizes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -173,6 +174,22 @@ def test_parts_takes_photos_once_that_lie_in_both_folders(work, tmp_path, where)
     options = ("--unlabelled", tmp_path / where, "--out", tmp_path / "p.safetensors", "--json")
     data = json.loads(ok(*command, *options).stdout)
     assert data["photos"] == N_PHOTOS + (2 if where == "." else 0)
+
+
+def test_parts_with_more_photos_in_an_archive(work, tmp_path):
+    save_photos(tmp_path / "photos", 0, N_PHOTOS)
+    save_photos(tmp_path / "others", N_PHOTOS, 2)
+    whole = shutil.make_archive(str(tmp_path / "whole"), "tar", tmp_path / "photos")
+    more = shutil.make_archive(str(tmp_path / "photos" / "more"), "tar", tmp_path / "others")
+    command = list(parts_command(work))
+    for images, unlabelled, extra in (
+        (tmp_path / "photos", more, 2),  # it lies among the photos, and holds others
+        (whole, whole, 0),
+        (whole, more, 2),
+    ):
+        command[2] = images
+        options = ("--unlabelled", unlabelled, "--out", tmp_path / "p.safetensors", "--json")
+        assert json.loads(ok(*command, *options).stdout)["photos"] == N_PHOTOS + extra
 
 
 def test_parts_refuses_names_that_collide(work, tmp_path):

@@ -266,7 +266,7 @@ def _check_boxes(
 def _check_needs(
     measures: Mapping[str, Measure],
     folders: Mapping[str, Path],
-    background: Path | None,
+    background: str | None,
     masks: Path | None,
 ) -> None:
     """Raise before the work begins if a measure lacks what it needs, or masks are out of place."""

@@ -61,7 +61,7 @@ class ExplanationOptions:
     photos: int
     on_grid: bool
     robustness: bool
-    background: Path | None
+    background: str | None
     layers: Literal["auto"] | Sequence[str]
     seed: int
     read: ReadOptions

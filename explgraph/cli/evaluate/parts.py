@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Posing(TypedDict):
     """How tasks are posed: see `explgraph.evaluation.few_shot.study.pose_tasks`."""
 
-    background: Path | None
+    background: str | None
     layers: Literal["auto"] | Sequence[str]
     batch_size: int | None
 
