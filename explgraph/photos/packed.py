@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,9 +140,11 @@ def packed_photos(
     """
     require(len(set(prefixes)) == len(prefixes), "an archive is listed twice: list it once")
     pool = ThreadPoolExecutor(min(_THREADS, len(files)), thread_name_prefix="explgraph-tars")
+    stop = Event()
     try:
-        found = list(pool.map(_contents, files, prefixes))
-    finally:
+        found = list(pool.map(partial(_contents, stop), files, prefixes))
+    finally:  # where one is refused, or the user interrupts, the others are not gone through
+        stop.set()
         pool.shutdown(cancel_futures=True)
     where = files[0].shown if len(files) == 1 else f"{len(files)} archives"
     _warn(found, where)
@@ -169,12 +173,14 @@ class _Contents:
     fields: list[str]
 
 
-def _contents(file: Stored, prefix: str) -> _Contents:
+def _contents(stop: Event, file: Stored, prefix: str) -> _Contents:
     names, offsets, sizes = list[str](), array("q"), array("q")
     others, odd = Counter[str](), Counter[str]()
     try:
         with file.ahead() as ahead:
             for name, offset, size in tar_members(ahead, file.shown, odd):
+                if stop.is_set():
+                    break
                 suffix = suffix_of(name)
                 if is_hidden(name):
                     continue

@@ -11,6 +11,7 @@ import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from explgraph.photos import packed
 from explgraph.photos.decoding import UnreadableImageError
 from explgraph.photos.images import open_images
 from explgraph.photos.stored import LocalFile
-from explgraph.photos.tars import Ahead, tar_members
+from explgraph.photos.tars import Ahead, Member, tar_members
 from tests.support.patience import at_once
 
 from .tars import END, header, padded, picture, tar_of
@@ -201,15 +202,15 @@ def test_packed_reader__travels_to_a_process_elsewhere_with_what_is_its_own(
 
 
 def test_packed_photos__memory_is_flat(tmp_path):
-    """Beside the names, which every source has: 20 bytes, and a pointer in two lists."""
-    data = b"".join(header(b"%012d.jpg" % i, 0) for i in range(20_000)) + END
+    """Beside the names, which every source has: 20 bytes, and one pointer."""
+    data = b"".join(header(b"%012d.jpg" % i, 0) for i in range(5000)) + END
     path = written(tmp_path / "x.tar", data)
     tracemalloc.start()
     names, read = packed.packed_photos([LocalFile.of(path)], [""], None)
     kept, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     of_names = sum(map(sys.getsizeof, names))
-    assert (kept - of_names) / len(names) < 40
+    assert (kept - of_names) / len(names) < 34
     assert most / len(names) < 600
     assert read.size.sum() == 0
 
@@ -402,3 +403,34 @@ def test_tar_members__checksums_of_signed_bytes_are_right(tmp_path):
     block[148:156] = b"%06o\0 " % sum(byte - 256 * (byte > 127) for byte in block)
     path = written(tmp_path / "x.tar", bytes(block) + padded(picture(0)) + END)
     assert open_images(path).names == ("ñ.png",)
+
+
+def test_open_images__what_one_archive_is_refused_for_ends_the_others(tmp_path, monkeypatch):
+    """A second archive without end is gone through meanwhile."""
+    begun, left = Event(), Event()
+
+    def endless(ahead, shown, left_out):
+        if shown.endswith("bad.tar"):
+            begun.wait(5)
+            raise ExplGraphError("bad")
+        begun.set()
+        try:
+            while True:
+                yield Member("a.txt", 0, 0)
+        finally:
+            left.set()
+
+    monkeypatch.setattr(packed, "tar_members", endless)
+    paths = [written(tmp_path / name, END) for name in ("bad.tar", "endless.tar")]
+    with at_once(), pytest.raises(ExplGraphError, match="bad"):
+        open_images(paths)
+    assert left.wait(5)
+
+
+def test_open_images__headers_that_say_nothing_of_names_are_passed_over(tmp_path):
+    """As those of ``git archive``."""
+    comment = header(b"pax_global_header", 16, b"g") + padded(b"16 comment=abcd\n")
+    long_link = header(b"././@LongLink", 4, b"K") + padded(b"x/y\0") + header(b"l", 0, b"2")
+    photo = header(b"a.png", len(picture(0))) + padded(picture(0))
+    path = written(tmp_path / "x.tar", comment + long_link + photo + END)
+    assert len(pixels(open_images(path))) == 1
