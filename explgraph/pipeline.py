@@ -6,8 +6,8 @@ Networks and mining meet here, and nowhere below.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Literal, Unpack, cast
@@ -24,27 +24,25 @@ from explgraph.base.formats.material import Material
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import PHOTOS, plan, stage, watched
 from explgraph.base.text import printable_lines
-from explgraph.base.threads import meanwhile
-from explgraph.base.writing import check_folder_writable
+from explgraph.engines.compiling import compiling
+from explgraph.engines.crews import WorkOptions, workplace
+from explgraph.engines.photos import Looking, extract_by_workers, match_by_workers, measuring
 from explgraph.graphs.choice import at_border
 from explgraph.graphs.doubts import find_doubts, refuse, warned_of
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.groups.contrast import node_contrast
-from explgraph.groups.grouping import compile_ahead as compile_groups
 from explgraph.groups.grouping import part_groups
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import extract_peaks
-from explgraph.peaks.finding import compile_ahead as compile_finding
 from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.spool.reading import SpooledPeaks
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import PeakSet, PeakSource
-from explgraph.peaks.survey import compile_ahead as compile_survey
 from explgraph.peaks.survey import survey
 from explgraph.photos.images import ImageSource, open_images
-from mining import RESULTS, MiningConfig, compile_ahead, match_peaks, mine_peaks
+from mining import RESULTS, MiningConfig, match_peaks, mine_peaks
 from mining.devices import usable_device
 from mining.engine import Device
 
@@ -58,7 +56,8 @@ def extract(
     *,
     background: object | None = None,
     layers: Layers = "auto",
-    **options: Unpack[ReadOptions],
+    spool: PathLike | None = None,
+    **options: Unpack[WorkOptions],
 ) -> PeakSet:
     """Run the network over photos and keep the activation peaks of some layers.
 
@@ -74,8 +73,11 @@ def extract(
         whose layers and channel statistics are taken over. None: the photos themselves.
     layers
         Names, or "auto": see `Backbone.auto_layers`. Not used where ``background`` has them.
+    spool
+        With ``executor``, a folder that all its workers see; nothing stays in it.
     **options
-        See `explgraph.peaks.reading.ReadOptions`.
+        See `explgraph.peaks.reading.ReadOptions`, and for more processes or machines
+        `explgraph.engines.crews.WorkOptions`.
 
     Returns
     -------
@@ -92,12 +94,15 @@ def extract(
     >>> peaks = eg.extract(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
     >>> peaks.save("zebra_peaks.safetensors")  # doctest: +SKIP
     """
-    check_options("extract", options, ReadOptions)
-    source = _open(images, options)
+    check_options("extract", options, WorkOptions)
+    source, executor = _open(images, options), options.pop("executor", None)
     reference = source if background is None else background
-    with watched(options.get("progress", True)):
-        specs, statistics = _reference(net, reference, layers, options, channel_statistics)
-        return extract_peaks(net, source, specs, statistics, options)
+    with watched(options.get("progress", True)), workplace(executor, spool) as (_, crew):
+        measure = channel_statistics if crew is None else measuring(crew)
+        specs, statistics = _reference(net, reference, layers, options, measure)
+        if crew is None:
+            return extract_peaks(net, source, specs, statistics, options)
+        return extract_by_workers(crew, Looking(net, specs, statistics, options), source)
 
 
 def _open(images: object, options: ReadOptions) -> ImageSource:
@@ -130,7 +135,7 @@ def mine(
     config: MiningConfig | None = None,
     spool: PathLike | None = None,
     resume: bool = False,
-    **options: Unpack[ReadOptions],
+    **options: Unpack[WorkOptions],
 ) -> ExplanatoryGraph:
     """Mine the explanatory graph of one category.
 
@@ -169,7 +174,7 @@ def mine(
     resume
         Go on with what ``spool`` holds, if anything.
     **options
-        See `explgraph.peaks.reading.ReadOptions`.
+        As of `extract`.
 
     Returns
     -------
@@ -193,20 +198,22 @@ def mine(
     >>> graph = eg.mine(net, "photos/zebra", background="photos/background")  # doctest: +SKIP
     >>> graph.save("zebra.safetensors")  # doctest: +SKIP
     """
-    check_options("mine", options, ReadOptions)
+    check_options("mine", options, WorkOptions)
     config, device = config or MiningConfig(), device_of(net)
     require(
         spool is not None or not resume,
         "resume goes on with a spool: give its folder as `spool` (--spool)",
     )
-    if spool is not None:
-        check_folder_writable(spool)
-    strict, source = options.get("strict", False), _open(images, options)
+    executor, strict = options.pop("executor", None), options.get("strict", False)
+    source = _open(images, options)
     reference = _reference_photos(source if background is None else background)
-    with watched(options.get("progress", True)):
+    with (
+        watched(options.get("progress", True)),
+        workplace(executor, spool, resumes=True) as (folder, crew),
+    ):
         plan(_shares(source, reference, options))
-        if spool is None:
-            with _compiling():
+        if folder is None:
+            with compiling():
                 specs, measured = _reference(net, reference, layers, options, channel_statistics)
                 peaks = extract_peaks(net, source, specs, measured, options)
                 others = _contrast_peaks(net, background, peaks, options)
@@ -214,13 +221,17 @@ def mine(
             graph = mine_peaks(peaks, config=config, seed=seed, device=device)
             graph = grouped(graph, peaks, background=others, device=device)
             return _told(recorded(graph, material), strict)
-        measure = partial(spool_statistics, folder=spool, resume=resume)
-        with _compiling():
+        measure = partial(spool_statistics, folder=folder, resume=resume, crew=crew)
+        with compiling() if crew is None else nullcontext():
             specs, measured = _reference(net, reference, layers, options, measure)
-            spooled = spool_peaks(net, source, specs, measured, options, spool, resume=resume)
+            spooled = spool_peaks(
+                net, source, specs, measured, options, folder, resume=resume, crew=crew
+            )
         material = _surveyed(spooled, strict)
-        stages = Stages(spool, _stage_key(spooled, config, seed, device))
-        graph = mine_peaks(spooled, config=config, seed=seed, stages=stages, device=device)
+        stages = Stages(folder, _stage_key(spooled, config, seed, device))
+        graph = mine_peaks(
+            spooled, config=config, seed=seed, stages=stages, device=device, crew=crew
+        )
         others = _contrast_peaks(net, background, spooled, options)
         graph = grouped(graph, spooled, background=others, device=device)
         return _told(recorded(graph, material), strict)
@@ -358,7 +369,8 @@ def match(
     *,
     force: bool = False,
     views: bool = False,
-    **options: Unpack[ReadOptions],
+    spool: PathLike | None = None,
+    **options: Unpack[WorkOptions],
 ) -> Matches:
     """Find every node of a graph in photos.
 
@@ -381,9 +393,10 @@ def match(
     views
         Keep what was seen both ways and the maps of one layer, for `fit_parts` and `locate`. That
         takes some hundred kilobytes more for each photo.
+    spool
+        As of `extract`.
     **options
-        See `explgraph.peaks.reading.ReadOptions`; with ``mirror=False`` only photos as given are
-        looked at, in half the time.
+        As of `extract`; with ``mirror=False`` only photos as given are looked at, in half the time.
 
     Returns
     -------
@@ -400,13 +413,19 @@ def match(
     >>> found = eg.match(graph, eg.load_backbone(graph), "photos/new")  # doctest: +SKIP
     >>> found.yx[0]  # where each node is in the first photo  # doctest: +SKIP
     """
-    check_options("match", options, ReadOptions)
+    check_options("match", options, WorkOptions)
     if not force:
         check_weights(graph, net)
     if views:
         options["maps"] = True
-    with watched(options.get("progress", True)):
-        with _compiling():
+    executor = options.pop("executor", None)
+    with watched(options.get("progress", True)), workplace(executor, spool) as (_, crew):
+        if crew is not None:
+            source = _open(images, options)
+            known = _reference(net, graph, "auto", options, channel_statistics)
+            work = Looking(net, *known, options, graph, views, device_of(net))
+            return match_by_workers(crew, work, source)
+        with compiling():
             peaks = extract(net, images, background=graph, **options)
         return match_peaks(graph, peaks, views=views, device=device_of(net))
 
@@ -414,25 +433,6 @@ def match(
 def device_of(net: Backbone) -> Device:
     """Return where mining and matching run: where the network does."""
     return usable_device("auto" if net.device.type == "cuda" else "cpu")
-
-
-def _compiling() -> AbstractContextManager[object]:
-    """Compile, the first time in a process, what comes after the network, while it runs."""
-    return nullcontext() if _ahead else meanwhile("compiling", _compile_ahead())
-
-
-_ahead: list[None] = []  # has an entry once it is done
-
-
-def _compile_ahead() -> Iterator[None]:
-    compile_finding()
-    yield
-    compile_survey()
-    yield
-    yield from compile_ahead()
-    compile_groups()
-    yield
-    _ahead.append(None)
 
 
 def check_weights(graph: ExplanatoryGraph, net: Backbone) -> None:

@@ -8,7 +8,7 @@ from .mine import mine_peaks
 
 DISTRIBUTION = "explgraph"
 
-RESULTS = 1
+RESULTS = 2
 """Raised whenever mining finds something else in the same peaks: stages of before are not used."""
 
 __all__ = [

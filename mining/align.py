@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from explgraph.base.arrays import F4, F8, I1, I8
 from explgraph.base.errors import check_shape, require
 from explgraph.base.threads import one_blas_thread, rows_times
-from explgraph.peaks.structures import Peaks, PeakSet, PeakSource
+from explgraph.peaks.structures import Peaks, PeakSet, PeakSource, group_firsts
 
 MOST_PHOTOS = 1000
 """Photos that are compared with each other; the others are compared with what these agree on."""
@@ -46,7 +48,16 @@ class Facing(NamedTuple):
         return np.where(self.votes < 0, -1, 1).astype(np.int8)
 
 
-def facing(peaks: PeakSource) -> Facing:
+Each = Callable[[PeakSource, Callable[[PeakSet, int], Any]], Sequence[Any]]
+"""Calls a task with each group of photos and the index of its first, and gives the results."""
+
+
+def _each(peaks: PeakSource, task: Callable[[PeakSet, int], Any]) -> list[Any]:
+    firsts = group_firsts(peaks)
+    return [task(peaks.group(number), first) for number, first in enumerate(firsts)]
+
+
+def facing(peaks: PeakSource, each: Each = _each) -> Facing:
     """Choose an orientation for every photo: all face the same way, and that way is left.
 
     `agreed_facing` makes the photos agree and leaves open which way they face. Here the upper half
@@ -59,6 +70,8 @@ def facing(peaks: PeakSource) -> Facing:
     peaks
         Of N photos. Of more than `MOST_PHOTOS`, as many are compared, at even distances; the others
         are asked what the regression on these says.
+    each
+        Goes through the groups of photos; what it calls can be pickled.
 
     Returns
     -------
@@ -68,13 +81,14 @@ def facing(peaks: PeakSource) -> Facing:
     if peaks.n_views == 1 or n == 0:
         return Facing(np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32))
     sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
-    moments, turn = _compared(peaks, sample)
+    compared = each(peaks, Comparing(sample))
+    moments, turn = (np.concatenate(parts) for parts in zip(*compared, strict=True))
     agreed = agreed_facing(moments)
     if np.sum(agreed.signs * turn) > 0:  # they face right
         agreed = Facing(-agreed.votes, -agreed.weight)
     if len(sample) == n:
         return agreed
-    votes = np.concatenate([facing_votes(agreed.weight, group) for group in peaks.groups()])
+    votes = np.concatenate(each(peaks, Asking(agreed.weight)))
     votes[sample] = agreed.votes
     return Facing(votes, agreed.weight)
 
@@ -227,19 +241,30 @@ def _length(rows: F8) -> F8:
     return np.asarray(np.sqrt((rows**2).sum(axis=1)))
 
 
-def _compared(peaks: PeakSource, photos: I8) -> tuple[F4, F8]:
-    """Return moments of some photos, by rising index, and how much further right they lean."""
-    moments: list[F4] = []
-    turns: list[F8] = []
-    first = 0
-    for group in peaks.groups():
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """Takes the moments of some ``photos``, by rising index, that lie in a group."""
+
+    photos: I8
+
+    def __call__(self, group: PeakSet, first: int) -> tuple[F4, F8]:
+        """Return theirs, and how much further right they lean than their mirror images."""
+        photos = self.photos
         own = group.take(photos[(photos >= first) & (photos < first + len(group))] - first)
-        first += len(group)
         assert own.mirrored is not None
-        moments.append(mirror_moments(own))
         given, other = (_upper_lean(p[-1], own.input_size) for p in (own.peaks, own.mirrored))
-        turns.append(given - other)
-    return np.concatenate(moments), np.concatenate(turns)
+        return mirror_moments(own), given - other
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Asks every photo of a group what a regression, of ``weight (D,)``, says."""
+
+    weight: F4
+
+    def __call__(self, group: PeakSet, _first: int) -> F4:
+        """Return (n,) votes."""
+        return facing_votes(self.weight, group)
 
 
 def _upper_lean(peaks: Peaks, input_size: tuple[int, int]) -> F8:

@@ -10,10 +10,10 @@ import numpy as np
 
 from explgraph.base.arrays import F4, F8, I4, I8, U1
 from explgraph.base.threads import map_ranges
-from explgraph.peaks.structures import PeakBlock, Peaks, PeakSource
+from explgraph.peaks.structures import PeakBlock, Peaks, PeakSource, group_firsts
 
 from .em import Fit, Inference, Mixture, PeakColumns, fit, held_out_gain, infer
-from .engine import Kernels, oriented_groups
+from .engine import Kernels, Photos, oriented_group
 from .filters import merge_nodes
 from .guides import Block, Placed
 from .parents import Companions, Prior, choose_parents, predict
@@ -36,24 +36,38 @@ class CpuEngine:
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
     ) -> list[T]:
         """Run the task in threads."""
+        return self.in_range(layer, 0, len(mixture.noise), task)
+
+    @property
+    def step(self) -> int:
+        """How many filters are taken at a time: products round by it, so nothing else decides."""
+        return max(1, min(_FILTERS, _PHOTOS // len(self.source)))
+
+    def in_range(
+        self, layer: int, start: int, stop: int, task: Callable[[int, int, Kernels], T]
+    ) -> list[T]:
+        """Run the task on filters ``start``, a multiple of `step`, to ``stop`` - 1."""
         height, width = self.source.input_size
 
         def some(first: int, last: int) -> T:
-            peaks = self.columns(layer, first, last)
-            return task(first, last, CpuKernels(peaks, float(height * width)))
+            peaks = self.columns(layer, start + first, start + last)
+            return task(start + first, start + last, CpuKernels(peaks, float(height * width)))
 
-        size = max(1, min(_FILTERS, _PHOTOS // len(self.source)))
-        return map_ranges(some, len(mixture.noise), size)
+        return map_ranges(some, stop - start, self.step)
 
     def columns(self, layer: int, first: int, last: int) -> PeakColumns:
         """Return filters' peaks."""
         block = self.source.block(layer, first, last)
         return PeakColumns.gather(block, first, last, self.mirrored)
 
-    def groups(self) -> Iterator[CpuPhotos]:
-        """Yield all photos."""
-        for peaks in oriented_groups(self.source, self.mirrored):
-            yield CpuPhotos(peaks, self.source.input_size)
+    def over_groups(self, task: Callable[[Photos], T]) -> Iterator[T]:
+        """Yield ``task(photos)`` of each group."""
+        return (task(self.group(number)) for number in range(len(group_firsts(self.source))))
+
+    def group(self, number: int) -> CpuPhotos:
+        """Return a group of photos, by its number from 0."""
+        peaks = oriented_group(self.source, self.mirrored, number)
+        return CpuPhotos(peaks, self.source.input_size)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -29,7 +29,7 @@ from explgraph.peaks.structures import GROUP, Peaks, PeakSource
 
 from . import _cuda
 from .em import Fit, Inference, Mixture, PeakColumns
-from .engine import Kernels, oriented_groups
+from .engine import Kernels, Photos, oriented_groups
 from .filters import merge_nodes
 from .guides import Block, Guide, Placed
 from .parents import Companions, Prior, choose_parents, plain_prior
@@ -136,6 +136,10 @@ class CudaEngine:
             return values
         flip = self._flip.view(-1, *[1] * (values.ndim - 1))
         return torch.where(flip, upload(mirrored[:, filters]), values)
+
+    def over_groups(self, task: Callable[[Photos], T]) -> Iterator[T]:
+        """Yield ``task(photos)`` of each group."""
+        return map(task, self.groups())
 
     def groups(self) -> Iterator[CudaPhotos]:
         """Yield all photos; their peaks are brought again where they did not stay."""

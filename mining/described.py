@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,20 +40,67 @@ def described(
     groups
         The mining photos' peaks, in the graph's orientation, group by group, on any device.
     """
-    child, parent = graph.edge_child, graph.edge_parent
-    base = graph.mu[child] - graph.mu[parent]  # sums about it are sums of small numbers
-    relation, product = np.zeros((len(child), 2, 4)), np.zeros((len(child), 1))
-    fired, level, square, n = np.zeros(len(graph)), np.zeros(len(graph)), np.zeros(len(graph)), 0
-    for peaks in groups:
+    return completed(graph, map(Telling(graph), groups))
+
+
+class Told(NamedTuple):
+    """What a group of n photos shows of P nodes and E edges: sums over the photos.
+
+    ``relation (E, 2, 4)`` and ``product (E, 1)`` of edges, ``fired``, ``level`` and ``square (P,)``
+    of nodes.
+    """
+
+    relation: F8
+    product: F8
+    fired: F8
+    level: F8
+    square: F8
+    n: int
+
+    def plus(self, other: Told) -> Told:
+        """Return the sums over these photos, and then others."""
+        return Told(
+            self.relation + other.relation,
+            self.product + other.product,
+            self.fired + other.fired,
+            self.level + other.level,
+            self.square + other.square,
+            self.n + other.n,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Adds up what a group of photos shows of a graph; can be pickled."""
+
+    graph: ExplanatoryGraph
+
+    def __call__(self, peaks: tuple[Peaks, ...] | Photos) -> Told:
+        """Return the sums over some photos."""
+        graph = self.graph
+        child, parent, base = graph.edge_child, graph.edge_parent, _base(graph)
+        relation, product = np.zeros((len(child), 2, 4)), np.zeros((len(child), 1))
         yx, score = find_places(graph, peaks)
         active = fires(score, beside(graph.score, score))
-        n += active.shape[1]
-        fired += on_host(active.sum(1))
         _over_edges(_relate, child, parent, base, relation, yx, score)
         strength = _strength(score)
-        level += on_host(strength.sum(1))
-        square += on_host((strength * strength).sum(1))
         _over_edges(_multiply, child, parent, base, product, strength)
+        fired, level, square = (
+            np.asarray(on_host(array.sum(1)), dtype=np.float64)
+            for array in (active, strength, strength * strength)
+        )
+        return Told(relation, product, fired, level, square, int(active.shape[1]))
+
+
+def _base(graph: ExplanatoryGraph) -> F4:
+    """Return (E, 2) about what displacements are added up: sums of small numbers."""
+    return graph.mu[graph.edge_child] - graph.mu[graph.edge_parent]
+
+
+def completed(graph: ExplanatoryGraph, parts: Iterable[Told]) -> ExplanatoryGraph:
+    """Do as `described` with what groups of photos told, in their order."""
+    child, parent = graph.edge_child, graph.edge_parent
+    relation, product, fired, level, square, n = reduce(Told.plus, parts)
     offset, spread = _relation(relation)
     mean = level / n
     deviation = np.sqrt(np.maximum(square / n - mean**2, 0))
@@ -62,7 +111,7 @@ def described(
     return replace(
         graph,
         support=(fired / n).astype(np.float32),
-        edge_displacement=(base + offset).astype(np.float32),
+        edge_displacement=(_base(graph) + offset).astype(np.float32),
         edge_spread=spread.astype(np.float32),
         edge_correlation=np.clip(correlation, -1, 1).astype(np.float32),
     )

@@ -6,10 +6,12 @@ from typing import Literal, get_args
 
 from explgraph.base.arrays import U1
 from explgraph.base.errors import require, unknown_name
+from explgraph.base.running.crew import Crew
 from explgraph.peaks.structures import Peaks, PeakSource
 
 from .cpu import CpuEngine, CpuPhotos
 from .engine import Device, Engine, Photos
+from .work.pool import PoolEngine
 
 
 def usable_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -30,7 +32,9 @@ def usable_device(device: Device) -> Literal["cpu", "cuda"]:
     return "cpu" if device == "cpu" or missing else "cuda"
 
 
-def engine_for(device: Device, source: PeakSource, mirrored: U1) -> Engine:
+def engine_for(
+    device: Device, source: PeakSource, mirrored: U1, crew: Crew | None = None
+) -> Engine:
     """Return the engine of a device.
 
     Parameters
@@ -39,6 +43,8 @@ def engine_for(device: Device, source: PeakSource, mirrored: U1) -> Engine:
         As for `usable_device`.
     source, mirrored
         Peaks of N photos, and (N,) 1 for those that are seen mirrored.
+    crew
+        Workers that share the work of the CPU; a GPU works by itself.
 
     Raises
     ------
@@ -46,7 +52,8 @@ def engine_for(device: Device, source: PeakSource, mirrored: U1) -> Engine:
         As `usable_device`.
     """
     if usable_device(device) == "cpu":
-        return CpuEngine(source, mirrored)
+        own = CpuEngine(source, mirrored)
+        return own if crew is None else PoolEngine(own, crew)
     from .cuda import CudaEngine
 
     return CudaEngine(source, mirrored)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, TypeVar
 
 from explgraph.base.arrays import F8, I4, I8, U1, Array
-from explgraph.peaks.structures import Peaks, PeakSource
+from explgraph.peaks.structures import Peaks, PeakSource, group_firsts
 
 from .em import Fit, Inference, Mixture, PeakColumns
 from .guides import Block, Placed
@@ -77,8 +77,8 @@ class Engine(Protocol):
     def columns(self, layer: int, first: int, last: int) -> PeakColumns:
         """Return the peaks of filters ``first`` to ``last`` - 1 of a layer, on the device."""
 
-    def groups(self) -> Iterator[Photos]:
-        """Yield all photos, a group at a time."""
+    def over_groups(self, task: Callable[[Photos], T]) -> Iterator[T]:
+        """Yield ``task(photos)`` of each group of photos, in their order."""
 
     def by_filters(
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
@@ -92,7 +92,10 @@ class Engine(Protocol):
 
 def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ...]]:
     """Yield each group of photos' peaks, the way that ``mirrored (N,)`` says."""
-    first = 0
-    for group in peaks.groups():
-        yield group.oriented(mirrored[first : first + len(group)])
-        first += len(group)
+    return (oriented_group(peaks, mirrored, n) for n in range(len(group_firsts(peaks))))
+
+
+def oriented_group(peaks: PeakSource, mirrored: U1, number: int) -> tuple[Peaks, ...]:
+    """Return one of these, by its number from 0."""
+    group, first = peaks.group(number), group_firsts(peaks)[number]
+    return group.oriented(mirrored[first : first + len(group)])

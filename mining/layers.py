@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Self, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from explgraph.base.arrays import F4, F8, I4, I8
+from explgraph.base.arrays import F4, F8, I8
 from explgraph.base.layer import LayerSpec
 from explgraph.peaks.structures import PeakSource
 
 from .config import MiningConfig
 from .em import Mixture, PeakColumns
-from .engine import Engine, Kernels
-from .filters import Filters, by_gain
-from .guides import Arrays, Block, Guide, Placed
-from .parents import Companions, surest
+from .engine import Engine
+from .filters import Filters
+from .guides import Block, Guide, Placed
+from .parents import surest
 from .pose import PoseBasis, Poses, Regressions
+from .work.steps import Finish, MinedLayer, Place, Regress, Step, Upper, fit_and_merge
 
 T = TypeVar("T")
-
-
-class MinedLayer(NamedTuple):
-    """A layer's P nodes and what is known of them.
-
-    Attributes
-    ----------
-    mixture
-        The nodes; in a filter by falling gain.
-    node_pose
-        (P, 2, Q) how far one unit of pose moves them, network pixels. Q = 0 without poses.
-    parent
-        (P, M) their parents: nodes of the layer above, rising. M = 0 without parents.
-    gain
-        (P,) held-out gain in log-likelihood over noise.
-    spread
-        (P,) standard deviation per axis about the predicted position, network pixels.
-    score
-        (P,) mean over the photos of response times responsibility.
-    """
-
-    mixture: Mixture
-    node_pose: F4
-    parent: I4
-    gain: F8
-    spread: F8
-    score: F8
-
-    def arrays(self) -> Arrays:
-        """Return all of it by name."""
-        return {**self.mixture.nodes._asdict(), **dict(zip(_MINED, self[1:], strict=True))}
-
-    @classmethod
-    def of(cls, arrays: Arrays) -> Self:
-        """Return what `arrays` was made of."""
-        return cls(Mixture.of(arrays), *(np.array(arrays[name]) for name in _MINED))
-
-    @classmethod
-    def joined(cls, parts: Sequence[MinedLayer]) -> Self:
-        """Put runs of filters together."""
-        return cls(
-            Mixture.joined([part.mixture for part in parts]),
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in _MINED),
-        )
-
-
-_MINED = MinedLayer._fields[1:]
 
 
 class Above(NamedTuple):
@@ -130,24 +84,25 @@ class LayerMiner:
         still = np.zeros((len(mixture), 2, 0), dtype=np.float32)
         nowhere = np.zeros((len(self.source), 0), dtype=np.float32)
 
-        block = self.block(mixture, still, nowhere, self.config.spread_start)
-        return Block.joined(self._by_filters(block, _fit_and_merge))
+        return self._fitted(self.block(mixture, still, nowhere, self.config.spread_start))
 
     def regress(self, block: Block, basis: PoseBasis) -> Regressions:
         """Regress where nodes are found on what the photos look like."""
-        code = basis.code
-
-        def some(filters: Filters) -> Regressions:
-            return filters.regress(code)
-
-        return Regressions.joined(self._by_filters(block, some))
+        return Regressions.joined(self._by_filters(block, Regress(basis.code)))
 
     def follow(self, block: Block, poses: Poses, spread: float) -> Block:
         """Fit nodes that move with the photos' pose."""
         mixture = block.mixture.moved(poses.constant[self.index])
 
-        moved = self.block(mixture, poses.node[self.index], poses.pose, spread)
-        return Block.joined(self._by_filters(moved, _fit_and_merge))
+        return self._fitted(self.block(mixture, poses.node[self.index], poses.pose, spread))
+
+    def _fitted(self, block: Block) -> Block:
+        parts = self._by_filters(block, fit_and_merge)
+        mixtures, node_poses = zip(*parts, strict=True)
+        mixture = Mixture.joined(mixtures)
+        parent = np.zeros((len(mixture), 0), dtype=np.int32)
+        guide = replace(block.guide, node_pose=np.concatenate(node_poses), parent=parent)
+        return Block(mixture, guide)
 
     def finish(self, block: Block, above: Above | None) -> MinedLayer:
         """Choose parents, drop what gains nothing over noise, order by gain.
@@ -158,31 +113,8 @@ class LayerMiner:
         """
         if above is not None and (len(above.nodes) == 0 or self.config.n_parents == 0):
             above = None
-        upper, variance = above and above.placed, self._variance(self.config.spread)
-        companions = upper and Companions.of(*upper)
-
-        def some(filters: Filters) -> MinedLayer:
-            if upper is None or companions is None:
-                fitted = filters.settle()
-            else:
-                for left in reversed(range(self.config.parent_rounds)):
-                    filters.link(upper, companions, variance)
-                    fitted = filters.settle(closing=left == 0)
-            filters.prune(fitted)
-            fitted = filters.settle()
-            gain = filters.gain(fitted)
-            mixture, guide = filters.block
-            order = by_gain(mixture, gain)
-            return MinedLayer(
-                mixture=mixture.select(order),
-                node_pose=guide.node_pose[order],
-                parent=guide.parent[order],
-                gain=gain[order],
-                spread=fitted.spread[order],
-                score=filters.score()[order],
-            )
-
-        mined = MinedLayer.joined(self._by_filters(block, some))
+        upper = None if above is None else Upper(above.placed, self._variance(self.config.spread))
+        mined = MinedLayer.joined(self._by_filters(block, Finish(upper)))
         parent = mined.parent if above is None else above.nodes[mined.parent].astype(np.int32)
         return mined._replace(parent=parent)
 
@@ -196,10 +128,7 @@ class LayerMiner:
         chosen[nodes] = True
         block = Block(mined.mixture, self._guide(mined, poses, above))
 
-        def some(filters: Filters) -> Placed:
-            return filters.place(np.flatnonzero(chosen[filters.rows]))
-
-        return Above(nodes, Placed.joined(self._by_filters(block, some)))
+        return Above(nodes, Placed.joined(self._by_filters(block, Place(chosen))))
 
     def _guide(self, mined: MinedLayer, poses: F4, above: Above | None) -> Guide:
         """Return what predicts the nodes of the finished layer."""
@@ -212,24 +141,11 @@ class LayerMiner:
 
     def _by_filters(self, block: Block, task: Callable[[Filters], T]) -> list[T]:
         """Run a task on some filters at a time."""
-        objectives: dict[int, list[F8]] = {}
-
-        def some(first: int, last: int, kernels: Kernels) -> T:
-            filters = Filters(
-                kernels,
-                block.filters(first, last),
-                block.mixture.rows(first, last),
-                self.source.input_size,
-                self.config,
-            )
-            result = task(filters)
-            objectives[first] = filters.objective
-            return result
-
-        results = self.engine.by_filters(self.index, block.mixture, some)
-        parts = [objectives[first] for first in sorted(objectives)]
-        self.objective += [np.sum(traces, axis=0) for traces in zip(*parts, strict=True)]
-        return results
+        step = Step(block, self.source.input_size, self.config, task)
+        parts = self.engine.by_filters(self.index, block.mixture, step)
+        traces = zip(*(objective for _, objective in parts), strict=True)
+        self.objective += [np.sum(trace, axis=0) for trace in traces]
+        return [result for result, _ in parts]
 
     def _variance(self, spread: float) -> float:
         return side_variance(spread, self.source.input_size)
@@ -244,9 +160,3 @@ class LayerMiner:
         grid = np.stack(np.divmod(cells, width), axis=1)
         places: F8 = np.array(self.layer.offset) + np.array(self.layer.stride) * grid
         return places
-
-
-def _fit_and_merge(filters: Filters) -> Block:
-    filters.settle(closing=False)
-    filters.merge()
-    return filters.block

@@ -18,19 +18,22 @@ from explgraph.base.files import Stages
 from explgraph.base.formats.columns import MINED_STAGE, NODES_STAGE, poses_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import Stage, stage
+from explgraph.base.running.crew import Crew
 from explgraph.base.schema import Columns, Sizes
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.peaks.structures import PeakSource
 
 from .align import Facing, facing
 from .config import MiningConfig
-from .described import described
+from .described import Telling, completed
 from .devices import engine_for, usable_device
 from .em import Mixture
 from .engine import Device, Engine
 from .guides import Arrays, Block
-from .layers import Above, LayerMiner, MinedLayer
+from .layers import Above, LayerMiner
 from .pose import PoseBasis, PoseMap, Poses, fit_poses, pose_basis
+from .work.pool import by_workers
+from .work.steps import MinedLayer
 
 _log = logging.getLogger("explgraph")
 
@@ -42,6 +45,7 @@ def mine_peaks(
     seed: int = 0,
     stages: Stages | None = None,
     device: Device = "cpu",
+    crew: Crew | None = None,
 ) -> ExplanatoryGraph:
     """Mine the explanatory graph of the photos whose peaks are given.
 
@@ -58,6 +62,8 @@ def mine_peaks(
         Where finished steps are kept, so that an interrupted run goes on from them.
     device
         "cpu", "cuda" (a GPU, with ``explgraph[cuda]``), or "auto": "cuda" where that works.
+    crew
+        Workers that share the work of the CPU; the graph has the same bytes.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def mine_peaks(
         f"mining needs at least 2 photos of one category, got {len(peaks)}: one photo cannot show "
         "what stays the same",
     )
-    graph = mined_graph(peaks, config, seed, stages, device)
+    graph = mined_graph(peaks, config, seed, stages, device, crew)
     counts = np.bincount(graph.node_layer, minlength=len(graph.layers))
     for spec, count in zip(graph.layers, counts, strict=True):
         _log.info("layer %s: %d nodes", spec.name, count)
@@ -93,12 +99,13 @@ def mined_graph(
     seed: int,
     stages: Stages | None = None,
     device: Device = "cpu",
+    crew: Crew | None = None,
 ) -> ExplanatoryGraph:
     """Do as `mine_peaks` with what is known to be right, and without a message."""
     with stage("mining") as whole:
         whole.note, where = "orientation", usable_device(device)
-        faces = facing(peaks)
-        engine = engine_for(where, peaks, (faces.signs < 0).astype(np.uint8))
+        faces = facing(peaks) if crew is None else facing(peaks, by_workers(crew))
+        engine = engine_for(where, peaks, (faces.signs < 0).astype(np.uint8), crew)
         mined = mine_layers(engine, config, seed, stages)
         require(
             any(len(layer.mixture) > 0 for layer in mined.layers),
@@ -106,7 +113,7 @@ def mined_graph(
         )
         whole.note = "edges"
         graph = _assemble(peaks, faces, mined, config, seed)
-        return described(graph, engine.groups())
+        return completed(graph, engine.over_groups(Telling(graph)))
 
 
 class Mined(NamedTuple):

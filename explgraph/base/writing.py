@@ -77,6 +77,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         _bring_to_disk(target.parent)
 
 
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Add a line to a text file that tells what was done; a kill may cut the last one off.
+
+    If that fails, nothing is said: what was done is kept elsewhere.
+    """
+    with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Check before long work that `write_bytes` will be able to write a file; nothing is made.
 

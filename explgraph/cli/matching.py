@@ -57,6 +57,7 @@ def match(
     batch_size: cli.BatchSize = None,
     precision: cli.Precision = "float32",
     strict: cli.Strict = False,
+    workers: cli.Workers = None,
     as_json: cli.AsJson = False,
 ) -> Report:
     """Find the nodes of a graph in photos.
@@ -66,6 +67,7 @@ def match(
     'explgraph locate' take it in place of running the network again.
     """
     from explgraph import pipeline
+    from explgraph.engines.crews import executor_of
     from explgraph.graphs.choice import groups_of
     from explgraph.graphs.graph import ExplanatoryGraph
     from explgraph.groups.files import write_group_places
@@ -81,7 +83,10 @@ def match(
     source = open_images(images, boxes=boxes, label=label)
     net = graph_network(mined, model, weights, device=device)
     options = read_options(batch_size, strict, mirror=not no_mirror, precision=precision)
-    found = pipeline.match(mined, net, source, force=force, views=views, **options)
+    with executor_of(workers) as executor:
+        found = pipeline.match(
+            mined, net, source, force=force, views=views, executor=executor, **options
+        )
     with stage("writing"):
         found.save(out)
         if groups is not None:

@@ -130,6 +130,8 @@ def mine(
     ] = False,
     spool: cli.Spool = None,
     resume: cli.Resume = False,
+    workers: cli.Workers = None,
+    dask: cli.Dask = None,
     per_class: Annotated[
         bool,
         typer.Option(
@@ -148,6 +150,7 @@ def mine(
     goes on where the last one was stopped.
     """
     from explgraph import pipeline
+    from explgraph.engines.crews import executor_of
 
     from .network import load_network
 
@@ -156,27 +159,39 @@ def mine(
     if not per_class:
         check_out_file(out)
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
+    require(
+        spool is not None or dask is None, "--dask needs a folder that all workers see: --spool"
+    )
     source = open_images(images, boxes=boxes, label=label)
     if not per_class:
         _note_class_folders(images, source)
     net = load_network(model, weights, device=device, fit=fit)
     choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
-    miner = partial(pipeline.mine, net, layers=choice, seed=seed, resume=resume, **options)
-    if not per_class:
-        graph = miner(source, background=background, spool=spool)
-        with stage("writing"):
-            graph.save(out)
-        return Report(_summary(graph, out), _sentences(graph, out), as_json)
-    net.select(choice)  # a wrong name is an error of the command, not of each class
-    if background is not None:  # seen by the network once, not for each class
-        without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
-        statistics = pipeline.extract(net, background, layers=choice, **without_mirror)
-        miner = partial(miner, background=statistics)
+    with executor_of(workers, dask) as executor:
+        miner = partial(
+            pipeline.mine,
+            net,
+            layers=choice,
+            seed=seed,
+            resume=resume,
+            executor=executor,
+            **options,
+        )
+        if not per_class:
+            graph = miner(source, background=background, spool=spool)
+            with stage("writing"):
+                graph.save(out)
+            return Report(_summary(graph, out), _sentences(graph, out), as_json)
+        net.select(choice)  # a wrong name is an error of the command, not of each class
+        if background is not None:  # seen by the network once, not for each class
+            without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
+            statistics = pipeline.extract(net, background, layers=choice, **without_mirror)
+            miner = partial(miner, background=statistics)
 
-    def mine_class(name: str, photos: ImageSource) -> ExplanatoryGraph:
-        return miner(photos, spool=None if spool is None else spool / name)
+        def mine_class(name: str, photos: ImageSource) -> ExplanatoryGraph:
+            return miner(photos, spool=None if spool is None else spool / name)
 
-    return _mine_classes(mine_class, _classes(images, source), out, as_json)
+        return _mine_classes(mine_class, _classes(images, source), out, as_json)
 
 
 def _mine_classes(

@@ -155,6 +155,26 @@ Resume = Annotated[
         rich_help_panel=PHOTOS,
     ),
 ]
+_WHO = "Who does the work"
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="N processes of this machine share the work. The result has the same bytes.",
+        rich_help_panel=_WHO,
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="The workers of this Dask scheduler share the work; they must see --spool DIR and "
+        "the photos.",
+        rich_help_panel=_WHO,
+    ),
+]
 KnownMatches = Annotated[
     Path | None,
     typer.Option(

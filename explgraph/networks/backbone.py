@@ -101,6 +101,10 @@ class Backbone:
         self.name = name
         self._warned = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the trace behind: what was found in it travels along, and it is large."""
+        return {name: value for name, value in vars(self).items() if name != "_trace"}
+
     def __repr__(self) -> str:
         height, width = self.input_size
         what = self.name or type(self.module).__name__

@@ -176,6 +176,12 @@ class TransformPreprocess:
         self._lock = threading.Lock()
         self._warned = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def __call__(self, image: Image.Image) -> tuple[Tensor, F8]:
         """Make the network's input of one photo, as `Preprocess` does."""
         frame = self._frame(image.size)

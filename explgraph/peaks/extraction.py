@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F2, F4, F8, I4
+from explgraph.base.formats.columns import PEAK_SET, of_map, peak_columns
 from explgraph.base.layer import LayerSpec, look_layer
+from explgraph.base.schema import sized
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import ImageSource
 from explgraph.photos.loading import Batch, Batches, Skipped
@@ -135,20 +137,52 @@ def extract_peaks(
     ExplGraphError
         If no photo can be read, or a layer gives NaN.
     """
+    peaks, skipped = peaks_of(net, source, layers, statistics, options)
+    skipped.report(len(source))
+    return peaks
+
+
+def peaks_of(
+    net: Backbone,
+    source: ImageSource,
+    layers: Sequence[LayerSpec],
+    statistics: ChannelStatistics,
+    options: ReadOptions,
+) -> tuple[PeakSet, Skipped]:
+    """Do as `extract_peaks`, but say nothing of photos that cannot be read: it may be all."""
     rows, spans = PeakRows(len(source)), spans_of(span_size(net, options), 0, len(source))
     with peak_batches(net, source, layers, statistics, options, spans) as batches:
         for batch in batches:
             rows.append(batch)
-        batches.skipped.report(len(source))
-        header = peak_header(net, options, batches.skipped)
-    return PeakSet(
-        images=tuple(source.names[i] for i in rows.indices),
+        skipped = batches.skipped
+    arrays = rows.arrays() if rows.indices else no_photos(layers, options)
+    peaks = PeakSet(
+        images=tuple(source.items[i].name for i in rows.indices),
         input_size=net.input_size,
         channel_mean=statistics.mean,
         channel_scale=statistics.scale,
-        header=header,
-        **row_fields(layers, rows.arrays()),
+        header=peak_header(net, options, skipped),
+        **row_fields(layers, arrays),
     )
+    return peaks, skipped
+
+
+def no_photos(
+    layers: Sequence[LayerSpec], options: ReadOptions, axes: str = "NCK"
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of no photos, named as in files of a `PeakSet`.
+
+    ``axes`` are those of peaks, in their order.
+    """
+    mirror = options.get("mirror", True)
+    columns = {**peak_columns(layers, axes), **PEAK_SET}
+    looks = {**of_map(layers[look_layer(layers)]), "V": 2 if mirror else 1}
+    wanted = sized(columns, {"N": 0, "K": N_PEAKS, **looks})
+    return {
+        name: np.empty([int(length) for length in column.shape], column.dtype)
+        for name, column in wanted.items()
+        if (mirror or not name.startswith("mirrored")) and (name != "maps" or options.get("maps"))
+    }
 
 
 class PeakRows:

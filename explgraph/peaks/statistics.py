@@ -43,7 +43,11 @@ def channel_statistics(
     skipped: list[str] | None = None,
 ) -> ChannelStatistics:
     """Measure what responses are normalised by: `channel_moments`, but m_c is 0 if rectified."""
-    found = channel_moments(net, images, layers, options, kept, skipped)
+    return rectified(layers, channel_moments(net, images, layers, options, kept, skipped))
+
+
+def rectified(layers: Sequence[LayerSpec], found: ChannelStatistics) -> ChannelStatistics:
+    """Return moments with the mean 0 where a layer's outputs are rectified."""
     mean = tuple(
         np.zeros_like(values) if layer.rectified else values
         for layer, values in zip(layers, found.mean, strict=True)
@@ -82,7 +86,7 @@ def channel_moments(
     sums.end_span()
     if skipped is not None:
         skipped += [source.items[i].name for i in sums.missed_before(len(source))]
-    return _moments(layers, sums.total)
+    return moments(layers, sums.total)
 
 
 class SpanSums(NamedTuple):
@@ -126,7 +130,8 @@ class SpanSums(NamedTuple):
         return cls(tuple(arrays[f"{name}.{i}"].copy() for i in range(len(cells))), cells.copy())
 
 
-def _moments(layers: Sequence[LayerSpec], sums: SpanSums) -> ChannelStatistics:
+def moments(layers: Sequence[LayerSpec], sums: SpanSums) -> ChannelStatistics:
+    """Return means and deviations, from sums over all photos."""
     means, scales = [], []
     for layer, (first, second), n in zip(layers, *sums, strict=True):
         mean = first / n

@@ -212,8 +212,11 @@ class PeakSet(Record):
 
     def groups(self) -> Iterator[PeakSet]:
         """Yield all photos in order, `GROUP` at a time, as views."""
-        for start in range(0, len(self), GROUP):
-            yield self.take(slice(start, start + GROUP))
+        return (self.group(number) for number in range(-(-len(self) // GROUP)))
+
+    def group(self, number: int) -> PeakSet:
+        """Return one of these, by its number from 0."""
+        return self.take(slice(number * GROUP, (number + 1) * GROUP))
 
     def take(self, images: NDArray[Any] | slice) -> PeakSet:
         """Select images by index, by boolean mask, or, without a copy, by a slice."""
@@ -226,6 +229,26 @@ class PeakSet(Record):
             mirrored=mirrored,
             maps=None if self.maps is None else self.maps[images],
             photo_size=None if self.photo_size is None else self.photo_size[images],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[PeakSet]) -> PeakSet:
+        """Put photos together that were looked at alike; the header is the first one's."""
+
+        def rows(name: str) -> Any:  # noqa: ANN401  None where they have none
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        def layers(name: str) -> Any:  # noqa: ANN401
+            views = [getattr(part, name) for part in parts]
+            return views[0] and tuple(map(_joined, zip(*views, strict=True)))
+
+        return replace(
+            parts[0],
+            images=tuple(name for part in parts for name in part.images),
+            peaks=layers("peaks"),
+            mirrored=layers("mirrored"),
+            **{name: rows(name) for name in ("frames", "maps", "photo_size")},
         )
 
     def save(self, path: PathLike) -> None:
@@ -268,6 +291,11 @@ class PeakSet(Record):
                 **layer_arrays(CHANNELS, arrays, layers),
                 **row_fields(layers, arrays),
             )
+
+
+def _joined(parts: Sequence[Peaks]) -> Peaks:
+    yx, weight = (np.concatenate([getattr(p, name) for p in parts]) for name in ("yx", "weight"))
+    return Peaks(parts[0].layer, yx, weight)
 
 
 def row_fields(layers: Sequence[LayerSpec], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -347,3 +375,11 @@ class PeakSource(Protocol):
 
     def groups(self) -> Iterator[PeakSet]:
         """Yield all photos in order, `explgraph.peaks.structures.GROUP` at a time."""
+
+    def group(self, number: int) -> PeakSet:
+        """Return one of these, by its number from 0."""
+
+
+def group_firsts(peaks: PeakSource) -> range:
+    """Return the first photo of each group."""
+    return range(0, len(peaks), GROUP)

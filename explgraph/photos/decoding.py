@@ -63,6 +63,9 @@ class UnreadableImageError(ExplGraphError):
         self.name = name
         self.reason = reason
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return UnreadableImageError, (self.name, self.reason)
+
 
 # Errors of the file system that say something about the file asked for. All others, such as of a
 # bad disk, a lost network or too many open files, say nothing about it.

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,11 @@ from explgraph.base.files import PathLike
 from .addresses import expanded, is_address, placed
 from .annotations import photo_of
 from .boxes import Box, read_boxes
-from .decoding import UnreadableImageError, picture_of, read_picture, reading
+from .decoding import UnreadableImageError
 from .kinds import OTHER_PICTURES, SUFFIXES, TAR, is_hidden, warn_of_others
 from .opening import pixel_limit
 from .packed import is_tar, packed_photos
+from .readers import FileReader, Indexed, JoinedReader, SequenceReader, some_photos
 from .remote import photos_at, photos_listed
 from .stored import LocalFile
 
@@ -162,10 +162,14 @@ class ImageSource:
         first = 1 + max((item.photo for item in self.items), default=-1)
         moved = [replace(item, photo=first + item.photo) for item in other.items]
 
-        def read(photo: int) -> Image.Image:
-            return self._read(photo) if photo < first else other._read(photo - first)
+        return ImageSource([*self.items, *moved], JoinedReader(self._read, other._read, first))
 
-        return ImageSource([*self.items, *moved], read)
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what is needed of the photos of these items alone."""
+        photos = sorted({item.photo for item in self.items})
+        place = {photo: i for i, photo in enumerate(photos)}
+        items = tuple(replace(item, photo=place[item.photo]) for item in self.items)
+        return ImageSource, (items, some_photos(self._read, photos))
 
     def photo_sizes(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Decode photos for their sizes.
@@ -245,14 +249,6 @@ def open_images(
     return ImageSource(items, read)
 
 
-@runtime_checkable
-class _Indexed(Protocol):
-    """What a map-style Dataset, a list and an array have in common."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> object: ...
-
-
 _Photos = tuple[Sequence[str], Callable[[int], Image.Image]]
 
 
@@ -273,7 +269,7 @@ def _photos(images: object, limit: int | None) -> _Photos:
         return _files([path], path.parent, limit)
     if isinstance(images, np.ndarray):
         return _sequence(_checked_array(images))
-    if not isinstance(images, _Indexed):
+    if not isinstance(images, Indexed):
         raise ExplGraphError(
             "images must be a folder, a file, a list of files, an array, a Dataset with a length, "
             f"or an ImageSource; got {type(images).__name__}"
@@ -351,7 +347,7 @@ def _packed(paths: Sequence[Path], root: Path, limit: int | None) -> _Photos:
 
 def _files(paths: Sequence[Path], root: Path, limit: int | None) -> _Photos:
     names = [path.relative_to(root).as_posix() for path in paths]
-    return names, lambda index: read_picture(paths[index], names[index], limit)
+    return names, FileReader(tuple(paths), tuple(names), limit)
 
 
 def _checked_array(images: NDArray[Any]) -> NDArray[Any]:
@@ -366,21 +362,9 @@ def _checked_array(images: NDArray[Any]) -> NDArray[Any]:
     return images
 
 
-def _sequence(images: _Indexed) -> _Photos:
+def _sequence(images: Indexed) -> _Photos:
     names = [f"{index:06d}" for index in range(len(images))]
-    lock = Lock()
-
-    def read(index: int) -> Image.Image:
-        # A Dataset expects one caller at a time: its file handles and caches are not made for
-        # threads.
-        try:
-            with lock:
-                return picture_of(images[index], names[index])
-        except (OSError, MemoryError):
-            with reading(names[index]):
-                raise
-
-    return names, read
+    return names, SequenceReader(images, tuple(names))
 
 
 def _as_text(name: str) -> str:

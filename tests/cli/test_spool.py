@@ -51,7 +51,7 @@ def mined(monkeypatch):
     """Put something quick in the place of mining; it notes what it was given."""
     calls = []
 
-    def mine_peaks(peaks, *, config, seed, stages=None, device="cpu"):
+    def mine_peaks(peaks, *, config, seed, stages=None, device="cpu", crew=None):
         calls.append((peaks, config, seed, stages))
         return planted_graph()
 

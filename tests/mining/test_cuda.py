@@ -12,7 +12,7 @@ import pytest
 from explgraph.base.errors import ExplGraphError
 from explgraph.peaks.structures import PeakBlock, Peaks, PeakSet
 from mining import MiningConfig, match_peaks, mine_peaks
-from mining.described import described
+from mining.described import Telling, completed
 from mining.devices import cuda_missing, engine_for
 from mining.em import Mixture
 from mining.guides import Block, Guide, Placed
@@ -339,7 +339,8 @@ def test_described__is_the_same(mined):
     graph, peaks = mined
     mirrored = np.arange(len(peaks), dtype=np.uint8) % 2
     expected, actual = (
-        described(graph, engine_for(device, peaks, mirrored).groups()) for device in ("cpu", "cuda")
+        completed(graph, engine_for(device, peaks, mirrored).over_groups(Telling(graph)))
+        for device in ("cpu", "cuda")
     )
     assert np.ptp(expected.edge_spread) > 0
     for name in ("support", "edge_displacement", "edge_spread", "edge_correlation"):

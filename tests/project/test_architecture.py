@@ -21,6 +21,7 @@ FLOORS = (
     ("explgraph.networks", "explgraph.photos", "explgraph.graphs"),
     ("explgraph.peaks", "explgraph.drawing", "explgraph.groups"),
     ("mining", "aog", "explgraph.galleries"),
+    ("explgraph.engines",),
     ("explgraph.pipeline", "explgraph.export", "explgraph.preprocess"),
     ("explgraph.explanations", "explgraph.estimator"),
     ("explgraph.evaluation",),
@@ -243,8 +244,8 @@ def test_imports__a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
 
 
-# Not private: what named tuples offer, and what PyTorch offers no other way to.
-OFFERED = {"_asdict", "_fields", "_replace", "_ops", "_schema"}
+# Not private: what named tuples offer, and what PyTorch and os offer no other way to.
+OFFERED = {"_asdict", "_exit", "_fields", "_replace", "_ops", "_schema"}
 # Numba has no public place for a cache that is not its own.
 NUMBAS = {"compiled._cache", "CompileResult._rebuild", "data._reduce"}
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,16 @@ class SpooledPeaks:
 
     def groups(self) -> Iterator[PeakSet]:
         """Read all photos in order, `GROUP` at a time."""
-        for start in range(0, len(self), GROUP):
-            yield self._photos(range(start, min(start + GROUP, len(self))))
+        return (self.group(number) for number in range(-(-len(self) // GROUP)))
+
+    def group(self, number: int) -> PeakSet:
+        """Read one of these, by its number from 0."""
+        start = number * GROUP
+        return self._photos(range(start, min(start + GROUP, len(self))))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as the name of the folder: what is in it is read where it arrives."""
+        return reopened, (str(self.folder.absolute()), self.digest)
 
     def load(self) -> PeakSet:
         """Read all photos into memory."""
@@ -190,6 +199,21 @@ def assembled(folder: Path, manifest: Manifest) -> SpooledPeaks:
         photo_size=np.concatenate(sizes),
         **layer_arrays(CHANNELS, statistics, manifest.known.layers),
     )
+
+
+@lru_cache(2)
+def reopened(folder: str, digest: str) -> SpooledPeaks:
+    """Return the peaks of a complete spool whose manifest is known.
+
+    Raises
+    ------
+    ExplGraphError
+        If it is not there, or another by now.
+    """
+    manifest = Manifest.read(Path(folder))
+    found = assembled(Path(folder), manifest)
+    require(found.digest == digest, f"{folder} holds other peaks by now: run it again")
+    return found
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError
@@ -23,9 +22,9 @@ from explgraph.base.formats.headers import ShardHeader
 from explgraph.base.json_text import typed
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import stage
-from explgraph.base.schema import Columns, sized
+from explgraph.base.schema import Columns
 from explgraph.networks.backbone import Backbone
-from explgraph.peaks.extraction import N_PEAKS, PeakRows, peak_batches
+from explgraph.peaks.extraction import N_PEAKS, PeakBatch, PeakRows, no_photos, peak_batches
 from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.statistics import ChannelStatistics
 from explgraph.photos.images import ImageSource
@@ -56,6 +55,9 @@ class ShardMaker:
         SHA-256 of the key of the extraction.
     size
         Photos of the source in each shard, but for the last one: `span_size`.
+    alone
+        Whether nobody else makes the same shards. Only then is one written before its time: it
+        could take the place of another's that is whole.
     """
 
     net: Backbone
@@ -65,6 +67,7 @@ class ShardMaker:
     folder: Path
     stamp: str
     size: int
+    alone: bool = True
 
     def path(self, number: int) -> Path:
         """Return the file of a shard."""
@@ -138,13 +141,13 @@ class ShardMaker:
                     while begins >= work.end:
                         yield work.written(work.end)
                         work.go_on()
-                    if work.rows.indices and overdue:
+                    if self.alone and work.rows.indices and overdue:
                         with overdue.kept():
                             made = work.written(begins)
                         yield made
                     work.append(batch, begins)
             except (Exception, KeyboardInterrupt):
-                if work.before:
+                if self.alone and work.before:
                     yield work.written(work.following, work.before)
                 raise
             finally:
@@ -155,16 +158,6 @@ class ShardMaker:
 
     def _columns(self) -> Columns:
         return shard_columns(self.layers, mirror=self.options.get("mirror", True))
-
-    def no_photos(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a shard whose photos cannot be read."""
-        columns = sized(self._columns(), {"N": 0, "K": N_PEAKS})
-        channels = channel_arrays(self.statistics)
-        return {
-            name: np.empty([int(length) for length in column.shape], column.dtype)
-            for name, column in columns.items()
-            if name not in channels
-        }
 
 
 class _Writing:
@@ -208,7 +201,7 @@ class _Writing:
         self.before = self.following = 0
         return True
 
-    def append(self, batch: Any, begins: int) -> None:  # noqa: ANN401  a PeakBatch
+    def append(self, batch: PeakBatch, begins: int) -> None:
         """Add a batch."""
         self.before, self.following = len(self.rows.indices), begins
         self.rows.append(batch)
@@ -219,7 +212,9 @@ class _Writing:
         first, following = self._first + self._offset, end + self._offset
         missed = sorted(set(range(self._first, end)).difference(indices))
         skipped = [items[i].name for i in missed]
-        arrays = self.rows.arrays(count) if indices else maker.no_photos()
+        arrays = (
+            self.rows.arrays(count) if indices else no_photos(maker.layers, maker.options, "CNK")
+        )
         path = maker.path(first // maker.size)
         header = {
             "first": first,

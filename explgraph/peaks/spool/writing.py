@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import PathLike, Stages, read_arrays, whole_file, write_arrays
+from explgraph.base.files import Overdue, PathLike, Stages, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import CHANNELS, layer_arrays
 from explgraph.base.formats.headers import StatisticsKey
 from explgraph.base.json_text import typed
 from explgraph.base.layer import LayerSpec
+from explgraph.base.running.crew import Crew
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import N_PEAKS
 from explgraph.peaks.reading import ReadOptions, span_size, spans_of
@@ -33,6 +34,7 @@ from .manifest import MANIFEST, Manifest, Shard, shard_name
 from .reading import SpooledPeaks, assembled
 from .retrying import SKIPPED, forget_statistics, has_healed, is_outdated
 from .shards import Begun, ShardMaker, channel_arrays
+from .units import Measuring, kept_name, make_shards, statistics_by_workers
 
 _log = logging.getLogger("explgraph")
 
@@ -46,6 +48,7 @@ def spool_peaks(
     folder: PathLike,
     *,
     resume: bool = False,
+    crew: Crew | None = None,
 ) -> SpooledPeaks:
     """Run the network over photos and keep their peaks in a folder, a shard in memory at a time.
 
@@ -59,6 +62,8 @@ def spool_peaks(
         Go on with what is in the folder, if there is anything. A missing or damaged shard is made
         again; so is one that skipped a photo which can be read now. In the end
         the files are the same, byte by byte, as those of a single run.
+    crew
+        Workers that make the shards; None: this process does.
 
     Returns
     -------
@@ -89,6 +94,9 @@ def spool_peaks(
     there = _there(maker, source, manifest)
     listed, skipped = _Listed(manifest, place, len(source)), Skipped()
     listed.add(*(begun.shard for begun in there.values()))
+    if crew is not None:
+        listed.by_workers(crew, maker, source, skipped)
+        return listed.whole(skipped)
     for spans, begun in _left(maker, len(source), there):
         for shard in maker.make(source, spans, skipped, begun):
             listed.add(shard)
@@ -163,6 +171,30 @@ class _Listed:
             found.write(self._folder)
             self._written = found
 
+    def by_workers(
+        self, crew: Crew, maker: ShardMaker, source: ImageSource, skipped: Skipped
+    ) -> None:
+        """Let workers make the shards that are not there; list them now and then, and at the end.
+
+        Those that are not listed yet are found by what they say themselves.
+        """
+        overdue = Overdue()
+        ends = {shard.file: shard.next for shard in self._shards.values()}
+        spans = spans_of(maker.size, 0, self._count)
+        left = [s for i, s in enumerate(spans) if ends.get(shard_name(i)) != s.stop]
+
+        def add(made: Shard, missed: Skipped) -> None:
+            skipped.join(missed)
+            self._shards[made.file] = made
+            if overdue:
+                with overdue.kept():
+                    self.add()
+
+        try:
+            make_shards(crew, maker, source, left, add)
+        finally:
+            self.add()
+
     def _manifest(self) -> Manifest:
         at, listed = 0, list[Shard]()
         while at < self._count and (shard := self._shards.get(shard_name(len(listed)))):
@@ -198,6 +230,7 @@ def spool_statistics(
     folder: PathLike,
     *,
     resume: bool = False,
+    crew: Crew | None = None,
 ) -> ChannelStatistics:
     """Measure channel statistics as `channel_statistics` does, and keep them in a spool folder.
 
@@ -211,7 +244,7 @@ def spool_statistics(
     """
     source, path = open_images(images), Path(folder) / STATISTICS
     key = run_key(net, source, layers, options)
-    sums = Stages(path.parent, {"statistics": key})
+    sums = Stages(path.parent.absolute(), {"statistics": key})
     if any(path.with_name(name).exists() for name in (STATISTICS, MANIFEST, SUMS)):
         check_resume(path.parent, resume)
     if path.exists():
@@ -222,8 +255,16 @@ def spool_statistics(
         if kept is not None:
             forget_statistics(path)
     skipped: list[str] = []
-    found = channel_statistics(net, source, layers, options, sums, skipped)
+    found = (
+        channel_statistics(net, source, layers, options, sums, skipped)
+        if crew is None
+        else statistics_by_workers(
+            crew, Measuring(net, tuple(layers), options, sums), source, skipped
+        )
+    )
     write_arrays(path, "statistics", channel_arrays(found), {"key": key, SKIPPED: skipped})
+    for number in range(-(-len(source) // span_size(net, options))):
+        sums.drop(kept_name(number))
     sums.drop(KEPT)
     return found
 

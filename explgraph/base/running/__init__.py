@@ -1,0 +1,1 @@
+"""Units of work, who does them, and who may."""

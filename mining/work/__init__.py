@@ -1,0 +1,1 @@
+"""Mining in units of work, which other processes can do."""

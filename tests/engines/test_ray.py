@@ -1,0 +1,98 @@
+"""Ray on this machine, started and stopped here: the same bytes, whatever befalls an actor."""
+
+import os
+import signal
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+
+import pytest
+
+import explgraph as eg
+from explgraph.base.errors import ExplGraphError
+from explgraph.engines import ray_executor
+from tests.engines.test_executors import HOW, mined, one_thread, others, photos, same_as_one, small
+from tests.support.executors import small_units
+from tests.support.world import WORLD
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+__all__ = ["mined", "one_thread", "others", "photos", "small"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+class Small:
+    """A unit in an actor that has small units, however often it was started anew."""
+
+    def __init__(self, unit):
+        self.unit = unit
+
+    def __call__(self, *arguments):
+        small_units()
+        return self.unit(*arguments)
+
+
+class Once:
+    """Kills its process, if nobody has done so before for a unit of this kind."""
+
+    def __init__(self, folder, unit):
+        self.flag, self.unit = folder / type(unit.unit).__name__, unit
+
+    def __call__(self, *arguments):
+        if not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Small(self.unit)(*arguments)
+
+
+def small_actors(executor, folder):
+    """Let actors have small units; one is killed by a unit of each kind."""
+    submit = executor.submit
+    executor.submit = lambda fn, *args: submit(Once(folder, fn), *args)
+    return executor
+
+
+def test_mine__same_bytes_on_ray(photos, others, mined, tmp_path, cluster):
+    """Actors are killed in extraction, and in mining: they are started anew."""
+    (flags := tmp_path / "flags").mkdir()
+    with ray_executor(2, max_restarts=9, max_task_retries=9) as executor:
+        graph = eg.mine(
+            WORLD.net,
+            photos,
+            background=others,
+            spool=tmp_path / "s",
+            executor=small_actors(executor, flags),
+            **HOW,
+        )
+    same_as_one(graph, tmp_path / "s", mined, tmp_path)
+    killed = {path.name for path in flags.iterdir()}
+    assert killed == {"SumsUnit", "ShardUnit", "FilterUnit", "GroupUnit", "PhotosUnit"}
+
+
+def test_errors__are_those_of_the_unit(photos, cluster):
+    with ray_executor(1) as executor, pytest.raises(ExplGraphError, match=r"05\.png"):
+        eg.extract(WORLD.net, photos, executor=executor, strict=True, **HOW)
+
+
+def test_executor__whose_actors_have_died_is_broken(cluster):
+    with ray_executor(1, max_restarts=0, max_task_retries=0) as executor:
+        first, second = (executor.submit(os.kill, os.getppid(), 0) for _ in range(2))
+        assert (first.result(60), second.result(60)) == (None, None)
+        lost = executor.submit(os._exit, 1)
+        assert "Actor" in type(lost.exception(60)).__name__
+        with pytest.raises(BrokenExecutor, match="died"):
+            executor.submit(os.getpid)
+
+
+def test_executor__of_nobody_is_refused():
+    with pytest.raises(ExplGraphError, match="at least 1"):
+        ray_executor(0)
