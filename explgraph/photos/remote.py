@@ -41,7 +41,7 @@ _log = logging.getLogger("explgraph")
 
 
 def _file_system(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, made once in a process, and the path in it.
+    """Return the file system of an address, made once in a thread, and the path in it.
 
     Raises
     ------

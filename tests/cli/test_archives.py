@@ -7,6 +7,7 @@ import tarfile
 import fsspec
 import pytest
 
+from explgraph.photos import remote
 from tests.support.commands import ok, refused
 from tests.support.world import SMALL_LAYERS as LAYERS
 
@@ -65,6 +66,33 @@ def test_mine__spool_of_a_folder_goes_on_with_the_archive_made_of_it(files, tmp_
     (spool / "shard-00000.safetensors").unlink()
     mined(archive, files, tmp_path / "g.safetensors", "--spool", spool, "--resume")
     assert (spool / "shard-00000.safetensors").read_bytes() == whole
+    assert (tmp_path / "g.safetensors").read_bytes() == files.small_graph.read_bytes()
+
+
+@pytest.mark.parametrize("what", ["photos", "photos.tar"])
+def test_mine__a_network_that_is_lost_skips_nothing_and_the_spool_goes_on(
+    files, tmp_path, memory, monkeypatch, what
+):
+    memory.put(str(packed(files.zoo / "fish", tmp_path / "fish.tar")), "/photos.tar")
+    for path in (files.zoo / "fish").iterdir():
+        memory.pipe_file(f"/photos/{path.name}", path.read_bytes())
+    args = (f"memory://{what}", *command(files), "--spool", tmp_path / "spool")
+    true, calls = type(memory).cat_file, []
+
+    def lost(*args, **options):
+        calls.append(args)
+        if len(calls) > 5:
+            raise ConnectionResetError("the network is down")
+        return true(*args, **options)
+
+    monkeypatch.setattr(remote, "_PAUSES", (0.0, 0.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "cat_file", lost)  # each thread has one of its own
+        said = refused("mine", *args, "--out", tmp_path / "g.safetensors")
+    assert "the network is down" in said and "not the picture's fault" in said
+    assert not (tmp_path / "g.safetensors").exists()
+    done = ok("mine", *args, "--resume", "--out", tmp_path / "g.safetensors")
+    assert json.loads(done.stdout)["skipped"] == []
     assert (tmp_path / "g.safetensors").read_bytes() == files.small_graph.read_bytes()
 
 
