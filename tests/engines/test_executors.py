@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,22 @@ def test_mine__same_bytes_in_a_pool_of_processes(photos, others, mined, tmp_path
     with small_pool(workers) as pool:
         graph = eg.mine(
             WORLD.net, photos, background=others, spool=tmp_path / "s", executor=pool, **HOW
+        )
+    same_as_one(graph, tmp_path / "s", mined, tmp_path)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["processes", "elsewhere"])
+def test_mine__same_bytes_of_an_archive(photos, others, mined, tmp_path, elsewhere):
+    """Workers get the places of their photos in it, and read these alone."""
+    images = shutil.make_archive(str(tmp_path / "photos"), "tar", photos)
+    if elsewhere:  # which processes do not see
+        fsspec.filesystem("memory").put(images, "/engines/photos.tar")
+        images = "memory://engines/photos.tar"
+    images = eg.open_images(images)
+    images = images.named(sorted(images.names), "archive")
+    with Unruly() if elsewhere else small_pool(2) as workers:
+        graph = eg.mine(
+            WORLD.net, images, background=others, spool=tmp_path / "s", executor=workers, **HOW
         )
     same_as_one(graph, tmp_path / "s", mined, tmp_path)
 
