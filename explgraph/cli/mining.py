@@ -132,6 +132,7 @@ def mine(
     resume: cli.Resume = False,
     workers: cli.Workers = None,
     dask: cli.Dask = None,
+    ray: cli.Ray = None,
     per_class: Annotated[
         bool,
         typer.Option(
@@ -159,15 +160,14 @@ def mine(
     if not per_class:
         check_out_file(out)
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
-    require(
-        spool is not None or dask is None, "--dask needs a folder that all workers see: --spool"
-    )
+    elsewhere = dask is not None or ray not in (None, "local")
+    require(spool is not None or not elsewhere, "workers need a folder that all see: --spool DIR")
     source = open_images(images, boxes=boxes, label=label)
     if not per_class:
         _note_class_folders(images, source)
     net = load_network(model, weights, device=device, fit=fit)
     choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
-    with executor_of(workers, dask) as executor:
+    with executor_of(workers, dask, ray) as executor:
         miner = partial(
             pipeline.mine,
             net,

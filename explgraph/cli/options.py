@@ -175,6 +175,15 @@ Dask = Annotated[
         rich_help_panel=_WHO,
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local",
+        help="Actors of this Ray cluster share the work, --workers N of them or one for each CPU; "
+        "they must see --spool DIR and the photos. local starts a cluster on this machine.",
+        rich_help_panel=_WHO,
+    ),
+]
 KnownMatches = Annotated[
     Path | None,
     typer.Option(

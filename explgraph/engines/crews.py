@@ -18,6 +18,7 @@ from explgraph.base.writing import check_folder_writable
 from explgraph.peaks.reading import ReadOptions
 
 from .pools import process_pool
+from .ray import ray_executor
 
 
 class WorkOptions(ReadOptions, total=False):
@@ -88,23 +89,33 @@ def workplace(
 
 
 @contextmanager
-def executor_of(workers: int | None = None, dask: str | None = None) -> Iterator[Executor | None]:
+def executor_of(
+    workers: int | None = None, dask: str | None = None, ray: str | None = None
+) -> Iterator[Executor | None]:
     """Open the executor that a command line asks for, if any, within.
 
     Parameters
     ----------
     workers
-        Processes of this machine.
+        Processes of this machine; with ``ray``, actors (one for each CPU of the cluster).
     dask
         Address of a Dask scheduler.
+    ray
+        Address of a Ray cluster; "local" starts one on this machine.
 
     Raises
     ------
     ExplGraphError
-        If both are given, or Dask is not installed or not there.
+        If two are given, or one is not installed or not there.
     """
-    require(workers is None or dask is None, "give --workers or --dask, not both")
-    if workers is not None:
+    require(
+        dask is None or (workers is None and ray is None),
+        "give one of --workers, --dask and --ray; --workers with --ray",
+    )
+    if ray is not None:
+        with _ray_cluster(ray) as cpus, ray_executor(workers or cpus) as executor:
+            yield executor
+    elif workers is not None:
         pool = process_pool(workers)
         try:
             yield pool
@@ -120,3 +131,17 @@ def executor_of(workers: int | None = None, dask: str | None = None) -> Iterator
             yield client.get_executor()
     else:
         yield None
+
+
+@contextmanager
+def _ray_cluster(address: str) -> Iterator[int]:
+    """Join a cluster, or start one, within; return how many CPUs it has."""
+    ray = import_extra("ray", "ray")
+    try:
+        ray.init(None if address == "local" else address, log_to_driver=False)
+    except (ConnectionError, OSError, ValueError) as error:
+        raise ExplGraphError(f"there is no Ray cluster at {address}: {error}") from error
+    try:
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+    finally:
+        ray.shutdown()
