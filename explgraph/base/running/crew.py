@@ -38,7 +38,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
-from time import time
+from time import sleep, time
 from typing import Any, Generic, TypeVar
 
 from explgraph.base.errors import ExplGraphError
@@ -52,10 +52,11 @@ R = TypeVar("R")
 JOURNAL = "journal.jsonl"
 
 _AHEAD = 1024  # units given out at a time: of a million, most wait here
+_POLL = 0.2  # seconds
 _TRIES = 3  # of a unit whose worker was lost
 _LOST = {  # what executors raise when a worker is gone and they go on; none is a common class
     "KilledWorker", "RayActorError", "ActorDiedError", "ActorUnavailableError",
-    "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "LostWorkerError",
+    "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "UncompletedJobError",
 }  # fmt: skip
 
 
@@ -123,8 +124,7 @@ class Crew:
         try:
             work.fill()
             while work.pending:
-                finished, _ = wait(work.pending, return_when=FIRST_COMPLETED)
-                for future in finished:
+                for future in _finished(list(work.pending)):
                     work.finish(future)
                 work.fill()
         except BaseException:
@@ -226,6 +226,15 @@ class _Work:
             f"workers were lost in {self._called} ({type(error).__name__}: {error}); they may have "
             f"been killed, for want of memory or otherwise. {self._crew.how_to_go_on}"
         )
+
+
+def _finished(pending: list[Future[Any]]) -> list[Future[Any]]:
+    """Wait until one is done, at least; return those that are."""
+    if all(isinstance(future, Future) for future in pending):
+        return list(wait(pending, return_when=FIRST_COMPLETED).done)
+    while not (done := [job for job in pending if job.done()]):  # jobs of submitit
+        sleep(_POLL)
+    return done
 
 
 class _Here(local):
