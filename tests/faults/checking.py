@@ -25,7 +25,7 @@ def contents(folder):
 def _is_whole(path):
     """Tell whether a file of a spool can be read to its end."""
     try:
-        if path.suffix == ".json":
+        if path.suffix in (".json", ".lock"):
             json.loads(path.read_bytes())
             return True
         with safe_open(path, "numpy") as file:
