@@ -23,6 +23,7 @@ from explgraph.base.files import PathLike, Stages
 from explgraph.base.formats.material import Material
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import PHOTOS, plan, stage, watched
+from explgraph.base.running.kept import clear_kept
 from explgraph.base.text import printable_lines
 from explgraph.engines.compiling import compiling
 from explgraph.engines.crews import WorkOptions, workplace
@@ -232,6 +233,7 @@ def mine(
         graph = mine_peaks(
             spooled, config=config, seed=seed, stages=stages, device=device, crew=crew
         )
+        clear_kept(folder)
         others = _contrast_peaks(net, background, spooled, options)
         graph = grouped(graph, spooled, background=others, device=device)
         return _told(recorded(graph, material), strict)

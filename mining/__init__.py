@@ -1,15 +1,12 @@
 """Peaks to an explanatory graph: alignment, mining, matching."""
 
 from .ahead import compile_ahead
-from .config import MiningConfig
+from .config import RESULTS, MiningConfig
 from .explained import explained_share
 from .matching import match_peaks
 from .mine import mine_peaks
 
 DISTRIBUTION = "explgraph"
-
-RESULTS = 2
-"""Raised whenever mining finds something else in the same peaks: stages of before are not used."""
 
 __all__ = [
     "RESULTS",

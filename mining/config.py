@@ -12,6 +12,10 @@ from explgraph.base.json_text import typed
 _LEAST = 1e-6  # of shares of lengths: the squares of smaller ones vanish
 
 
+RESULTS = 2
+"""Raised whenever mining finds something else in the same peaks: stages of before are not used."""
+
+
 @dataclass(frozen=True, slots=True)
 class MiningConfig:
     """Settings of `mine`; the defaults serve every category and network.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from explgraph.peaks.structures import Peaks
 
 from .engine import Photos
 from .matching import find_places
+from .work.steps import Told
 
 _EDGES = 4096  # that one thread goes through
 _LEAST = 1e-6  # deviation of log(1 + score): below, a node scores the same everywhere
@@ -41,32 +41,6 @@ def described(
         The mining photos' peaks, in the graph's orientation, group by group, on any device.
     """
     return completed(graph, map(Telling(graph), groups))
-
-
-class Told(NamedTuple):
-    """What a group of n photos shows of P nodes and E edges: sums over the photos.
-
-    ``relation (E, 2, 4)`` and ``product (E, 1)`` of edges, ``fired``, ``level`` and ``square (P,)``
-    of nodes.
-    """
-
-    relation: F8
-    product: F8
-    fired: F8
-    level: F8
-    square: F8
-    n: int
-
-    def plus(self, other: Told) -> Told:
-        """Return the sums over these photos, and then others."""
-        return Told(
-            self.relation + other.relation,
-            self.product + other.product,
-            self.fired + other.fired,
-            self.level + other.level,
-            self.square + other.square,
-            self.n + other.n,
-        )
 
 
 @dataclass(frozen=True, slots=True)

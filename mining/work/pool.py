@@ -8,23 +8,36 @@ sums over groups of photos are added up in the groups' order, so the graph has t
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numba
+import numpy as np
+
+from explgraph.base import __version__
 from explgraph.base.arrays import U1
 from explgraph.base.running.crew import Crew
+from explgraph.base.running.kept import Kept
 from explgraph.base.running.shared import Shared
 from explgraph.peaks.structures import PeakSet, PeakSource, group_firsts
 from mining.align import Each
+from mining.config import RESULTS
 from mining.cpu import CpuEngine
 from mining.em import Mixture, PeakColumns
 from mining.engine import Kernels, Photos
+from mining.guides import Placed
+from mining.pose import Regressions
+
+from .steps import MinedLayer, Told
 
 T = TypeVar("T")
 
 _STEPS = 4  # ranges of filters in a unit: a worker's threads have something to share
 _STAGE = "mining"
+_RESULTS = (Mixture, MinedLayer, Placed, Regressions, Told)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,14 +68,21 @@ class PoolEngine:
         count, size = len(mixture.noise), _STEPS * self.own.step
         ranges = [(first, min(first + size, count)) for first in range(0, count, size)]
         with self.crew.share(_Work(self.own, layer, task), "mining's work") as shared:
-            parts = self.crew.map(_STAGE, FilterUnit(shared), ranges)
+            parts = self.crew.map_kept(_STAGE, FilterUnit(shared), ranges, self._kept(shared))
         return [result for part in parts for result in part]
 
     def over_groups(self, task: Callable[[Photos], T]) -> Iterator[T]:
         """Let workers run the task."""
         with self.crew.share(_Groups(self.own, task), "mining's work") as shared:
             numbers = [(number,) for number in range(len(group_firsts(self.source)))]
-            yield from self.crew.map(_STAGE, PhotosUnit(shared), numbers)
+            kept = self._kept(shared)
+            yield from self.crew.map_kept(_STAGE, PhotosUnit(shared), numbers, kept)
+
+    def _kept(self, shared: Shared[Any]) -> Kept[Any]:
+        """Return where results are kept: by all that decides them, the program's version, too."""
+        said = [shared.digest, RESULTS, __version__, numba.__version__, np.__version__]
+        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return Kept(self.crew.folder.absolute(), key, _RESULTS)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,6 +140,6 @@ def by_workers(crew: Crew) -> Each:
     def each(peaks: PeakSource, task: Callable[[PeakSet, int], Any]) -> list[Any]:
         numbers = [(number,) for number in range(len(group_firsts(peaks)))]
         with crew.share((peaks, task), "mining's work") as shared:
-            return crew.map(_STAGE, GroupUnit(shared), numbers)
+            return crew.map("facing", GroupUnit(shared), numbers)
 
     return each

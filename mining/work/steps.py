@@ -170,3 +170,29 @@ class Finish:
             spread=fitted.spread[order],
             score=filters.score()[order],
         )
+
+
+class Told(NamedTuple):
+    """What a group of n photos shows of P nodes and E edges: sums over the photos.
+
+    ``relation (E, 2, 4)`` and ``product (E, 1)`` of edges, ``fired``, ``level`` and ``square (P,)``
+    of nodes.
+    """
+
+    relation: F8
+    product: F8
+    fired: F8
+    level: F8
+    square: F8
+    n: int
+
+    def plus(self, other: Told) -> Told:
+        """Return the sums over these photos, and then others."""
+        return Told(
+            self.relation + other.relation,
+            self.product + other.product,
+            self.fired + other.fired,
+            self.level + other.level,
+            self.square + other.square,
+            self.n + other.n,
+        )

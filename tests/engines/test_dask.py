@@ -73,7 +73,7 @@ def test_worker_killed__dask_goes_on(photos, others, mined, tmp_path, client):
 
     class Watching(type(client.get_executor())):
         def submit(self, fn, *args, **kwargs):
-            if len(killed) == 0 and type(fn.unit).__name__ == "FilterUnit":
+            if len(killed) == 0 and type(fn.unit).__name__ == "KeptUnit":
                 killed.append(pids[0])
                 os.kill(pids[0], signal.SIGKILL)
             return super().submit(fn, *args, **kwargs)

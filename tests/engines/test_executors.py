@@ -96,6 +96,18 @@ def done(spool, stage):
     ]
 
 
+def nothing_is_mined_twice(lines):
+    """A step that is begun again has fewer units left than before, by those that were done."""
+    left, key = {}, None
+    for line in lines:
+        if line["state"] == "begun":
+            key = line["key"]
+            assert line["units"] <= left.setdefault(key, line["units"])
+        elif (line["stage"], line["state"]) == ("mining", "done") and key in left:
+            left[key] -= 1
+    assert set(left.values()) == {0}
+
+
 # -- the same bytes --------------------------------------------------------------------------------
 
 
@@ -228,6 +240,7 @@ def test_worker_killed__resume_does_nothing_twice(photos, others, mined, tmp_pat
     same_as_one(graph, spool, mined, tmp_path)
     again = [line for line in journal(spool)[first:] if line["stage"] == "photos"]
     assert len(again) == 4 - shards
+    nothing_is_mined_twice(journal(spool))
     assert not [line for line in journal(spool)[first:] if line["stage"] == "background"]
     assert any(name.startswith("stage-start") for name in before) == (stage == "mining")
 
@@ -276,6 +289,7 @@ def test_driver_killed__another_goes_on(photos, others, mined, tmp_path, stage, 
         )
     same_as_one(graph, spool, mined, tmp_path)
     assert sum(line["stage"] == "photos" for line in journal(spool)[first:]) == 4 - shards
+    nothing_is_mined_twice(journal(spool))
 
 
 def test_process_pool__ends_with_its_driver(tmp_path):
@@ -334,6 +348,24 @@ def test_no_photo_that_can_be_read__is_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with Unruly() as workers, pytest.raises(ExplGraphError, match="none of the 1 images"):
         eg.extract(WORLD.net, tmp_path, executor=workers, **HOW)
+
+
+def test_kept_results__are_read_if_they_hold_what_results_do(tmp_path):
+    from explgraph.base.running.kept import Kept
+    from mining.pose import Regressions
+
+    result = [(Regressions(*(np.full(2, i, float) for i in range(3))), [np.ones(3)])]
+    kept = Kept(tmp_path, "a" * 64, (Regressions,))
+    assert kept.load(3) is None
+    kept.save(3, result)
+    ((found, (objective,)),) = kept.load(3)
+    assert np.array_equal(found.share, result[0][0].share)
+    assert np.array_equal(objective, np.ones(3))
+    assert Kept(tmp_path, "a" * 63 + "b", (Regressions,)).load(3) is None  # of another work
+    assert Kept(tmp_path, "a" * 64, ()).load(3) is None  # it names a class that is not expected
+    path = kept.path(3)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert kept.load(3) is None
 
 
 def test_shared_values__that_a_worker_does_not_see(tmp_path):

@@ -45,7 +45,8 @@ class Once:
     """Kills its process, if nobody has done so before for a unit of this kind."""
 
     def __init__(self, folder, unit):
-        self.flag, self.unit = folder / type(unit.unit).__name__, unit
+        kind = type(getattr(unit.unit, "unit", unit.unit)).__name__
+        self.flag, self.unit = folder / kind, unit
 
     def __call__(self, *arguments):
         if not self.flag.exists():

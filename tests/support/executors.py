@@ -105,8 +105,8 @@ class Deadly(Executor):
         self._pool, self._stage, self._left = small_pool(workers), stage, at
 
     def submit(self, fn, /, *args, **kwargs):
-        module = type(fn.unit).__module__
-        stage = crew_stage(module, type(fn.unit).__name__)
+        unit = getattr(fn.unit, "unit", fn.unit)  # of a result that is kept
+        stage = crew_stage(type(unit).__module__, type(unit).__name__)
         if stage == self._stage:
             self._left -= 1
             if self._left == -1:
@@ -120,7 +120,7 @@ class Deadly(Executor):
 def crew_stage(module, name):
     """Return what a unit's stage is called."""
     if module.startswith("mining"):
-        return "mining"
+        return "facing" if name == "GroupUnit" else "mining"
     return {"ShardUnit": "photos", "SumsUnit": "background"}.get(name, name)
 
 

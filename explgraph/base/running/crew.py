@@ -44,6 +44,7 @@ from typing import Any, Generic, TypeVar
 from explgraph.base.errors import ExplGraphError
 from explgraph.base.writing import append_line
 
+from .kept import Kept
 from .shared import Shared, written
 
 T = TypeVar("T")
@@ -149,6 +150,23 @@ class Crew:
         self.run(called, unit, arguments, keep)
         return [found[number] for number in range(len(arguments))]
 
+    def map_kept(
+        self,
+        called: str,
+        unit: Callable[..., R],
+        arguments: Sequence[tuple[Any, ...]],
+        kept: Kept[R],
+    ) -> list[R]:
+        """Do as `map`, but with results that are ``kept``, whoever found them; keep the others."""
+        known = [kept.load(number) for number in range(len(arguments))]
+        left = [number for number, result in enumerate(known) if result is None]
+        units = [(number, *arguments[number]) for number in left]
+        self.note(stage=called, state="begun", units=len(units), key=kept.key[:16])
+        found = self.map(called, KeptUnit(unit, kept), units)
+        for number, result in zip(left, found, strict=True):
+            known[number] = result
+        return [result for result in known if result is not None]
+
     def note(self, **line: object) -> None:
         """Add a line to the journal."""
         text = json.dumps({"time": round(time(), 3), **line}, sort_keys=True)
@@ -161,6 +179,20 @@ class Crew:
         if not isinstance(workers, int) or workers < 1:
             return None
         return max(1, (os.cpu_count() or 1) // workers)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUnit(Generic[R]):
+    """A unit whose result is kept where it was found."""
+
+    unit: Callable[..., R]
+    kept: Kept[R]
+
+    def __call__(self, number: int, *arguments: object) -> R:
+        """Return the result of a unit, given by number and arguments."""
+        result = self.unit(*arguments)
+        self.kept.save(number, result)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
