@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,7 @@ def test_measures__share_one_run_of_the_network(files, options, fakes, monkeypat
     seen, extract = [], eg.pipeline.extract
 
     def counted(net, images, **more):
-        seen.append(images.name)
+        seen.append(Path(images).name)
         return extract(net, images, **more)
 
     monkeypatch.setattr("explgraph.pipeline.extract", counted)
