@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.together import SELDOM
+
 SCRIPT = """
 from dataclasses import fields
 
@@ -60,7 +62,7 @@ alike(lambda peaks: match_peaks(WORLD.graph, peaks), WORLD.peaks.take(photos))
 """
 
 
-@pytest.mark.parametrize("kernels", ["Haswell", ""])
+@pytest.mark.parametrize("kernels", ["Haswell", pytest.param("", marks=SELDOM)])
 def test_locate_and_match__the_same_bytes_in_any_company_on_any_threads(kernels):
     """OpenBLAS' kernels for Haswell, which serve AMD's processors too, round the most unlike."""
     if (os.cpu_count() or 1) < 2:

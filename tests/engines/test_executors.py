@@ -23,6 +23,7 @@ from explgraph.base.running.crew import JOURNAL
 from explgraph.engines import process_pool
 from tests.support import executors
 from tests.support.executors import Deadly, Losing, Unruly, small_pool, small_units
+from tests.support.together import SELDOM
 from tests.support.world import LAYERS, WORLD
 
 HOW = {"layers": LAYERS, "batch_size": 3, "progress": False}
@@ -125,7 +126,7 @@ def test_mine__same_bytes_in_any_order(photos, others, mined, tmp_path, executor
     assert sorted(done(tmp_path / "s", "background")) == [0, 1]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=SELDOM), 2, 3])
 def test_mine__same_bytes_in_a_pool_of_processes(photos, others, mined, tmp_path, workers):
     with small_pool(workers) as pool:
         graph = eg.mine(
@@ -134,7 +135,9 @@ def test_mine__same_bytes_in_a_pool_of_processes(photos, others, mined, tmp_path
     same_as_one(graph, tmp_path / "s", mined, tmp_path)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["processes", "elsewhere"])
+@pytest.mark.parametrize(
+    "elsewhere", [pytest.param(False, marks=SELDOM), True], ids=["processes", "elsewhere"]
+)
 def test_mine__same_bytes_of_an_archive(photos, others, mined, tmp_path, elsewhere):
     """Workers get the places of their photos in it, and read these alone."""
     images = shutil.make_archive(str(tmp_path / "photos"), "tar", photos)

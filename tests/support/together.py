@@ -8,10 +8,14 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 MANY = int(os.environ.get("EXPLGRAPH_TOGETHER", "1"))
 """How often the tests of threads, processes and interrupts repeat: 1 in the test suite."""
+
+SELDOM = pytest.mark.skipif(MANY == 1, reason="one more of its kind: with EXPLGRAPH_TOGETHER")
+"""Of a case that takes long and is much like another one."""
 
 LONG = 600
 """Seconds after which a test of threads is taken to hang."""
