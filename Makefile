@@ -27,7 +27,7 @@ test: $(VENV)/.installed-test
 
 # The long form of tests/together: threads, processes, interrupts and repeats, a quarter of an hour.
 together: $(VENV)/.installed-test
-	EXPLGRAPH_TOGETHER=10 $(PY) -m pytest -q tests/together
+	EXPLGRAPH_TOGETHER=10 $(PY) -m pytest -q tests/together tests/engines tests/aog/test_company.py
 
 # What each dependency is used for, in little time; old packages may warn of new ones.
 OLDEST = tests/cli/test_app.py tests/cli/test_graphs.py tests/test_export.py tests/test_estimator.py \

@@ -18,10 +18,11 @@ from tests.engines.test_executors import (
     small,
 )
 from tests.support.executors import small_units
+from tests.support.together import SELDOM
 from tests.support.world import WORLD
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), SELDOM]
 
 __all__ = ["mined", "one_thread", "others", "photos", "small"]
 

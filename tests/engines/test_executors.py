@@ -126,7 +126,9 @@ def test_mine__same_bytes_in_any_order(photos, others, mined, tmp_path, executor
     assert sorted(done(tmp_path / "s", "background")) == [0, 1]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=SELDOM), 2, 3])
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=SELDOM), pytest.param(2, marks=SELDOM), 3]
+)
 def test_mine__same_bytes_in_a_pool_of_processes(photos, others, mined, tmp_path, workers):
     with small_pool(workers) as pool:
         graph = eg.mine(
@@ -273,7 +275,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("stage", "count"), [("photos", 2), ("mining", 9)])
+@pytest.mark.parametrize(
+    ("stage", "count"), [pytest.param("photos", 2, marks=SELDOM), ("mining", 9)]
+)
 def test_driver_killed__another_goes_on(photos, others, mined, tmp_path, stage, count):
     spool, script = tmp_path / "s", tmp_path / "driver.py"
     script.write_text(KILLED)

@@ -12,10 +12,11 @@ from explgraph.base.errors import ExplGraphError
 from explgraph.engines import ray_executor
 from tests.engines.test_executors import HOW, mined, one_thread, others, photos, same_as_one, small
 from tests.support.executors import small_units
+from tests.support.together import SELDOM
 from tests.support.world import WORLD
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), SELDOM]
 
 __all__ = ["mined", "one_thread", "others", "photos", "small"]
 
