@@ -9,11 +9,11 @@ class LateError(BaseException):
 
 
 @contextmanager
-def at_once(seconds=3.0):
-    """Raise `LateError` in what is still waiting after some seconds."""
+def raising_after(seconds, error):
+    """Raise an error in the main thread after some seconds, unless it is through before."""
 
     def late(_number, _frame):
-        raise LateError(f"no answer within {seconds} s")
+        raise error
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -22,3 +22,8 @@ def at_once(seconds=3.0):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def at_once(seconds=3.0):
+    """Raise `LateError` in what is still waiting after some seconds."""
+    return raising_after(seconds, LateError(f"no answer within {seconds} s"))

@@ -4,7 +4,6 @@ import random
 import signal
 import threading
 import time
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 import explgraph as eg
+from tests.support.patience import raising_after
 from tests.support.together import MANY, content, hooks, modes
 from tests.support.world import LAYERS, MODEL, WORLD
 
@@ -28,26 +28,10 @@ class Interrupted(KeyboardInterrupt):
     """Not to be taken for somebody's real one."""
 
 
-@contextmanager
-def interrupt_after(seconds):
-    """Interrupt the main thread then, as Ctrl-C does, unless it is through before."""
-
-    def interrupt(*_):
-        raise Interrupted
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def interrupted(call, seconds):
     """Whether a call was interrupted; it may have been through before."""
     try:
-        with interrupt_after(seconds):
+        with raising_after(seconds, Interrupted()):
             call()
     except Interrupted:
         return True
