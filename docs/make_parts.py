@@ -1,4 +1,6 @@
-"""Print the tables of docs/parts.md: python docs/make_parts.py NETWORK.json [RELIABILITY.json].
+"""Print the tables of docs/parts-results.md.
+
+    python docs/make_parts.py NETWORK.json [RELIABILITY.json]
 
 The files are what ``explgraph evaluate --splits FILE --json`` prints, the second with
 ``--reliability``.

@@ -1,12 +1,16 @@
-"""MkDocs hooks: files of the repository become pages of the site, and pictures can be enlarged."""
+"""MkDocs hooks: the repository's files become pages, formulas MathML; pictures are enlarged."""
 
+import html
 import re
 from pathlib import Path
 
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
+_FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
 PAGES = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 
 
@@ -22,16 +26,25 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Lead to an example's page; in the repository the link leads to the script."""
+    if page.parent is None:  # a tab of its own: a list of one page at the side says nothing
+        page.meta["hide"] = ["navigation"]
     return re.sub(r"\]\(examples/(\w+)\.py\)", r"](examples/\1.md)", markdown)
 
 
-def on_page_content(html: str, **_: object) -> str:
-    """Make each picture a link to itself: there it is seen in its full size."""
+def on_page_content(content: str, **_: object) -> str:
+    """Write formulas as MathML, and make each picture a link to itself, in its full size."""
+    content = _FORMULA.sub(_mathml, content)
     return re.sub(
-        r'<img [^>]*src="([^"]+)"[^>]*>', r'<a href="\1" title="Full size">\g<0></a>', html
+        r'<img [^>]*src="([^"]+)"[^>]*>', r'<a href="\1" title="Full size">\g<0></a>', content
     )
+
+
+def _mathml(formula: re.Match[str]) -> str:
+    """Take a formula in LaTeX to MathML: browsers draw it, without a script or a font of ours."""
+    display = "block" if formula[1] == "div" else "inline"
+    return convert(html.unescape(formula[2]).strip(), display=display)
 
 
 def page_of_cells(script: str) -> str:

@@ -232,12 +232,13 @@ def test_images__are_small():
 
 def test_method__has_every_equation_that_the_code_names():
     sources = [
-        p for package in ("explgraph", "mining", "aog") for p in (ROOT / package).glob("*.py")
+        p for package in ("explgraph", "mining", "aog") for p in (ROOT / package).rglob("*.py")
     ]
     named = set()
     for source in sources:
         for first, last in re.findall(r"Eq\. (\d+)(?:-(\d+))?", source.read_text(encoding="utf-8")):
             named |= set(range(int(first), int(last or first) + 1))
-    stated = re.findall(r"\(Eq\. (\d+)\)$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    method = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    stated = re.findall(r"\\text\{\(Eq\. (\d+)\)\}$", method, re.MULTILINE)
     assert named
     assert named <= {int(number) for number in stated}
