@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,22 +32,31 @@ class Clicks:
         (A, 2) the part's centre, unit square of the photo.
     size
         (A, 2) its full height and width in the same units; NaN where unknown.
+    hidden
+        (B,) rows of photos in which it was said not to be visible; none of them is clicked.
     """
 
     part: str
     index: NDArray[np.int64]
     yx: F8
     size: F8
+    hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         count = len(self.index)
         check_shape("Clicks.index", np.asarray(self.index), (count,))
         object.__setattr__(self, "index", frozen(self.index, np.int64))
+        object.__setattr__(self, "hidden", frozen(np.unique(self.hidden), np.int64))
         for name in ("yx", "size"):
             array = np.asarray(getattr(self, name), dtype=np.float64)
             check_shape(f"Clicks.{name}", array, (count, 2))
             object.__setattr__(self, name, frozen(array, np.float64))
         check_finite("Clicks.yx", self.yx)
+        both = np.intersect1d(self.index, self.hidden)
+        require(
+            len(both) == 0,
+            f"the part {self.part!r} is both clicked and hidden in {len(both)} photos: keep one",
+        )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -88,6 +97,17 @@ def check_clicks(
     yx, shape = marks.unit(photo_size), photo_shapes(photo_size, marks.image)
     _check_inside(marks, yx, shape)
     return Clicks(part, np.array(index, dtype=np.int64), yx, marks.size / shape)
+
+
+def hidden_rows(names: Sequence[str], images: Sequence[str]) -> NDArray[np.int64]:
+    """Return the rows of images in which a part is hidden, by their names as in `check_clicks`.
+
+    Raises
+    ------
+    ExplGraphError
+        If one is not among ``images``, or has several boxes.
+    """
+    return np.array(_rows(names, images), dtype=np.int64)
 
 
 def _rows(names: Sequence[str], images: Sequence[str]) -> list[int]:

@@ -16,6 +16,8 @@ from .looks import alikeness, cosines, on_grid, over_window
 from .sight import Sight
 from .structures import AndOrGraph
 
+_PRIOR = 2  # hidden photos' worth of what is known of visibility without any
+
 
 class Evidence(NamedTuple):
     """Log density of a part's place, up to a constant for each photo.
@@ -134,6 +136,21 @@ def visible_from(found: Evidence) -> float:
     each = np.quantile(found.alike.reshape(len(found.alike), -1), 0.75, axis=1)
     elsewhere = float(np.median(each))
     return elsewhere + (here - elsewhere) / 3
+
+
+def visible_beside(usual: float, found: Evidence, absent: F8) -> float:
+    """Return that likeness where photos are known in which the part is hidden.
+
+    Half way from these to what the other photos show (medians), and ``usual``, what `visible_from`
+    says, counts like `_PRIOR` hidden photos.
+
+    Parameters
+    ----------
+    absent
+        (B,) `expected_likeness` in the photos where it is hidden.
+    """
+    between = (float(np.median(absent)) + float(np.median(expected_likeness(found)))) / 2
+    return (_PRIOR * usual + len(absent) * between) / (_PRIOR + len(absent))
 
 
 def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig, grid: int = GRID) -> F8:

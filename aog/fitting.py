@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from explgraph.base.arrays import F4, F8
-from explgraph.base.errors import require
+from explgraph.base.errors import index_of, require
 from explgraph.base.frames import is_inside, mirrored_yx, to_pixels
 from explgraph.base.text import printable_lines
 from explgraph.base.threads import one_blas_thread
@@ -22,7 +22,7 @@ from explgraph.photos.annotations import Annotations, PhotoSize
 from .agreement import places_by_the_others
 from .click_views import view_probability
 from .clicked import ClickedPhotos
-from .clicks import Clicks, check_clicks
+from .clicks import Clicks, check_clicks, hidden_rows
 from .config import PartConfig
 from .evidence import view_odds
 from .learnt import UsualCells, learn, usual_cells
@@ -35,6 +35,8 @@ _N_BEST = 10  # photos whose mean score is a node's scale
 _LEAST_SHARE = 0.1  # of a click: a view that is less probable makes no template
 _MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
 _ROUNDING = 0.01  # pixels by which a click on the rim may lie outside, frames being measured
+
+_NOTHING_FIRES = "no node fires around a click: is it on the object that the graph is of?"
 
 
 class Habits(NamedTuple):
@@ -55,6 +57,7 @@ def fit_parts(
     part: str | Sequence[str] | None = None,
     *,
     photo_size: PhotoSize | None = None,
+    hidden: Mapping[str, Sequence[str]] | None = None,
     config: PartConfig | None = None,
 ) -> Parts:
     """Make And-Or graphs of parts from one click or more for each.
@@ -73,6 +76,9 @@ def fit_parts(
         A name, or several; None: all parts that are annotated.
     photo_size
         (height, width) of the photos in pixels, or one pair by name. None: as they were matched.
+    hidden
+        By part, the photos in which it is known not to be visible: nothing is learnt from them but
+        when the part counts as visible.
     config
         Hyper-parameters; None takes the defaults.
 
@@ -83,8 +89,8 @@ def fit_parts(
     Raises
     ------
     ExplGraphError
-        If there are no annotations, a part is unknown, a photo was not matched or clicked twice, or
-        a click lies outside of its photo.
+        If there are no annotations, a part is unknown, a photo was not matched or clicked twice, a
+        click lies outside of its photo, or a part is both clicked and hidden in one.
 
     References
     ----------
@@ -101,6 +107,9 @@ def fit_parts(
     names = annotations.parts() if part is None else (part,) if isinstance(part, str) else part
     sizes = found.photo_sizes if photo_size is None else photo_size
     clicks = [check_clicks(annotations, name, found.images, sizes) for name in names]
+    for name, absent in (hidden or {}).items():
+        one = index_of("part", name, names)
+        clicks[one] = replace(clicks[one], hidden=hidden_rows(absent, found.images))
     warn_without_views(found)
     parts = fit_clicks(graph, found, clicks, config=config)
     for doubt in parts.doubts():
@@ -163,14 +172,11 @@ def _fit(
     require(len(clicks) > 0, f"there is no click for the part {clicks.part!r}")
     each = _candidates(graph, seen, habits, usual.mean, clicks, config)
     count = np.array([[len(template.node) for template in views] for views in each])
-    require(
-        bool(count.any(axis=1).all()),
-        "no node fires around a click: is it on the object that the graph is of?",
-    )
+    require(bool(count.any(axis=1).all()), _NOTHING_FIRES)
     clicked = seen.take(clicks.index)
     # A clicked photo is all too like itself: the others tell which way it is seen, and how alike
     # the part is elsewhere.
-    others = seen.take(np.setdiff1d(np.arange(len(seen)), clicks.index))
+    others = seen.take(np.setdiff1d(np.arange(len(seen)), [*clicks.index, *clicks.hidden]))
 
     def join(by_click: Sequence[Sequence[Template]]) -> AndOrGraph:
         return assemble(clicks.part, list(chain.from_iterable(by_click)), graph, habits.scale)
@@ -185,7 +191,7 @@ def _fit(
     aog = join([merge_templates(list(chain.from_iterable(by_click)), limit)])
     names = [images[row] for row in clicks.index]
     aog = replace(aog, clicked=_clicked_photos(names, clicked, alone, sure, places))
-    return learn(aog, others, usual, config)
+    return learn(aog, others, usual, config, hidden=seen.take(clicks.hidden))
 
 
 def _clicked_photos(
@@ -293,6 +299,15 @@ def _habits(graph: ExplanatoryGraph, seen: Sight) -> Habits:
     count = np.bincount(graph.node_layer, minlength=len(graph.layers))
     usual = layer_sum / np.maximum(count, 1)
     return Habits(best.mean(axis=0), usual[graph.node_layer].astype(np.float32))
+
+
+def check_learnable(seen: Sight, clicks: Clicks) -> None:
+    """Raise `ExplGraphError` unless something can be learnt from each click.
+
+    As fitting does, but at once.
+    """
+    _check_seen(clicks, to_pixels(seen.frames[clicks.index], clicks.yx), seen.input_size)
+    require(bool((seen.score[clicks.index] > 0).any(axis=(1, 2)).all()), _NOTHING_FIRES)
 
 
 def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None:

@@ -11,7 +11,14 @@ from explgraph.base.arrays import F4, F8
 
 from .answers import GRID, mass_near, nearest_point, posterior
 from .config import PartConfig
-from .evidence import Evidence, as_given, evidence, visible_from
+from .evidence import (
+    Evidence,
+    as_given,
+    evidence,
+    expected_likeness,
+    visible_beside,
+    visible_from,
+)
 from .looks import cells_of, cosines, from_grid, lengths, on_grid, unit_vectors
 from .sight import Sight
 from .structures import AndOrGraph
@@ -54,7 +61,14 @@ def usual_cells(seen: Sight) -> UsualCells:
     return UsualCells(mean, middle, np.linalg.inv(covariance))
 
 
-def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -> AndOrGraph:
+def learn(
+    aog: AndOrGraph,
+    seen: Sight,
+    usual: UsualCells,
+    config: PartConfig,
+    *,
+    hidden: Sight | None = None,
+) -> AndOrGraph:
     """Return a part with what photos without a click teach: its trait, and when it is visible.
 
     Parameters
@@ -67,6 +81,8 @@ def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -
         Cells of all photos.
     config
         Hyper-parameters.
+    hidden
+        Photos in which the part is known not to be visible.
     """
     if len(seen) == 0:
         return aog
@@ -78,7 +94,11 @@ def learn(aog: AndOrGraph, seen: Sight, usual: UsualCells, config: PartConfig) -
         share = config.learnt * _confidence(found, seen) ** 2
         aog = replace(aog, trait=trait, trait_share=share)
         found = found._replace(alike=alike)
-    return replace(aog, visible_from=visible_from(found))
+    aog = replace(aog, visible_from=visible_from(found))
+    if hidden is None or len(hidden) == 0:
+        return aog
+    absent = expected_likeness(evidence(aog, hidden, usual.mean, config))
+    return replace(aog, visible_from=visible_beside(aog.visible_from, found, absent))
 
 
 def _confidence(found: Evidence, seen: Sight) -> float:

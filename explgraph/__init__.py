@@ -87,6 +87,8 @@ if TYPE_CHECKING:
     from explgraph.groups.grouping import group_places as group_places
     from explgraph.groups.grouping import part_groups as part_groups
     from explgraph.groups.naming import name_groups as name_groups
+    from explgraph.labelling.session import LabelSession as LabelSession
+    from explgraph.labelling.structures import StaleAnswer as StaleAnswer
     from explgraph.networks.backbone import Backbone as Backbone
     from explgraph.networks.backbone import load_backbone as load_backbone
     from explgraph.networks.preprocess import Preprocess as Preprocess
@@ -124,6 +126,7 @@ _HOME = {
     "ExplanatoryGraph": "explgraph.graphs.graph",
     "Group": "explgraph.graphs.groups",
     "GroupPlaces": "explgraph.graphs.groups",
+    "LabelSession": "explgraph.labelling.session",
     "LayerSpec": "explgraph.base.layer",
     "Localizations": "aog",
     "Matches": "explgraph.graphs.matches",
@@ -137,6 +140,7 @@ _HOME = {
     "PeakSet": "explgraph.peaks.structures",
     "Peaks": "explgraph.peaks.structures",
     "Preprocess": "explgraph.networks.preprocess",
+    "StaleAnswer": "explgraph.labelling.structures",
     "TextureProbe": "explgraph.explanations.texture.results",
     "Trace": "explgraph.explanations.trace",
     "available_methods": "explgraph.explanations.answers",

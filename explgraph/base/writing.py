@@ -56,7 +56,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     ExplGraphError
         If it cannot be written; the `OSError` is its cause.
     """
-    with _naming(path):
+    with naming(path):
         target = _target(Path(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         clear_once(target.parent)
@@ -95,7 +95,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         If the path is a folder or no ordinary file, its name too long, it or its folder
         write-protected, or where a file is in the place of a folder.
     """
-    with _naming(path):
+    with naming(path):
         _check_place(path, _target(Path(path)).parent)
 
 
@@ -107,7 +107,7 @@ def check_folder_writable(folder: str | os.PathLike[str]) -> None:
     ExplGraphError
         If it is a file, or write-protected, or can neither be found nor made.
     """
-    with _naming(folder):
+    with naming(folder):
         _check_place(folder, Path(folder))
 
 
@@ -188,7 +188,7 @@ def _existing(folder: Path) -> Path:
 
 
 @contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn the errors of a file system into one that says what cannot be written, and what to do.
 
     These name temporary files.

@@ -23,7 +23,7 @@ FLOORS = (
     ("mining", "aog", "explgraph.galleries"),
     ("explgraph.engines",),
     ("explgraph.pipeline", "explgraph.export", "explgraph.preprocess"),
-    ("explgraph.explanations", "explgraph.estimator"),
+    ("explgraph.explanations", "explgraph.estimator", "explgraph.labelling"),
     ("explgraph.evaluation",),
     ("explgraph.report",),
     ("explgraph.demo",),

@@ -1,0 +1,107 @@
+"""Which photo to ask about next: the one whose answer is worth most for all the others.
+
+A strategy is a function of what is known, `Known`, that says what an answer is worth for each
+photo. `next_photos` takes the best, one after the other, and looks that they are not all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explgraph.base.arrays import F4, F8
+
+from .looks import unit_vectors
+from .sight import Sight
+
+_ALIKE = 4.0  # power of a cosine: beyond, photos are like each other
+_BLOCK = 512  # photos of which cosines with all others are held at a time
+
+
+class Known(NamedTuple):
+    """What is known of one part in N photos.
+
+    ``features (N, D)`` unit vectors, the nearer the more photos are alike; ``confidence (N,)`` of
+    the answers, or None before the first click; ``answered (N,)`` whether a person said something,
+    skipped photos included.
+    """
+
+    features: F4
+    confidence: F4 | None
+    answered: NDArray[np.bool_]
+
+
+Strategy = Callable[[Known], F8]
+"""Returns (N,) what an answer in each photo is worth; those that are answered are passed over."""
+
+
+def photo_features(seen: Sight) -> F4:
+    """Return (N, C) unit vectors of what photos show: mean responses, less those of all photos.
+
+    Of both views, so that a photo and its mirror image are the same; without maps, of the nodes'
+    scores.
+    """
+    if seen.maps is None:
+        own: NDArray[np.floating] = seen.score.mean(axis=1)
+    else:
+        own = np.stack([photo.mean(axis=(0, 1, 2), dtype=np.float32) for photo in seen.maps])
+    return unit_vectors((own - own.mean(axis=0)).astype(np.float32))
+
+
+def typical(known: Known) -> F8:
+    """Value the photo that is most like all others: before anything is known."""
+    return _likeness_to(known, np.ones(len(known.features)))
+
+
+def least_sure(known: Known) -> F8:
+    """Value the photo whose answer is least sure."""
+    return _doubt(known)
+
+
+def doubtful_company(known: Known) -> F8:
+    """Value a photo by its doubt, and by the doubt of the photos that are like it."""
+    doubt = _doubt(known)
+    return np.asarray(doubt * _likeness_to(known, doubt))
+
+
+def next_photos(known: Known, n: int, strategy: Strategy | None = None) -> tuple[F8, list[int]]:
+    """Return (N,) what answers are worth, and the rows of at most ``n`` photos, best first.
+
+    Parameters
+    ----------
+    strategy
+        None: `typical` before the first click, `doubtful_company` after it.
+    """
+    if strategy is None:
+        strategy = typical if known.confidence is None else doubtful_company
+    value = strategy(known)
+    left = np.where(known.answered, -np.inf, value)
+    rows: list[int] = []
+    for _ in range(min(n, int((~known.answered).sum()))):
+        best = int(left.argmax())
+        rows.append(best)
+        # Another one that is like it would be asked in vain; what is left may be negative.
+        nearness = np.clip(known.features @ known.features[best], 0, 1) ** _ALIKE
+        left = left - nearness * np.abs(value[best])
+        left[best] = -np.inf
+    return value, rows
+
+
+def _doubt(known: Known) -> F8:
+    if known.confidence is None:
+        return np.ones(len(known.features))
+    return np.asarray(1.0 - known.confidence.astype(np.float64))
+
+
+def _likeness_to(known: Known, weight: F8) -> F8:
+    """Return (N,) how much each photo is like those without an answer, by their weight."""
+    open_ = np.where(known.answered, 0.0, weight).astype(np.float32)
+    result = np.zeros(len(open_))
+    for first in range(0, len(open_), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        cosine = np.clip(known.features[rows] @ known.features.T, 0, None)
+        result[rows] = cosine**_ALIKE @ open_
+    return result / max(1, len(open_))
