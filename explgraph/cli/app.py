@@ -25,6 +25,7 @@ from .matching import match
 from .mining import layers, mine
 from .outputs import Written
 from .parts import parts
+from .studio import studio
 from .tracing import effects, trace
 
 app = typer.Typer(
@@ -89,6 +90,11 @@ add_command(
     "--out head.safetensors",
 )
 add_command(app, locate, "explgraph locate head.safetensors new_photos --out heads.csv")
+add_command(
+    app,
+    studio,
+    "explgraph studio photos/zebra --model squeezenet1_0 --parts head,tail --out labels",
+)
 add_command(app, export, "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg")
 add_command(app, gallery, "explgraph gallery zebra.safetensors photos/zebra --out galleries")
 add_command(

@@ -45,12 +45,15 @@ class Report:
         Print `data` rather than `text`.
     exit_code
         0, or `FAILED` where a part of the work could not be done.
+    then
+        What is done when that is said, and takes as long as the user wants: a server.
     """
 
     data: Mapping[str, Any]
     text: tuple[RenderableType, ...]
     as_json: bool = False
     exit_code: int = 0
+    then: Callable[[], None] | None = None
 
 
 def add_command(app: typer.Typer, function: Callable[..., Report], example: str) -> None:
@@ -84,6 +87,9 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
                 check_outputs(own.parameters, options)
                 report = function(**options)
             _print(report, all_of_it)
+            if report.then is not None:
+                with _log_on_stderr(verbose):
+                    report.then()
         if report.exit_code:
             raise typer.Exit(report.exit_code)
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("explgraph.explanations", "explgraph.estimator", "explgraph.labelling"),
     ("explgraph.evaluation",),
     ("explgraph.report",),
-    ("explgraph.demo",),
+    ("explgraph.demo", "explgraph.studio"),
     ("explgraph.cli",),
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
@@ -48,8 +48,10 @@ HEAVY = (
     "rich",
     "scipy",
     "sklearn",
+    "starlette",
     "torch",
     "typer",
+    "uvicorn",
 )
 LONGEST = 40
 MOST_PARAMETERS = 8

@@ -56,9 +56,9 @@ def test_wheel__has_every_module(files):
         assert f"{package}/py.typed" in files
 
 
-def test_wheel__has_the_assets_of_the_report(files):
-    own = sorted((ROOT / "explgraph" / "report" / "assets").iterdir())
-    assert own
+def test_wheel__has_the_assets_of_pages(files):
+    own = sorted((ROOT / "explgraph").glob("*/assets/*"))
+    assert {path.parent.parent.name for path in own} == {"report", "studio"}
     for path in own:
         assert files[path.relative_to(ROOT).as_posix()] == path.stat().st_size
 
@@ -112,6 +112,7 @@ def test_dependencies__cover_every_import():
     own = {"explgraph", "mining", "aog"}
     extras = PROJECT["optional-dependencies"]
     lines = [*PROJECT["dependencies"], *extras["timm"], *extras["cuda"], *extras["cloud"]]
+    lines += extras["studio"]
     found_by_others = {"numba-cuda", "aiohttp", "gcsfs", "s3fs"}  # Numba, fsspec
     declared = {re.split(r"[<>=\[]", d)[0] for d in lines} - found_by_others
     found = set()

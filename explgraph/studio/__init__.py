@@ -1,0 +1,1 @@
+"""The studio: a page to label parts on, served to this machine's browser."""
