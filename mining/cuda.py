@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explgraph.base.arrays import F4, F8, I4, I8, U1, Array, on_host
+from explgraph.base.errors import installing
 from explgraph.base.unwarned import unwarned
 from explgraph.peaks.structures import GROUP, Peaks, PeakSource
 
@@ -49,13 +50,13 @@ _IS_SIMULATED = bool(vars(config).get("ENABLE_CUDASIM"))  # then its memory is t
 def missing() -> str:
     """Return what this engine lacks here, with what to do about it; "" if nothing."""
     if find_spec("array_api_compat") is None:
-        return "array-api-compat: pip install 'explgraph[cuda]'"
+        return f"array-api-compat: {installing('cuda')}"
     if _IS_SIMULATED:
         return ""
     if not torch.cuda.is_available():
         return "a GPU that PyTorch finds"
     if find_spec("numba_cuda") is None:
-        return "Numba's CUDA target: pip install 'explgraph[cuda]'"
+        return f"Numba's CUDA target: {installing('cuda')}"
     return ""
 
 

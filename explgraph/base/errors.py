@@ -142,6 +142,11 @@ def lacks_memory(error: BaseException) -> bool:
     return (isinstance(error, kinds) or of_rust) and _LACKS_MEMORY.search(str(error)) is not None
 
 
+def installing(extra: str) -> str:
+    """Return how an extra is installed, in words that work for a clone and from an index alike."""
+    return f"pip install 'explgraph[{extra}]' (in a clone: pip install '.[{extra}]')"
+
+
 def import_extra(module: str, extra: str) -> ModuleType:
     """Import a module of a package that an extra installs.
 
@@ -155,5 +160,5 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         package = module.partition(".")[0]
         raise ExplGraphError(
-            f"this needs the package {package} ({error}): pip install 'explgraph[{extra}]'"
+            f"this needs the package {package} ({error}): {installing(extra)}"
         ) from error

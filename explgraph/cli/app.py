@@ -25,6 +25,7 @@ from .matching import match
 from .mining import layers, mine
 from .outputs import Written
 from .parts import parts
+from .probing import segments, texture
 from .studio import studio
 from .tracing import effects, trace
 
@@ -64,81 +65,65 @@ def demo(
         Written.FOLDER,
         typer.Option(metavar="DIR", help="The folder for the graph and the pictures."),
     ] = Path("out/demo"),
+    species: Annotated[
+        str, typer.Option(metavar="S", help="bird, cat, elephant, fish, turtle or zebra.")
+    ] = "fish",
     seed: Annotated[int, typer.Option(min=0, help="Of the nodes' first positions.")] = 0,
     as_json: cli.AsJson = False,
 ) -> Report:
     """Mine a graph on built-in drawings and check it against their known parts."""
     from explgraph.demo.run import run_demo
 
-    result = run_demo(out, seed=seed, progress=True)
+    result = run_demo(out, species=species, seed=seed, progress=True)
     return Report(result.to_json(), (result.report(),), as_json)
 
 
-add_command(app, demo, "explgraph demo --out out/demo")
-add_command(app, layers, "explgraph layers squeezenet1_0 --weights squeezenet1_0.safetensors")
-add_command(
-    app,
-    mine,
-    "explgraph mine photos/zebra --model squeezenet1_0 --background photos/anything "
-    "--out zebra.safetensors",
-)
-add_command(app, match, "explgraph match zebra.safetensors new_photos --out found.safetensors")
-add_command(
-    app,
-    parts,
-    "explgraph parts zebra.safetensors photos/zebra --annotations clicks.csv --part head "
-    "--out head.safetensors",
-)
-add_command(app, locate, "explgraph locate head.safetensors new_photos --out heads.csv")
-add_command(
-    app,
-    studio,
-    "explgraph studio photos/zebra --model squeezenet1_0 --parts head,tail --out labels",
-)
-add_command(app, export, "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg")
-add_command(app, gallery, "explgraph gallery zebra.safetensors photos/zebra --out galleries")
-add_command(
-    app,
-    show,
-    "explgraph show zebra.safetensors photo.jpg --out parse.png --heatmap heat.png",
-)
-add_command(
-    app,
-    report,
-    "explgraph report zebra.safetensors new_photos --out report.html",
-)
-add_command(
-    app,
-    effects,
-    "explgraph effects zebra.safetensors photos/zebra --out zebra.safetensors",
-)
-add_command(
-    app,
-    trace,
-    "explgraph trace zebra.safetensors photo.jpg --target zebra --out trace.png",
-)
-add_command(
-    app,
-    explain,
-    "explgraph explain photo.jpg --model squeezenet1_1 --target zebra "
-    "--method grad_cam,integrated_gradients,occlusion --out sheet.png",
-)
-add_command(
-    app,
-    visualize,
-    "explgraph visualize squeezenet1_1 --target zebra --out zebra.png",
-)
-add_command(app, info, "explgraph info zebra.safetensors")
-add_command(
-    app,
-    compare,
-    "explgraph compare zebra_seed0.safetensors zebra_seed1.safetensors new_photos",
-)
-add_command(
-    app,
-    evaluate,
-    "explgraph evaluate photos/zebra --annotations zebra_parts.csv --model squeezenet1_0",
-)
+# The panels of ``explgraph --help``, each with its commands and an example for each.
+PANELS = {
+    "Start": {
+        demo: "explgraph demo --species zebra --out out/zebra",
+    },
+    "Mine": {
+        layers: "explgraph layers squeezenet1_0 --weights squeezenet1_0.safetensors",
+        mine: "explgraph mine photos/zebra --model squeezenet1_0 --background photos/anything "
+        "--out zebra.safetensors",
+        match: "explgraph match zebra.safetensors new_photos --out found.safetensors",
+    },
+    "Look": {
+        report: "explgraph report zebra.safetensors new_photos --out report.html",
+        show: "explgraph show zebra.safetensors photo.jpg --out parse.png --heatmap heat.png",
+        gallery: "explgraph gallery zebra.safetensors photos/zebra --out galleries",
+        info: "explgraph info zebra.safetensors",
+        export: "explgraph export zebra.safetensors --nodes-per-layer 20 --out zebra.svg",
+    },
+    "Parts": {
+        studio: "explgraph studio photos/zebra --model squeezenet1_0 --parts head,tail "
+        "--out labels",
+        parts: "explgraph parts zebra.safetensors photos/zebra --annotations clicks.csv "
+        "--part head --out head.safetensors",
+        locate: "explgraph locate head.safetensors new_photos --out heads.csv",
+    },
+    "Explain": {
+        explain: "explgraph explain photo.jpg --model squeezenet1_1 --target zebra "
+        "--method grad_cam,integrated_gradients,occlusion --out sheet.png",
+        trace: "explgraph trace zebra.safetensors photo.jpg --target zebra --out trace.png",
+        effects: "explgraph effects zebra.safetensors photos/zebra --out zebra.safetensors",
+        texture: "explgraph texture photos/zebra --graph zebra.safetensors --target zebra "
+        "--out texture.png",
+        segments: "explgraph segments photo.jpg --model squeezenet1_1 --target zebra "
+        "--out segments.png",
+        visualize: "explgraph visualize squeezenet1_1 --target zebra --out zebra.png",
+    },
+    "Measure": {
+        evaluate: "explgraph evaluate photos/zebra --annotations zebra_parts.csv "
+        "--model squeezenet1_0",
+        compare: "explgraph compare zebra_seed0.safetensors zebra_seed1.safetensors new_photos",
+    },
+}
+
+for panel, commands in PANELS.items():
+    for function, example in commands.items():
+        add_command(app, function, example, panel)
 
 
 def main() -> None:

@@ -56,7 +56,9 @@ class Report:
     then: Callable[[], None] | None = None
 
 
-def add_command(app: typer.Typer, function: Callable[..., Report], example: str) -> None:
+def add_command(
+    app: typer.Typer, function: Callable[..., Report], example: str, panel: str
+) -> None:
     """Make a function from options to `Report` a command of ``app``.
 
     While it runs, whatever is printed (a user's factory may) goes to stderr, as does its progress.
@@ -74,6 +76,8 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
         Its name, signature and docstring become the command's name, options and help.
     example
         A command that the help shows.
+    panel
+        Where the list of all commands has it.
     """
 
     @wraps(function)
@@ -97,7 +101,7 @@ def add_command(app: typer.Typer, function: Callable[..., Report], example: str)
     verbose = Parameter("verbose", Parameter.KEYWORD_ONLY, default=False, annotation=_Verbose)
     parameters = [*own.parameters.values(), verbose]
     vars(run)["__signature__"] = own.replace(parameters=parameters)
-    app.command(epilog=f"Example:\n\n{example}")(run)
+    app.command(epilog=f"Example:\n\n{example}", rich_help_panel=panel)(run)
 
 
 _Verbose = Annotated[

@@ -123,7 +123,7 @@ def segments(
     device: cli.Device = "auto",
     as_json: cli.AsJson = False,
 ) -> Report:
-    """Show each segment of a photo to the network by itself: which of them is enough?"""
+    """Show each segment of a photo to the network by itself, to see which of them is enough."""
     from explgraph.drawing.pictures import check_picture_name
     from explgraph.explanations.pictures.segments import draw_segments
     from explgraph.explanations.segments import score_segments
@@ -142,11 +142,17 @@ def segments(
         "segments": found.table.to_dict(orient="records"),
         "file": str(out),
     }
-    return Report(data, (f"Target: {found.target}", _as_lines(found.table.head(best), text=0), str(out)), as_json)
+    return Report(
+        data,
+        (f"Target: {found.target}", _as_lines(found.table.head(best), text=0), str(out)),
+        as_json,
+    )
 
 
 def _as_lines(rows: pd.DataFrame, *, text: int) -> Table:
     lines = table(*(str(column) for column in rows.columns), text=text)
     for row in rows.itertuples(index=False):
-        lines.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row))
+        lines.add_row(
+            *(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row)
+        )
     return lines

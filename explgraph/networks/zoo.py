@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from explgraph.base.errors import ExplGraphError, require, unknown_name
+from explgraph.base.errors import ExplGraphError, installing, require, unknown_name
 from explgraph.base.files import PathLike
 from explgraph.base.unwarned import unwarned
 
@@ -117,9 +117,7 @@ def _from_timm(model: str, weights: PathLike | None, file: PathLike | None) -> N
     try:
         import timm
     except ImportError as error:
-        raise ExplGraphError(
-            f"{model} needs the package timm: pip install 'explgraph[timm]'"
-        ) from error
+        raise ExplGraphError(f"{model} needs the package timm: {installing('timm')}") from error
     name = model.removeprefix("timm:")
     if not timm.is_model(name):
         raise unknown_name("timm model", name, timm.list_models())

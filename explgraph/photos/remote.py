@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explgraph.base.errors import ExplGraphError, require
+from explgraph.base.errors import ExplGraphError, installing, require
 
 from .decoding import UnreadableImageError, another_time, decode_picture
 from .kinds import OTHER_PICTURES, SUFFIXES, TAR, is_hidden, suffix_of, warn_of_others
@@ -54,8 +54,7 @@ def _file_system(address: str) -> tuple[Any, str]:
         return url_to_fs(address)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
         raise ExplGraphError(
-            f"{address}: {error}. pip install 'explgraph[cloud]' brings what s3://, gs:// and "
-            "https:// need"
+            f"{address}: {error}. {installing('cloud')} brings what s3://, gs:// and https:// need"
         ) from error
 
 

@@ -180,17 +180,17 @@ def test_demo_runs_the_demo(tmp_path, monkeypatch):
         def report(self):
             return "seven nodes"
 
-    def run_demo(out, *, seed, progress):
+    def run_demo(out, *, species, seed, progress):
         print("chatter")
-        calls.append((out, seed, progress))
+        calls.append((out, species, seed, progress))
         return Result()
 
     monkeypatch.setattr("explgraph.demo.run.run_demo", run_demo)
-    result = ok("demo", "--out", tmp_path, "--seed", 2, "--json")
+    result = ok("demo", "--out", tmp_path, "--species", "cat", "--seed", 2, "--json")
     assert json.loads(result.stdout) == {"nodes": 7}
     assert result.stderr == "chatter\n"
     assert ok("demo").stdout == "seven nodes\n"
-    assert calls == [(tmp_path, 2, True), (Path("out/demo"), 0, True)]
+    assert calls == [(tmp_path, "cat", 2, True), (Path("out/demo"), "fish", 0, True)]
 
 
 def test_demo__out_is_a_file(files):

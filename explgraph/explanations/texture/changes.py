@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from explgraph.base.arrays import F8, U1
-from explgraph.base.errors import import_extra, require
+from explgraph.base.errors import import_extra, installing, require
 
 Mask = NDArray[np.bool_]
 Alter = Callable[[Image.Image, str], Image.Image]
@@ -41,7 +41,7 @@ _ROUGH_SIDE = 160  # photos are segmented at this size: segments then mean the s
 _SEGMENTS = {"scale": 150, "sigma": 0.8, "min_size": 40}
 _MOST_BORDER = 1.0  # pixels on the photo's border per square root of a segment's pixels
 
-NEEDS_SKIMAGE = "scikit-image is needed: pip install 'explgraph[explain]'"
+NEEDS_SKIMAGE = f"scikit-image is needed: {installing('explain')}"
 """Why some changes may not be possible."""
 
 
