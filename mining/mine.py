@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numba
@@ -106,7 +107,7 @@ def mined_graph(
         whole.note, where = "orientation", usable_device(device)
         faces = facing(peaks) if crew is None else facing(peaks, by_workers(crew))
         engine = engine_for(where, peaks, (faces.signs < 0).astype(np.uint8), crew)
-        mined = mine_layers(engine, config, seed, stages)
+        mined = mine_layers(engine, config, seed, stages, crew)
         require(
             any(len(layer.mixture) > 0 for layer in mined.layers),
             "no node explains the peaks better than noise does: give more photos of one category",
@@ -124,15 +125,22 @@ class Mined(NamedTuple):
 
 
 def mine_layers(
-    engine: Engine, config: MiningConfig, seed: int, stages: Stages | None = None
+    engine: Engine,
+    config: MiningConfig,
+    seed: int,
+    stages: Stages | None = None,
+    crew: Crew | None = None,
 ) -> Mined:
-    """Mine L layers of photos that face one way: nodes, then poses, then parents, top down."""
+    """Mine L layers of photos that face one way: nodes, then poses, then parents, top down.
+
+    A crew's journal is told of each step.
+    """
     peaks = engine.source
     miners = [LayerMiner(engine, i, config) for i in range(len(peaks.layers))]
     rounds = config.pose_rounds if config.pose_rank > 0 else 0
     total = 2 * len(miners) + rounds * (1 + len(miners))
     with stage("mining", total, unit="steps") as steps:
-        run = _Run(miners, len(peaks), config, seed, stages, steps)
+        run = _Run(miners, config, seed, stages, steps, crew)
         blocks, pose_map = run.blocks()
         return Mined(run.layers(blocks), pose_map)
 
@@ -143,14 +151,15 @@ class _Run:
     def __init__(
         self,
         miners: Sequence[LayerMiner],
-        n: int,
         config: MiningConfig,
         seed: int,
         stages: Stages | None,
         steps: Stage,
+        crew: Crew | None,
     ) -> None:
-        self.miners, self.n = miners, n
+        self.miners, self.n = miners, len(miners[0].source)
         self.config, self.seed, self.stages, self.steps = config, seed, stages, steps
+        self.crew = crew
 
     def blocks(self) -> tuple[list[Block], PoseMap]:
         """Return each layer's nodes and the map to poses, as they are before edges."""
@@ -184,24 +193,38 @@ class _Run:
         return tuple(mined[::-1])
 
     def _stage(
-        self, name: str, what: str, form: tuple[Columns, Sizes], compute: Callable[[], Arrays]
+        self,
+        name: str,
+        miner: LayerMiner | None,
+        form: tuple[Columns, Sizes],
+        compute: Callable[[], Arrays],
     ) -> Arrays:
-        self.steps.note = what
+        self.steps.note = "poses" if miner is None else f"layer {miner.layer.name}"
         found = None if self.stages is None else self.stages.load(name, *form)
         if found is not None:
             self.steps.skip()
+            self._tell(name, miner, state="found")
             return found
+        began = perf_counter()
         arrays = compute()
         if self.stages is not None:
             self.stages.save(name, arrays)
         self.steps.reach(self.steps.done + 1)
+        self._tell(name, miner, state="ended", seconds=round(perf_counter() - began, 3))
         return arrays
+
+    def _tell(self, name: str, miner: LayerMiner | None, **line: object) -> None:
+        if self.crew is not None:
+            layers = self.miners if miner is None else [miner]
+            names, filters = zip(*((m.layer.name, m.layer.channels) for m in layers), strict=True)
+            layer = {"layers": names, "filters": sum(filters)}
+            self.crew.note(stage="mining", step=name, **layer, **line)
 
     def _block(
         self, name: str, miner: LayerMiner, pose: F4, spread: float, compute: Callable[[], Block]
     ) -> Block:
         form = NODES_STAGE, {"C": miner.layer.channels, "Q": pose.shape[1]}
-        arrays = self._stage(name, _layer(miner), form, lambda: compute().arrays())
+        arrays = self._stage(name, miner, form, lambda: compute().arrays())
         return miner.block(Mixture.of(arrays), np.array(arrays["node_pose"]), pose, spread)
 
     def _finished(
@@ -212,7 +235,7 @@ class _Run:
 
         sizes = {"C": miner.layer.channels, "Q": block.guide.node_pose.shape[2], "U": n_upper}
         name = f"mined.{miner.index}"
-        return MinedLayer.of(self._stage(name, _layer(miner), (MINED_STAGE, sizes), compute))
+        return MinedLayer.of(self._stage(name, miner, (MINED_STAGE, sizes), compute))
 
     def _start(self, miner: LayerMiner) -> Block:
         coarsest = min(_cells(m.layer) for m in self.miners)
@@ -233,11 +256,7 @@ class _Run:
             return fit_poses(basis, moves, self.config).arrays()
 
         form = poses_stage([len(block.mixture) for block in blocks]), {"N": self.n}
-        return Poses.of(self._stage(name, "poses", form, compute))
-
-
-def _layer(miner: LayerMiner) -> str:
-    return f"layer {miner.layer.name}"
+        return Poses.of(self._stage(name, None, form, compute))
 
 
 def _cells(layer: LayerSpec) -> int:

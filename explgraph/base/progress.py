@@ -21,6 +21,8 @@ Progress = bool | Callable[[int, int], None]
 """Whether progress is shown, or a function that is told how many photos are done, of how many."""
 
 PHOTOS, OTHER = "photos", "other"
+CLASSES = "classes"
+"""What a stage is called within which all others are gone through once for each class."""
 
 _log = logging.getLogger("explgraph")
 
@@ -174,9 +176,19 @@ class Run:
         if not innermost:
             name = "working" if self._between == OTHER else self._between
             return Status(name, now - self._began)
-        own = innermost[0]
+        own, outer = innermost[0], self._stages[0]
+        within = ""
+        if outer is not own and outer.name == CLASSES:
+            within = f"{outer.note} ({outer.done + 1} of {outer.total}): "
         return Status(
-            own.name, now - own.began, own.note, own.done, own.total, own.unit, self._left(own, now)
+            own.name,
+            now - own.began,
+            own.note,
+            own.done,
+            own.total,
+            own.unit,
+            self._left(own, now),
+            within,
         )
 
     def _left(self, own: Stage, now: float) -> float | None:

@@ -32,7 +32,9 @@ class Status(NamedTuple):
     done, total, unit
         How much of it is done, of how much (None: unknown), counted in what.
     left
-        Seconds until all is done; None if unknown.
+        Seconds until all of it is done; None if unknown.
+    within
+        What comes before: the class, and how many there are.
     """
 
     name: str
@@ -42,9 +44,10 @@ class Status(NamedTuple):
     total: int | None = None
     unit: str = "photos"
     left: float | None = None
+    within: str = ""
 
     def __str__(self) -> str:
-        doing = f"{self.name}, {self.note}" if self.note else self.name
+        doing = self.within + (f"{self.name}, {self.note}" if self.note else self.name)
         if self.total is None:
             return f"{doing}: {duration(self.seconds)}"
         unit = "" if self.unit == self.name else f" {self.unit}"
@@ -115,7 +118,7 @@ class Bar:
             self._bars.add_task("", total=status.total, count="", left="")
         self._bars.update(
             self._bars.task_ids[0],
-            description=one_line(f"{status.name} {status.note}"),
+            description=one_line(f"{status.within}{status.name} {status.note}"),
             completed=status.done,
             total=status.total,
             count="" if status.total is None else f"{status.done}/{status.total}",

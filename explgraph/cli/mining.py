@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from explgraph.base.errors import DoubtfulDataWarning, ExplGraphError, require
-from explgraph.base.progress import stage
+from explgraph.base.progress import CLASSES, Stage, stage
 from explgraph.photos.images import ImageSource, open_images
 from explgraph.photos.packed import is_tar
 
@@ -185,13 +185,17 @@ def mine(
         net.select(choice)  # a wrong name is an error of the command, not of each class
         if background is not None:  # seen by the network once, not for each class
             without_mirror = read_options(batch_size, strict, mirror=False, precision=precision)
-            statistics = pipeline.extract(net, background, layers=choice, **without_mirror)
+            statistics = pipeline.extract(
+                net, background, layers=choice, spool=spool, executor=executor, **without_mirror
+            )
             miner = partial(miner, background=statistics)
 
         def mine_class(name: str, photos: ImageSource) -> ExplanatoryGraph:
             return miner(photos, spool=None if spool is None else spool / name)
 
-        return _mine_classes(mine_class, _classes(images, source), out, as_json)
+        classes = _classes(images, source)
+        with stage(CLASSES, len(classes), unit=CLASSES) as progress:
+            return _mine_classes(mine_class, classes, out, as_json, progress)
 
 
 def _mine_classes(
@@ -199,12 +203,15 @@ def _mine_classes(
     classes: Mapping[str, ImageSource],
     out: Path,
     as_json: bool,
+    progress: Stage,
 ) -> Report:
     """Write one graph for each class; name those that fail, and go on."""
     graphs: dict[str, Any] = {}
     failed: dict[str, str] = {}
     lines: list[str] = []
-    for name, source in classes.items():
+    for number, (name, source) in enumerate(classes.items()):
+        progress.reach(number)
+        progress.note = name
         path = out / f"{name}.safetensors"
         log.info("%s: %d photos", name, len(source))
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from explgraph.base import showing
-from explgraph.base.progress import Pace, Run, plan, stage, watched
+from explgraph.base.progress import CLASSES, Pace, Run, plan, stage, watched
 from explgraph.base.showing import Bar, Lines, Status, duration
 
 
@@ -156,6 +156,19 @@ def made_run(clock):
         steps.reach(3)
     clock.wait(0.25)
     return run
+
+
+def test_status__of_one_class_after_the_other(clock):
+    """Says which of how many is at work, before what is done of it."""
+    run = Run(clock=clock)
+    with run.stage(CLASSES, 3, unit=CLASSES) as classes:
+        classes.note, classes.done = "fish", 1
+        assert str(run.status()) == "classes, fish: 1 of 3 in 0 s"
+        with run.stage("photos", 20) as photos:
+            photos.reach(5)
+            assert str(run.status()) == "fish (2 of 3): photos: 5 of 20 in 0 s"
+            with run.stage("writing"):
+                assert str(run.status()) == "fish (2 of 3): writing: 0 s"
 
 
 def test_seconds__count_for_the_innermost_stage_and_add_up(clock):
@@ -352,7 +365,7 @@ def test_bar__one_stage_after_the_other(capsys, monkeypatch):
 
 CODE = """
 import time
-from explgraph.base.progress import stage, watched
+from explgraph.base.progress import CLASSES, stage, watched
 with watched({progress}), stage("photos", 40) as photos:
     for i in range(4):
         time.sleep(0.5)

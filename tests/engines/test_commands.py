@@ -1,9 +1,13 @@
 """``explgraph mine`` and ``match`` with workers: the files have the same bytes."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
+from explgraph.base.running.crew import JOURNAL
 from explgraph.cli.app import app
+from tests.support.world import SMALL_SEED
 
 
 @pytest.fixture
@@ -20,14 +24,31 @@ def command(files, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("name", ["mine", "match"])
-def test_workers__same_bytes(command, tmp_path, name):
-    spool = ["--spool", tmp_path / "s"] if name == "mine" else []
-    for out, more in (("one.safetensors", []), ("two.safetensors", ["--workers", "2", *spool])):
-        done = command(name, *more, out=out)
+def test_match__workers_same_bytes(command, tmp_path):
+    for out, more in (("one.safetensors", []), ("two.safetensors", ["--workers", "1"])):
+        done = command("match", *more, out=out)
         assert done.exit_code == 0, done.stderr
     one, two = ((tmp_path / f"{n}.safetensors").read_bytes() for n in ("one", "two"))
     assert one == two
+
+
+def test_mine_per_class__workers_same_bytes(files, tmp_path):
+    """Classes are outermost; each has a spool with a journal, the background has the folder's."""
+    line = ["mine", files.zoo, "--per-class", "--model", files.small_model, "--batch-size", "5"]
+    line += ["--background", files.background, "--layers", "relu2,relu3", "--seed", SMALL_SEED]
+    line += ["--workers", "1", "--spool", tmp_path / "s", "--out", tmp_path / "out", "--json"]
+    done = CliRunner().invoke(app, [str(word) for word in line])
+    assert done.exit_code == 0, done.stderr
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == ["cat", "fish"]
+    fish = (tmp_path / "out/fish.safetensors").read_bytes()
+    assert fish == files.small_graph.read_bytes()
+    for folder, stages in (
+        (".", ["background", "photos"]),
+        ("cat", ["photos", "facing", "mining"]),
+        ("fish", ["photos", "facing", "mining"]),
+    ):
+        lines = (tmp_path / "s" / folder / JOURNAL).read_text().splitlines()
+        assert list(dict.fromkeys(json.loads(text)["stage"] for text in lines)) == stages
 
 
 def test_workers__a_second_run_is_refused_in_one_line(command, tmp_path):

@@ -13,8 +13,8 @@ What is ours are the units, and four rules that they keep:
 * *Small.* What many units share (a network, what photos look like, where the nodes above are) goes
   once into a file in a folder that all workers see, and stays in their memory: `Crew.share`. With a
   unit travels its pickle without large arrays, and the file's name.
-* *Told.* Each unit that is done, and each that was lost and is given out again, is a line of the
-  folder's journal: ``journal.jsonl``.
+* *Told.* Each stage that begins or ends, each unit that is done, and each that was lost and is
+  given out again, is a line of the folder's journal: ``journal.jsonl``.
 
 Executors that restart lost workers get a lost unit back, a few times; one that is broken for good
 ends the run with an error that says how to go on.
@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -38,7 +38,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
-from time import sleep, time
+from time import perf_counter, sleep, time
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from explgraph.base.errors import ExplGraphError
@@ -100,8 +101,9 @@ class Crew:
         self,
         called: str,
         unit: Callable[..., R],
-        arguments: Sequence[tuple[Any, ...]] | Iterator[tuple[Any, ...]],
+        arguments: Iterable[tuple[Any, ...]],
         done: Callable[[int, R], None] = lambda _number, _result: None,
+        about: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Do a unit of work for each of its arguments, in any order.
 
@@ -115,13 +117,16 @@ class Crew:
             Of each call.
         done
             Is told of each result, with the number of its arguments, here and one at a time.
+        about
+            What the journal says of the stage besides, such as how many ``units`` it has.
 
         Raises
         ------
         ExplGraphError
             What a unit raises; if workers are lost for good.
         """
-        work = _Work(self, called, unit, enumerate(arguments), done)
+        work, began = _Work(self, called, unit, enumerate(arguments), done), perf_counter()
+        self.note(stage=called, state="begun", **about)
         try:
             work.fill()
             while work.pending:
@@ -132,6 +137,8 @@ class Crew:
             for future in work.pending:
                 future.cancel()
             raise
+        seconds = round(perf_counter() - began, 3)
+        self.note(stage=called, state="ended", seconds=seconds, **about)
 
     def map(
         self,
@@ -139,6 +146,7 @@ class Crew:
         unit: Callable[..., R],
         arguments: Sequence[tuple[Any, ...]],
         done: Callable[[int, R], None] = lambda _number, _result: None,
+        about: Mapping[str, object] = MappingProxyType({}),
     ) -> list[R]:
         """Do so, and return the results in the order of their arguments."""
         found: dict[int, R] = {}
@@ -147,7 +155,7 @@ class Crew:
             found[number] = result
             done(number, result)
 
-        self.run(called, unit, arguments, keep)
+        self.run(called, unit, arguments, keep, {"units": len(arguments), **about})
         return [found[number] for number in range(len(arguments))]
 
     def map_kept(
@@ -161,8 +169,7 @@ class Crew:
         known = [kept.load(number) for number in range(len(arguments))]
         left = [number for number, result in enumerate(known) if result is None]
         units = [(number, *arguments[number]) for number in left]
-        self.note(stage=called, state="begun", units=len(units), key=kept.key[:16])
-        found = self.map(called, KeptUnit(unit, kept), units)
+        found = self.map(called, KeptUnit(unit, kept), units, about={"key": kept.key[:16]})
         for number, result in zip(left, found, strict=True):
             known[number] = result
         return [result for result in known if result is not None]
@@ -196,6 +203,14 @@ class KeptUnit(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class _Done(Generic[R]):
+    """What comes back of a unit, and how long it took."""
+
+    result: R
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Call(Generic[R]):
     """A unit as it travels."""
 
@@ -203,10 +218,12 @@ class _Call(Generic[R]):
     threads: int | None
     driver: int
 
-    def __call__(self, *arguments: object) -> R:
+    def __call__(self, *arguments: object) -> _Done[R]:
         if os.getpid() != self.driver:
             _settle(self.threads)
-        return self.unit(*arguments)
+        began = perf_counter()
+        result = self.unit(*arguments)
+        return _Done(result, round(perf_counter() - began, 3))
 
 
 class _Work:
@@ -238,7 +255,7 @@ class _Work:
     def finish(self, future: Future[Any]) -> None:
         number, arguments, tries = self.pending.pop(future)
         try:
-            result = future.result()
+            found: _Done[Any] = future.result()
         except BrokenExecutor as error:
             raise self._lost(error) from error
         except (CancelledError, Exception) as error:
@@ -250,8 +267,8 @@ class _Work:
             self._crew.note(stage=self._called, unit=number, state="retried", tries=tries)
             self._submit(number, arguments, tries + 1)
             return
-        self._crew.note(stage=self._called, unit=number, state="done")
-        self._done(number, result)
+        self._crew.note(stage=self._called, unit=number, state="done", seconds=found.seconds)
+        self._done(number, found.result)
 
     def _lost(self, error: BaseException) -> ExplGraphError:
         return ExplGraphError(

@@ -80,7 +80,7 @@ def make_shards(
             photos.reach(photos.done + len(spans[number]))
 
         units = ((source.take(span), span.start) for span in spans)
-        crew.run(PHOTOS, ShardUnit(shared), units, done)
+        crew.run(PHOTOS, ShardUnit(shared), units, done, {"units": len(spans)})
 
 
 def quiet(options: ReadOptions) -> ReadOptions:
