@@ -40,7 +40,7 @@ from explgraph.peaks.reading import ReadOptions
 from explgraph.peaks.spool.reading import SpooledPeaks
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
-from explgraph.peaks.structures import PeakSet, PeakSource
+from explgraph.peaks.structures import PeakSet, PeakSource, group_firsts
 from explgraph.peaks.survey import survey
 from explgraph.photos.images import ImageSource, open_images
 from mining import RESULTS, MiningConfig, match_peaks, mine_peaks
@@ -315,12 +315,11 @@ def grouped(
         As in `mine_peaks`.
     """
     with stage("part groups"):
-        chosen, first, parts = _spread(len(peaks), _GROUPED), 0, []
-        for group in peaks.groups():
-            own = chosen[(chosen >= first) & (chosen < first + len(group))] - first
-            first += len(group)
-            if len(own):
-                parts.append(match_peaks(graph, group.take(own), device=device))
+        chosen, parts = _spread(len(peaks), _GROUPED), []
+        size = group_firsts(peaks).step
+        for number in np.unique(chosen // size).tolist():  # other groups are not read
+            own = chosen[chosen // size == number] - number * size
+            parts.append(match_peaks(graph, peaks.group(number).take(own), device=device))
         found = Matches.joined(parts)
         if background is not None:
             others = match_peaks(graph, background, device=device)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from explgraph.base.arrays import F4, F8, I1, I8
+from explgraph.base.arrays import F4, F8, I1, I8, evenly
 from explgraph.base.errors import check_shape, require
 from explgraph.base.threads import one_blas_thread, rows_times
 from explgraph.peaks.structures import Peaks, PeakSet, PeakSource, group_firsts
@@ -80,7 +80,7 @@ def facing(peaks: PeakSource, each: Each = _each) -> Facing:
     n = len(peaks)
     if peaks.n_views == 1 or n == 0:
         return Facing(np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32))
-    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
+    sample = evenly(n, MOST_PHOTOS)
     compared = each(peaks, Comparing(sample))
     moments, turn = (np.concatenate(parts) for parts in zip(*compared, strict=True))
     agreed = agreed_facing(moments)

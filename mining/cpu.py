@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from explgraph.base.threads import map_ranges
 from explgraph.peaks.structures import PeakBlock, Peaks, PeakSource, group_firsts
 
 from .em import Fit, Inference, Mixture, PeakColumns, fit, held_out_gain, infer
-from .engine import Kernels, Photos, oriented_group
+from .engine import Kernels, Photos, enough, oriented_group
 from .filters import merge_nodes
 from .guides import Block, Placed
 from .parents import Companions, Prior, choose_parents, predict
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 _FILTERS = 16  # that a thread works on at a time, if there are few photos
 _PHOTOS = 4096  # times filters that a thread works on at a time, if there are many
+_AT_ONCE = 4096  # photos in which nodes are found at a time
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,6 +33,11 @@ class CpuEngine:
 
     source: PeakSource
     mirrored: U1
+
+    @property
+    def is_here(self) -> bool:
+        """Yes: in threads."""
+        return True
 
     def by_filters(
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
@@ -138,23 +145,37 @@ class CpuKernels:
 
     def score(self, block: Block) -> F8:
         """Return (P,) mean scores."""
-        score: F8 = self._all(block, pull=1).score.mean(axis=1, dtype=np.float64)
-        return score
+        sums = (part.score.sum(axis=1, dtype=np.float64) for part in self._parts(block, pull=1))
+        total: F8 = reduce(np.add, sums)
+        return total / self.peaks.n_images
 
     def place(self, block: Block, pull: float, nodes: I8) -> Placed:
         """Find some nodes."""
-        return self._all(block, pull).take(nodes)
+        return Placed.joined([part.take(nodes) for part in self._parts(block, pull)], axis=-1)
 
     def regress(self, block: Block, code: F8, penalty: float) -> Regressions:
         """Regress places on components."""
-        return regress(code, *self._all(block, pull=1), penalty)
+        photos = enough(len(code))
+        return regress(code[photos], *self._found(block, 1, photos), penalty)
 
     def choose_parents(self, block: Block, upper: Companions, pull: float, n_parents: int) -> I4:
         """Return (P, M) parents."""
-        return choose_parents(*self._all(block, pull), upper, n_parents)
+        found = self._found(block, pull, enough(self.peaks.n_images))
+        return choose_parents(*found, upper, n_parents)
 
-    def _all(self, block: Block, pull: float) -> Placed:
-        """Find all nodes."""
-        mixture, guide = block
-        found = infer(self.peaks, mixture, guide.prior, self.area)
+    def _parts(self, block: Block, pull: float) -> Iterator[Placed]:
+        """Find all nodes, in some photos at a time."""
+        n = self.peaks.n_images
+        if n <= _AT_ONCE:
+            yield self._found(block, pull, slice(None))
+            return
+        for first in range(0, n, _AT_ONCE):
+            yield self._found(block, pull, slice(first, first + _AT_ONCE))
+
+    def _found(self, block: Block, pull: float, photos: I8 | slice) -> Placed:
+        """Find all nodes in some photos."""
+        mixture, guide, peaks = *block, self.peaks
+        if not (isinstance(photos, slice) and photos == slice(None)):
+            guide, peaks = guide.photos(photos), peaks.some(photos)
+        found = infer(peaks, mixture, guide.prior, self.area)
         return Placed.of(found, mixture.mu, pull)

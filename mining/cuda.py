@@ -30,7 +30,7 @@ from explgraph.peaks.structures import GROUP, Peaks, PeakSource
 
 from . import _cuda
 from .em import Fit, Inference, Mixture, PeakColumns
-from .engine import Kernels, Photos, oriented_groups
+from .engine import Kernels, Photos, enough, oriented_groups
 from .filters import merge_nodes
 from .guides import Block, Guide, Placed
 from .parents import Companions, Prior, choose_parents, plain_prior
@@ -78,6 +78,11 @@ class CudaEngine:
     def source(self) -> PeakSource:
         """The photos' peaks, both ways."""
         return self._source
+
+    @property
+    def is_here(self) -> bool:
+        """Yes."""
+        return True
 
     def by_filters(
         self, layer: int, mixture: Mixture, task: Callable[[int, int, Kernels], T]
@@ -213,13 +218,16 @@ class _CudaKernels:
         return Placed(*(on_host(array[chosen]) for array in self._all(block, pull)))
 
     def regress(self, block: Block, code: F8, penalty: float) -> Regressions:
-        found = regress(upload(code), *self._all(block, pull=1), penalty)
+        photos = enough(len(code))
+        placed = self._all(block, pull=1).photos(photos)
+        found = regress(upload(code[photos]), *placed, penalty)
         return Regressions(*(on_host(array) for array in found))
 
     def choose_parents(self, block: Block, upper: Companions, pull: float, n_parents: int) -> I4:
         above = self.engine.companions(upper)
         with _full_precision():
-            return choose_parents(*self._all(block, pull), above, n_parents)
+            found = self._all(block, pull).photos(enough(self.peaks.n_images))
+            return choose_parents(*found, above, n_parents)
 
     def _run(self, kernel: _Kernel, block: Block, nodes: tuple[Tensor, ...], *rest: object) -> None:
         """Launch a kernel with one block of threads for each filter."""

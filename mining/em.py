@@ -50,6 +50,10 @@ class PeakColumns(NamedTuple):
         """N."""
         return int(self.weight.shape[2])
 
+    def some(self, photos: Array | slice) -> PeakColumns:
+        """Return the peaks of some photos; no copy of all."""
+        return PeakColumns(*(np.ascontiguousarray(array[..., photos]) for array in self))
+
     def by_photo(self, photos: Array | slice) -> tuple[Array, Array]:
         """Return some photos' places (N, C, K, 2) and weights (N, C, K), as in `Peaks`."""
         xp = namespace_of(self.weight)

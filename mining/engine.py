@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, TypeVar
 
-from explgraph.base.arrays import F8, I4, I8, U1, Array
+from explgraph.base.arrays import F8, I4, I8, U1, Array, evenly
 from explgraph.peaks.structures import Peaks, PeakSource, group_firsts
 
 from .em import Fit, Inference, Mixture, PeakColumns
@@ -14,6 +14,13 @@ from .parents import Companions, Prior
 from .pose import PoseMap, Regressions
 
 T = TypeVar("T")
+
+ENOUGH = 4096
+"""Photos from which nodes' movements are regressed, and parents chosen: of more, as many are taken.
+
+What is asked are means over photos: from so many they are sure to a sixtieth of the photos'
+deviation. Nodes themselves are fitted to all photos.
+"""
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -74,6 +81,10 @@ class Engine(Protocol):
     def source(self) -> PeakSource:
         """The photos' peaks, both ways."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether tasks run in this process, and may write where others read."""
+
     def columns(self, layer: int, first: int, last: int) -> PeakColumns:
         """Return the peaks of filters ``first`` to ``last`` - 1 of a layer, on the device."""
 
@@ -88,6 +99,11 @@ class Engine(Protocol):
         Returns the results in the filters' order. The layer's ``mixture`` says how much there is to
         do.
         """
+
+
+def enough(n: int) -> I8 | slice:
+    """Return `ENOUGH` of n photos, or all of them as a slice, which makes no copies."""
+    return slice(None) if n <= ENOUGH else evenly(n, ENOUGH)
 
 
 def oriented_groups(peaks: PeakSource, mirrored: U1) -> Iterator[tuple[Peaks, ...]]:

@@ -40,10 +40,14 @@ class Placed(NamedTuple):
         """Select nodes by index."""
         return Placed(self.displacement[nodes], self.score[nodes])
 
+    def photos(self, photos: I8 | slice) -> Placed:
+        """Select photos."""
+        return Placed(*(array[..., photos] for array in self))
+
     @classmethod
-    def joined(cls, parts: Sequence[Placed]) -> Placed:
-        """Put those of several runs of filters together."""
-        return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    def joined(cls, parts: Sequence[Placed], axis: int = 0) -> Placed:
+        """Put those of several runs of filters together, or of photos: ``axis`` -1."""
+        return cls(*(np.concatenate(arrays, axis) for arrays in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,6 +73,15 @@ class Guide:
     def take(self, nodes: I8 | slice) -> Guide:
         """Select nodes."""
         return replace(self, node_pose=self.node_pose[nodes], parent=self.parent[nodes])
+
+    def photos(self, photos: I8 | slice) -> Guide:
+        """Select photos; of the nodes above those are kept that are parents."""
+        if self.above is None or len(self.parent) == 0:
+            return replace(self, pose=self.pose[photos], above=None)
+        rows = np.unique(self.parent)
+        some = (np.stack([array[row][..., photos] for row in rows]) for array in self.above)
+        parent = np.searchsorted(rows, self.parent).astype(np.int32)
+        return replace(self, pose=self.pose[photos], parent=parent, above=Placed(*some))
 
     @property
     def prior(self) -> Prior:

@@ -19,7 +19,7 @@ from .filters import Filters
 from .guides import Block, Guide, Placed
 from .parents import surest
 from .pose import PoseBasis, Poses, Regressions
-from .work.steps import Finish, MinedLayer, Place, Regress, Step, Upper, fit_and_merge
+from .work.steps import Finish, MinedLayer, Place, PlaceHere, Regress, Step, Upper, fit_and_merge
 
 T = TypeVar("T")
 
@@ -127,8 +127,12 @@ class LayerMiner:
         chosen = np.zeros(len(mined.mixture), dtype=np.bool_)
         chosen[nodes] = True
         block = Block(mined.mixture, self._guide(mined, poses, above))
-
-        return Above(nodes, Placed.joined(self._by_filters(block, Place(chosen))))
+        if not self.engine.is_here:
+            return Above(nodes, Placed.joined(self._by_filters(block, Place(chosen))))
+        n, room = len(self.source), self.source.room
+        placed = Placed(room((len(nodes), 2, n)), room((len(nodes), n)))
+        self._by_filters(block, PlaceHere(nodes, placed))
+        return Above(nodes, placed)
 
     def _guide(self, mined: MinedLayer, poses: F4, above: Above | None) -> Guide:
         """Return what predicts the nodes of the finished layer."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, Array, beside, namespace_of, on_host
+from explgraph.base.arrays import F4, F8, Array, beside, evenly, namespace_of, on_host
 from explgraph.base.errors import check_shape
 from explgraph.base.jit import jit
 from explgraph.base.layer import LayerSpec
@@ -197,23 +197,30 @@ def pose_basis(
     -------
     None where there are too few photos, or all look alike.
     """
-    sample = np.unique(np.linspace(0, n - 1, min(n, MOST_PHOTOS)).astype(np.int64))
+    sample = evenly(n, MOST_PHOTOS)
+    few = max(1, _CHANNELS * len(sample) // n)  # filters of which all photos are brought at once
 
-    def blocks() -> Iterator[PeakColumns]:
-        for first in range(0, layer.channels, _CHANNELS):
-            yield columns(first, min(first + _CHANNELS, layer.channels))
+    def blocks(first: int, last: int) -> Iterator[PeakColumns]:
+        for start in range(first, last, few):
+            yield columns(start, min(start + few, last))
 
     def pool(own: PeakColumns, photos: NDArray[np.int64] | slice) -> Array:
         return pool_peaks(*own.by_photo(photos), input_size)
 
+    def sampled() -> Iterator[Array]:
+        for first in range(0, layer.channels, _CHANNELS):
+            own = blocks(first, min(first + _CHANNELS, layer.channels))
+            parts = [pool(some, sample) for some in own]
+            yield namespace_of(parts[0]).concat(parts, axis=1)
+
     with one_blas_thread():
-        basis = _basis(lambda: (pool(own, sample) for own in blocks()), len(sample), config)
+        basis = _basis(sampled, len(sample), config)
         if basis is None or len(sample) == n:
             return basis and basis.on_host()
         xp, row = namespace_of(basis.weight), 0
         room = {"dtype": xp.float64, "device": basis.weight.device}
         product, square = xp.zeros((n, len(basis.scale)), **room), xp.zeros(n, **room)
-        for own in blocks():
+        for own in blocks(0, layer.channels):
             weight = basis.weight[row : row + len(own.weight) * GRID**2]
             for first in range(0, n, GROUP):
                 photos = slice(first, min(first + GROUP, n))

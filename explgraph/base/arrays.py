@@ -87,3 +87,8 @@ def first_half(groups: Sequence[str]) -> NDArray[np.bool_]:
         f"two halves need photos of at least 2 groups, got {len(distinct)}: give more photos",
     )
     return np.asarray(number % 2 == 0)
+
+
+def evenly(n: int, most: int) -> I8:
+    """Return the rising indices of at most so many of n rows, at even distances."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))

@@ -6,16 +6,22 @@ A file is written under a temporary name in its own folder, brought to the disk,
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from mmap import mmap
 from pathlib import Path
 
+import numpy as np
+
+from .arrays import F4
 from .errors import ExplGraphError, require
 from .temporaries import LOCKS, clear_once, new_file
 
 _MOST_LINKS = 40  # as the kernel's
+_PIECE = 1 << 20  # bytes
 _LONGEST_NAME = 255  # bytes, for all usual file systems
 _REASONS = {
     errno.EACCES: "that is not permitted: give a place that you may write to",
@@ -77,6 +83,32 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         _bring_to_disk(target.parent)
 
 
+def room_in(folder: str | os.PathLike[str], shape: tuple[int, ...]) -> F4:
+    """Return zeros in a file without a name, which is gone when the last array of it is.
+
+    The system keeps of it in memory what there is room for. Where an open file cannot lose its
+    name, the zeros are in memory.
+
+    Raises
+    ------
+    ExplGraphError
+        If there is no space for them.
+    """
+    size = 4 * math.prod(shape)
+    if not LOCKS or size == 0:
+        return np.zeros(shape, dtype=np.float32)
+    with _naming(folder):
+        path, handle = new_file(Path(folder))
+        try:
+            path.unlink()
+            for first in range(0, size, _PIECE):  # a hole would be filled later, or kill us
+                _write(handle, bytes(min(_PIECE, size - first)))
+            held = mmap(handle, size)
+        finally:
+            os.close(handle)
+    return np.frombuffer(held, dtype=np.float32).reshape(shape)
+
+
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Add a line to a text file that tells what was done; a kill may cut the last one off.
 
@@ -128,10 +160,14 @@ def _fill(handle: int, data: bytes, target: Path) -> None:
     """Write data with the rights of the file that is to be replaced, and bring them to the disk."""
     with suppress(FileNotFoundError):
         os.chmod(handle, stat.S_IMODE(target.stat().st_mode) & 0o777)
+    _write(handle, data)
+    os.fsync(handle)
+
+
+def _write(handle: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(handle, rest) :]
-    os.fsync(handle)
 
 
 def _bring_to_disk(folder: Path) -> None:

@@ -218,6 +218,10 @@ class PeakSet(Record):
         """Return one of these, by its number from 0."""
         return self.take(slice(number * GROUP, (number + 1) * GROUP))
 
+    def room(self, shape: tuple[int, ...]) -> F4:
+        """Return zeros that are written into, in memory."""
+        return np.zeros(shape, dtype=np.float32)
+
     def take(self, images: NDArray[Any] | slice) -> PeakSet:
         """Select images by index, by boolean mask, or, without a copy, by a slice."""
         mirrored = None if self.mirrored is None else tuple(p.take(images) for p in self.mirrored)
@@ -378,6 +382,9 @@ class PeakSource(Protocol):
 
     def group(self, number: int) -> PeakSet:
         """Return one of these, by its number from 0."""
+
+    def room(self, shape: tuple[int, ...]) -> F4:
+        """Return zeros that are written into; with a spool, in a file that goes with them."""
 
 
 def group_firsts(peaks: PeakSource) -> range:

@@ -57,6 +57,11 @@ class PoolEngine:
         """(N,) which photos are seen mirrored."""
         return self.own.mirrored
 
+    @property
+    def is_here(self) -> bool:
+        """No: what tasks find comes back."""
+        return False
+
     def columns(self, layer: int, first: int, last: int) -> PeakColumns:
         """Return filters' peaks, here."""
         return self.own.columns(layer, first, last)

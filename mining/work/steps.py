@@ -12,10 +12,10 @@ from typing import Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F4, F8, I4
+from explgraph.base.arrays import F4, F8, I4, I8
 from mining.config import MiningConfig
 from mining.em import Mixture
-from mining.engine import Kernels
+from mining.engine import Kernels, enough
 from mining.filters import Filters, by_gain
 from mining.guides import Arrays, Block, Placed
 from mining.parents import Companions
@@ -127,6 +127,21 @@ class Place:
         return filters.place(np.flatnonzero(self.chosen[filters.rows]))
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class PlaceHere:
+    """Finds a layer's ``nodes``, by rising index, and writes where they are into ``placed``."""
+
+    nodes: I8
+    placed: Placed
+
+    def __call__(self, filters: Filters) -> None:
+        """Write where those of some filters are."""
+        rows = slice(*np.searchsorted(self.nodes, [filters.rows.start, filters.rows.stop]))
+        found = filters.place(self.nodes[rows] - filters.rows.start)
+        for whole, part in zip(self.placed, found, strict=True):
+            whole[rows] = part
+
+
 @dataclass(frozen=True, eq=False)
 class Upper:
     """Nodes of the layer above among which parents are, that predict within ``variance``."""
@@ -136,7 +151,8 @@ class Upper:
     companions: Companions = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "companions", Companions.of(*self.placed))
+        some = self.placed.photos(enough(self.placed.score.shape[1]))
+        object.__setattr__(self, "companions", Companions.of(*some))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel without what is made of the rest: it is four times as large."""

@@ -11,6 +11,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from explgraph.base import temporaries
@@ -19,6 +20,7 @@ from explgraph.base.temporaries import clear_temporaries, temporary_folder
 from explgraph.base.writing import (
     check_folder_writable,
     check_writable,
+    room_in,
     write_bytes,
 )
 
@@ -429,3 +431,19 @@ def test_folder__is_gone_afterwards_and_so_are_those_of_the_dead(tmp_path, monke
     with temporary_folder():
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_room_in__a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(_handle, _data):
+        raise OSError(errno.ENOSPC, "no")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(ExplGraphError, match="no space is left there"):
+        room_in(tmp_path, (4,))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_in__many_pieces_are_one_array(tmp_path):
+    room = room_in(tmp_path, (3, (1 << 18) + 1))
+    room[:] = np.arange(3)[:, None]
+    assert room.sum(axis=1).tolist() == [0, room.shape[1], 2 * room.shape[1]]

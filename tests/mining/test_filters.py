@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from explgraph.peaks.structures import Peaks
-from mining import MiningConfig
+from mining import MiningConfig, cpu, engine
 from mining.cpu import CpuKernels
 from mining.em import Mixture, PeakColumns, fit
 from mining.filters import Filters, by_gain
 from mining.guides import Block, Guide, Placed
 from mining.parents import Companions
+from mining.work.steps import Upper
 from tests.support import oracle
 from tests.support.planted_peaks import SIDE, layer_spec, random_peaks
 
@@ -237,3 +238,53 @@ def test_prune__keeps_what_gains_and_a_filters_best():
 def test_order__is_by_filter_and_falling_gain():
     mixture = Mixture(np.array([0, 3, 3, 5]), np.zeros((5, 2)), np.ones(5), np.ones(3))
     assert by_gain(mixture, np.array([1.0, 3, 3, -1, 2])).tolist() == [1, 2, 0, 4, 3]
+
+
+# -- some photos at a time, and some of many -------------------------------------------------------
+
+
+@pytest.fixture
+def linked(filters, rng):
+    """The same filters with parents, and nodes above among which there are others."""
+    above = upper_nodes(rng)
+    filters.link(above, Companions.of(*above), 150.0)
+    assert 0 < len(np.unique(filters.block.guide.parent)) < len(above.score)
+    return filters
+
+
+def test_guide__of_some_photos_predicts_the_same_there(linked, filters):
+    guide, photos = linked.block.guide, np.array([1, 4, 5, 10])
+    posed = dataclasses.replace(guide, parent=guide.parent[:, :0], above=None)
+    for own in (guide, posed):
+        part, whole = own.photos(photos).prior, own.prior
+        assert np.array_equal(part.shift, whole.shift[..., photos])
+        assert np.array_equal(part.kappa, whole.kappa[:, photos])
+
+
+def test_nodes__are_found_the_same_in_some_photos_at_a_time(linked, monkeypatch):
+    nodes = np.array([0, 2, 3])
+    whole, score = linked.place(nodes), linked.score()
+    monkeypatch.setattr(cpu, "_AT_ONCE", 5)
+    for part, every in zip(linked.place(nodes), whole, strict=True):
+        assert part.tobytes() == every.tobytes()
+    np.testing.assert_allclose(linked.score(), score, rtol=1e-12)
+
+
+def test_enough__parents_and_regressions_are_those_of_some_photos(linked, peaks, rng, monkeypatch):
+    """What the others show does not matter to these."""
+    monkeypatch.setattr(engine, "ENOUGH", 6)
+    photos = engine.enough(12)
+    assert photos.tolist() == [0, 2, 4, 6, 8, 11]
+    code, above = rng.normal(0, 1, (12, 2)), upper_nodes(rng)
+    own, few = linked.block.guide, linked.kernels.peaks.some(photos)
+    alone = dataclasses.replace(
+        linked,
+        kernels=CpuKernels(few, AREA),
+        block=linked.block._replace(guide=own.photos(photos)),
+    )
+    for ours, theirs in zip(linked.regress(code), alone.regress(code[photos]), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    upper = Upper(above, 150.0)
+    linked.link(above, upper.companions, 150.0)
+    alone.link(above.photos(photos), Companions.of(*above.photos(photos)), 150.0)
+    assert np.array_equal(linked.block.guide.parent, alone.block.guide.parent)

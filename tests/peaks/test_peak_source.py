@@ -156,3 +156,15 @@ def test_take__a_slice_is_what_its_indices_are_without_a_copy(peaks):
     assert np.shares_memory(peaks.take(slice(2, 5)).frames, peaks.frames)
     one = Peaks(peaks.layers[0], peaks.peaks[0].yx, peaks.peaks[0].weight).take(slice(3, 5))
     assert np.array_equal(one.yx, peaks.peaks[0].yx[3:5])
+
+
+def test_room__is_zeros_that_leave_nothing(source, folder):
+    before = sorted(folder.rglob("*"))
+    room = source.room((3, 2, 5))
+    assert not room.any()
+    room[1] = 7
+    assert room.sum() == 70
+    assert room.dtype == np.float32
+    assert room.flags.c_contiguous
+    assert sorted(folder.rglob("*")) == before
+    assert source.room((0, 5)).shape == (0, 5)

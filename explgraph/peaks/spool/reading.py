@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from explgraph.base.formats.columns import CHANNELS, PEAK_SET, conform_layers, l
 from explgraph.base.frames import check_frames
 from explgraph.base.layer import LayerSpec
 from explgraph.base.schema import conform
+from explgraph.base.writing import room_in
 from explgraph.peaks.structures import GROUP, PeakBlock, Peaks, PeakSet
 
 from .manifest import SHARD, Manifest, Shard
@@ -40,7 +43,7 @@ class SpooledPeaks:
         The spool folder.
     manifest
         What is in it.
-    images, frames, photo_size, channel_mean, channel_scale
+    images, frames, photo_size, channel_mean, channel_scale, header
         As of `PeakSet`.
     """
 
@@ -51,12 +54,19 @@ class SpooledPeaks:
     photo_size: I4
     channel_mean: tuple[F4, ...]
     channel_scale: tuple[F4, ...]
+    header: Mapping[str, Any] = field(init=False, repr=False)
+    _first: tuple[int, ...] = field(init=False, repr=False)  # photo of each shard
 
     def __post_init__(self) -> None:
         columns = {name: PEAK_SET[name] for name in ("frames", "photo_size")}
         conform(self, columns, {"N": len(self.images)})
         check_frames("SpooledPeaks.frames", self.frames)
         conform_layers(self, CHANNELS, self.layers)
+        skipped = [name for shard in self.manifest.shards for name in shard.skipped]
+        header = {**self.manifest.key["network"], "skipped": skipped}
+        object.__setattr__(self, "header", header)
+        counts = [shard.photos for shard in self.manifest.shards]
+        object.__setattr__(self, "_first", tuple(accumulate(counts, initial=0)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,12 +85,6 @@ class SpooledPeaks:
     def n_views(self) -> int:
         """2 with the mirrored photos, else 1."""
         return 2 if self.manifest.known.mirror else 1
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """Model, weight hash, preprocessing and the names of skipped photos."""
-        skipped = [name for shard in self.manifest.shards for name in shard.skipped]
-        return {**self.manifest.key["network"], "skipped": skipped}
 
     @property
     def digest(self) -> str:
@@ -112,6 +116,10 @@ class SpooledPeaks:
         """Read one of these, by its number from 0."""
         start = number * GROUP
         return self._photos(range(start, min(start + GROUP, len(self))))
+
+    def room(self, shape: tuple[int, ...]) -> F4:
+        """Return zeros that are written into, in a file of the folder that goes with them."""
+        return room_in(self.folder, shape)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the name of the folder: what is in it is read where it arrives."""
@@ -153,8 +161,8 @@ class SpooledPeaks:
         """Return (n, C', K) weights and (n, C', K, 2) places of some photos and filters."""
         shape = (len(photos), last - first, self.manifest.known.n_peaks)
         weight, yx = np.empty(shape, np.float32), np.empty((*shape, 2), np.float32)
-        for field, array in zip(_FIELDS, (weight, yx), strict=True):
-            name = f"{kind}.{layer}.{field}"
+        for own, array in zip(_FIELDS, (weight, yx), strict=True):
+            name = f"{kind}.{layer}.{own}"
             for rows, part in self._slices(name, photos, slice(first, last)):
                 array[rows] = np.moveaxis(part, 0, 1)
         return frozen(weight, np.float32), frozen(yx, np.float32)
@@ -166,8 +174,10 @@ class SpooledPeaks:
 
         ``before`` selects along the axes that precede the photos'.
         """
-        start = 0
-        for shard in self.manifest.shards:
+        for number in range(bisect_right(self._first, photos.start) - 1, len(self._first) - 1):
+            shard, start = self.manifest.shards[number], self._first[number]
+            if start >= photos.stop:
+                return
             rows = range(max(start, photos.start), min(start + shard.photos, photos.stop))
             if len(rows) > 0:
                 inside = slice(rows.start - start, rows.stop - start)
@@ -175,7 +185,6 @@ class SpooledPeaks:
                 with _readable(self.folder / shard.file) as path, safe_open(path, "numpy") as file:
                     part = file.get_slice(name)[(*before, inside)]
                 yield to, part
-            start += shard.photos
 
 
 def assembled(folder: Path, manifest: Manifest) -> SpooledPeaks:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from explgraph.base.errors import ExplGraphError, require
-from explgraph.base.files import Overdue, PathLike, Stages, read_arrays, whole_file, write_arrays
+from explgraph.base.files import PathLike, Stages, read_arrays, whole_file, write_arrays
 from explgraph.base.formats.columns import CHANNELS, layer_arrays
 from explgraph.base.formats.headers import StatisticsKey
 from explgraph.base.json_text import typed
@@ -35,6 +36,8 @@ from .reading import SpooledPeaks, assembled
 from .retrying import SKIPPED, forget_statistics, has_healed, is_outdated
 from .shards import Begun, ShardMaker, channel_arrays
 from .units import Measuring, kept_name, make_shards, statistics_by_workers
+
+_FEW = 32  # shards that are listed one by one
 
 _log = logging.getLogger("explgraph")
 
@@ -97,9 +100,10 @@ def spool_peaks(
     if crew is not None:
         listed.by_workers(crew, maker, source, skipped)
         return listed.whole(skipped)
-    for spans, begun in _left(maker, len(source), there):
-        for shard in maker.make(source, spans, skipped, begun):
-            listed.add(shard)
+    with listed.now_and_then() as add:
+        for spans, begun in _left(maker, len(source), there):
+            for shard in maker.make(source, spans, skipped, begun):
+                add(shard)
     return listed.whole(skipped)
 
 
@@ -174,24 +178,37 @@ class _Listed:
     def by_workers(
         self, crew: Crew, maker: ShardMaker, source: ImageSource, skipped: Skipped
     ) -> None:
-        """Let workers make the shards that are not there; list them now and then, and at the end.
-
-        Those that are not listed yet are found by what they say themselves.
-        """
-        overdue = Overdue()
+        """Let workers make the shards that are not there."""
         ends = {shard.file: shard.next for shard in self._shards.values()}
         spans = spans_of(maker.size, 0, self._count)
         left = [s for i, s in enumerate(spans) if ends.get(shard_name(i)) != s.stop]
 
-        def add(made: Shard, missed: Skipped) -> None:
-            skipped.join(missed)
+        with self.now_and_then() as add:
+
+            def done(made: Shard, missed: Skipped) -> None:
+                skipped.join(missed)
+                add(made)
+
+            make_shards(crew, maker, source, left, done)
+
+    @contextmanager
+    def now_and_then(self) -> Iterator[Callable[[Shard], None]]:
+        """Give what notes shards; they are listed when there are some more, and at the end.
+
+        The list is written as a whole each time: of many shards, after each would be a square.
+        Shards that are not in it yet are found by what they say themselves.
+        """
+        noted: list[Shard] = []
+
+        def add(made: Shard) -> None:
+            noted.append(made)
             self._shards[made.file] = made
-            if overdue:
-                with overdue.kept():
-                    self.add()
+            if _FEW * len(noted) >= len(self._shards):
+                noted.clear()
+                self.add()
 
         try:
-            make_shards(crew, maker, source, left, add)
+            yield add
         finally:
             self.add()
 

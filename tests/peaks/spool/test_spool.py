@@ -1,5 +1,6 @@
 """Peaks in files: equal to those in memory, and to those of a run that was never interrupted."""
 
+import dataclasses
 import gc
 import json
 import logging
@@ -22,6 +23,8 @@ import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.peaks import extraction, reading
 from explgraph.peaks.extraction import extract_peaks
+from explgraph.peaks.spool import writing
+from explgraph.peaks.spool.manifest import Manifest, Shard, shard_name
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.photos.images import open_images
@@ -611,3 +614,26 @@ def test_memory__of_reading_is_that_of_what_is_asked_for(net, keep, tmp_path):
     tracemalloc.stop()
     assert sum(array.nbytes for array in block[:4]) == one_filter
     assert most < 2 * one_filter + 20_000
+
+
+def test_manifest__of_many_shards_is_not_written_after_each(tmp_path, monkeypatch):
+    """That would be the square of them; the first are listed one by one."""
+    whole = manifest_of_many(200)
+    listed = writing._Listed(dataclasses.replace(whole, shards=(), complete=False), tmp_path, 200)
+    written = []
+    monkeypatch.setattr(Manifest, "write", lambda self, _folder: written.append(len(self.shards)))
+    with listed.now_and_then() as add:
+        for shard in whole.shards:
+            add(shard)
+    assert written[:32] == list(range(1, 33))
+    assert len(written) < 110
+    assert written[-1] == 200
+
+
+def manifest_of_many(count):
+    """Shards of a photo each."""
+    key = {"images": {"count": count, "sha256": "0" * 64}, "input_size": [8, 8], "mirror": False}
+    key["layers"] = [layer.to_json() for layer in make_net().select(LAYERS)]
+    key |= {"n_peaks": 8, "network": {}}
+    shards = (Shard(shard_name(i), "0" * 64, i, i + 1, 1, ()) for i in range(count))
+    return Manifest(key, tuple(shards), complete=True)
