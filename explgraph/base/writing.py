@@ -97,7 +97,7 @@ def room_in(folder: str | os.PathLike[str], shape: tuple[int, ...]) -> F4:
     size = 4 * math.prod(shape)
     if not LOCKS or size == 0:
         return np.zeros(shape, dtype=np.float32)
-    with _naming(folder):
+    with naming(folder):
         path, handle = new_file(Path(folder))
         try:
             path.unlink()
