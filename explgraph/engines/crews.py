@@ -138,7 +138,10 @@ def _ray_cluster(address: str) -> Iterator[int]:
     """Join a cluster, or start one, within; return how many CPUs it has."""
     ray = import_extra("ray", "ray")
     try:
-        ray.init(None if address == "local" else address, log_to_driver=False)
+        if address == "local":
+            ray.init("local", include_dashboard=False, log_to_driver=False)
+        else:
+            ray.init(address, log_to_driver=False)
     except (ConnectionError, OSError, ValueError) as error:
         raise ExplGraphError(f"there is no Ray cluster at {address}: {error}") from error
     try:

@@ -18,26 +18,17 @@ from explgraph.base.layer import LayerSpec
 from explgraph.base.text import printable_lines
 
 from .automatic import Choice, automatic_layers, layer_notes
+from .factories import FileFactory
 from .hooks import capture_outputs, class_logits, noise, run
-from .inputs import GREY, input_channels, refuse_scripted, why_it_fails
+from .inputs import input_channels, refuse_scripted, why_it_fails
 from .layers import minable_layers, repeated_modules
-from .preprocess import (
-    GREY_MEAN,
-    GREY_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Fit,
-    Preprocess,
-    TransformPreprocess,
-)
+from .preprocess import Fit, Preprocess, preprocessing
 from .tracing import Trace, trace
 from .zoo import DEFAULT, build_network, check_finite_weights, is_torchvision, weight_hash
 
 _log = logging.getLogger("explgraph")
 
 _BATCH_CPU, _BATCH_GPU = 4, 32  # docs/performance.md has the figures
-
-AnyPreprocess = Preprocess | TransformPreprocess
 
 
 class Backbone:
@@ -95,15 +86,27 @@ class Backbone:
         )
         refuse_scripted(module)
         check_finite_weights(module)
-        self.preprocess = _preprocess(transform, input_size, fit, input_channels(module))
+        self.preprocess = preprocessing(transform, input_size, fit, input_channels(module))
         self.device = _device(device)
         self.module = module.to(self.device)
         self.name = name
+        self.factory: FileFactory | None = None
         self._warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the trace behind: what was found in it travels along, and it is large."""
         return {name: value for name, value in vars(self).items() if name != "_trace"}
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401  as object's
+        """Travel without classes that another process cannot import: a file's function makes them.
+
+        Preprocessing by a transform of that function's is made there, too.
+        """
+        if self.factory is None:
+            return super().__reduce_ex__(protocol)
+        left = {"module"} if isinstance(self.preprocess, Preprocess) else {"module", "preprocess"}
+        state = {name: value for name, value in self.__getstate__().items() if name not in left}
+        return made_again, (self.factory, self.module.state_dict(), state)
 
     def __repr__(self) -> str:
         height, width = self.input_size
@@ -340,7 +343,33 @@ def load_backbone(
     if transform is None and mean is not None and std is not None:
         transform = Preprocess(network.input_size, fit=fit, mean=mean, std=std)
         fit = "stretch"
-    return Backbone(network.module, transform, name=network.name, fit=fit, device=device)
+    net = Backbone(network.module, transform, name=network.name, fit=fit, device=device)
+    net.factory = network.factory
+    return net
+
+
+def made_again(
+    factory: FileFactory, weights: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> Backbone:
+    """Return a backbone that was pickled without what its ``factory`` makes.
+
+    Raises
+    ------
+    ExplGraphError
+        If the factory's file is not there or has changed, or makes another network.
+    """
+    with torch.inference_mode(False):  # see `load_backbone`
+        network = build_network(factory.model, None)
+        try:
+            network.module.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            message = f"{factory.model} made another network than before: {error}"
+            raise ExplGraphError(message) from error
+    net = Backbone.__new__(Backbone)
+    vars(net).update(state, module=network.module.to(state["device"]))
+    if "preprocess" not in state:
+        net.preprocess = preprocessing(network.transform, None, "stretch", 0)
+    return net
 
 
 def load_recorded(
@@ -372,7 +401,9 @@ def load_recorded(
     if "mean" in made:
         size, mean, std = tuple(made["input_size"]), made["mean"], made["std"]
         preprocess = Preprocess(size, fit=made["fit"], mean=mean, std=std)
-        return Backbone(net.module, preprocess, name=net.name, device=device)
+        shown = Backbone(net.module, preprocess, name=net.name, device=device)
+        shown.factory = net.factory
+        return shown
     # A transform is code: the factory has to bring it.
     if made != net.preprocess.to_json():
         _log.warning("photos may be shown to the network otherwise than when the graph was mined")
@@ -387,29 +418,6 @@ def _public_model(name: object) -> str:
         "never run because a file names it: give the network with --model (and --weights), in "
         "Python load_backbone('path/to/file.py:function')"
     )
-
-
-def _preprocess(
-    transform: Callable[[Image.Image], Any] | None,
-    input_size: tuple[int, int] | None,
-    fit: Fit,
-    channels: int,
-) -> AnyPreprocess:
-    if transform is None:
-        mean, std = (GREY_MEAN, GREY_STD) if channels == GREY else (IMAGENET_MEAN, IMAGENET_STD)
-        return Preprocess(input_size or (224, 224), fit=fit, mean=mean, std=std)
-    require(
-        fit == "stretch",
-        f"fit={fit!r} and a transform exclude each other: the transform decides how photos fit",
-    )
-    if isinstance(transform, Preprocess | TransformPreprocess):
-        require(
-            input_size in (None, transform.input_size),
-            f"the preprocessing makes inputs of {transform.input_size}, but input_size is "
-            f"{input_size}",
-        )
-        return transform
-    return TransformPreprocess(transform, input_size)
 
 
 def _device(device: str) -> torch.device:

@@ -353,3 +353,36 @@ def _fit(unit: F8, axis: int, n: int) -> tuple[float, float]:
         bool(slope > 0), f"the transform flips photos {name}. {_HELP}: mining mirrors by itself"
     )
     return start, slope
+
+
+AnyPreprocess = Preprocess | TransformPreprocess
+
+
+def preprocessing(
+    transform: Callable[[Image.Image], Any] | None,
+    input_size: tuple[int, int] | None,
+    fit: Fit,
+    channels: int,
+) -> AnyPreprocess:
+    """Return what feeds photos to a network of so many ``channels``, as `Backbone` is told of it.
+
+    Raises
+    ------
+    ExplGraphError
+        If what it is told contradicts itself.
+    """
+    if transform is None:
+        mean, std = (GREY_MEAN, GREY_STD) if channels == 1 else (IMAGENET_MEAN, IMAGENET_STD)
+        return Preprocess(input_size or (224, 224), fit=fit, mean=mean, std=std)
+    require(
+        fit == "stretch",
+        f"fit={fit!r} and a transform exclude each other: the transform decides how photos fit",
+    )
+    if isinstance(transform, Preprocess | TransformPreprocess):
+        require(
+            input_size in (None, transform.input_size),
+            f"the preprocessing makes inputs of {transform.input_size}, but input_size is "
+            f"{input_size}",
+        )
+        return transform
+    return TransformPreprocess(transform, input_size)

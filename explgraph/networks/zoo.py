@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,6 +19,7 @@ from explgraph.base.errors import ExplGraphError, installing, require, unknown_n
 from explgraph.base.files import PathLike
 from explgraph.base.unwarned import unwarned
 
+from .factories import FileFactory, imported
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 DEFAULT = "DEFAULT"
@@ -42,6 +41,8 @@ class Network:
         (H_in, W_in), pixels.
     mean, std
         Per channel; None where the source does not say.
+    factory
+        The function of a user's file that made it, if one did.
     """
 
     module: nn.Module
@@ -50,6 +51,7 @@ class Network:
     input_size: tuple[int, int] = (224, 224)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    factory: FileFactory | None = None
 
 
 def build_network(model: str, weights: PathLike | None) -> Network:
@@ -136,7 +138,7 @@ def _from_timm(model: str, weights: PathLike | None, file: PathLike | None) -> N
 
 def _from_factory(model: str, weights: PathLike | None, file: PathLike | None) -> Network:
     place, _, function = model.rpartition(":")
-    factory = getattr(_import(place, model), function, None)
+    factory = getattr(imported(place, model), function, None)
     require(callable(factory), f"{place} has no function {function!r} to make the network with")
     made = factory()  # type: ignore[misc]
     pair = made if isinstance(made, tuple) else (made, None)
@@ -151,26 +153,8 @@ def _from_factory(model: str, weights: PathLike | None, file: PathLike | None) -
     if file is not None:
         load_weights(pair[0], file)
     name = f"{Path(place).name}:{function}" if place.endswith(".py") else model
-    return Network(pair[0], name, pair[1])
-
-
-def _import(place: str, model: str) -> ModuleType:
-    """Import a module by name, or a file without leaving it among the imported modules."""
-    if not place.endswith(".py"):
-        try:
-            return import_module(place)
-        except ImportError as error:
-            raise ExplGraphError(
-                f"cannot import {place!r} of {model!r} ({error}): expected a torchvision name, "
-                "timm:NAME, path/to/file.py:function or package.module:function"
-            ) from error
-    require(Path(place).is_file(), f"the file {place} of {model!r} does not exist")
-    spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-    if spec is None or spec.loader is None:
-        raise ExplGraphError(f"{place} cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    made_by = FileFactory.of(place, function)
+    return Network(pair[0], name, pair[1], factory=made_by)
 
 
 SUFFIXES = (".safetensors", ".pth", ".pt")

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from explgraph.base.running.crew import JOURNAL
 from explgraph.cli.app import app
+from tests.support.killed import as_in_readme, readme_line
+from tests.support.together import SELDOM
 from tests.support.world import SMALL_SEED
 
 
@@ -24,12 +26,26 @@ def command(files, tmp_path):
     return run
 
 
+@SELDOM
 def test_match__workers_same_bytes(command, tmp_path):
     for out, more in (("one.safetensors", []), ("two.safetensors", ["--workers", "1"])):
         done = command("match", *more, out=out)
         assert done.exit_code == 0, done.stderr
     one, two = ((tmp_path / f"{n}.safetensors").read_bytes() for n in ("one", "two"))
     assert one == two
+
+
+def test_readme__a_pool_of_processes(files, tmp_path, monkeypatch):
+    """The network's class is one that workers cannot import: they make it by its file."""
+    as_in_readme(tmp_path, files.zoo / "fish", files.background)
+    monkeypatch.chdir(tmp_path)
+    line = readme_line("--workers")
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 0, done.stderr
+    (tmp_path / "zebra.safetensors").rename(tmp_path / "shared")
+    words = line.index("--spool")
+    assert CliRunner().invoke(app, [*line[:words], *line[words + 4 :]]).exit_code == 0
+    assert (tmp_path / "shared").read_bytes() == (tmp_path / "zebra.safetensors").read_bytes()
 
 
 def test_mine_per_class__workers_same_bytes(files, tmp_path):

@@ -1,15 +1,10 @@
-"""A Dask cluster on this machine, started and stopped here: the same bytes."""
-
-import os
-import signal
-import time
+"""A Dask cluster on this machine, started and stopped here: the same bytes, whatever befalls it."""
 
 import pytest
 
 import explgraph as eg
 from tests.engines.test_executors import (
     HOW,
-    journal,
     mined,
     one_thread,
     others,
@@ -18,29 +13,50 @@ from tests.engines.test_executors import (
     small,
 )
 from tests.support.executors import small_units
+from tests.support.killed import as_in_readme, run_to_its_end
 from tests.support.together import SELDOM
 from tests.support.world import WORLD
 
 distributed = pytest.importorskip("distributed")
-pytestmark = [pytest.mark.filterwarnings("ignore"), SELDOM]
+dask = pytest.importorskip("dask")
+get_mp_context = pytest.importorskip("distributed.utils").get_mp_context
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 __all__ = ["mined", "one_thread", "others", "photos", "small"]
 
 
+def cluster(folder, workers):
+    """Processes of one thread."""
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, local_directory=str(folder)
+    )
+
+
+def test_command__workers_and_driver_are_killed(photos, others, tmp_path, monkeypatch):
+    """A worker that is started anew is forked from a process that has loaded what it needs."""
+    as_in_readme(tmp_path, photos, others)
+    method = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(method):
+        get_mp_context().set_forkserver_preload(
+            ["distributed", "mining.work.pool", "tests.support.executors"]
+        )
+        with cluster(tmp_path, 1) as workers:
+            where = workers.scheduler_address
+            run_to_its_end("--dask", where, where, tmp_path, monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Two processes of one thread, in which units are small."""
-    folder = str(tmp_path_factory.mktemp("dask"))
+    """Two workers, in which units are small."""
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder
-        ) as cluster,
-        distributed.Client(cluster) as client,
+        cluster(tmp_path_factory.mktemp("dask"), 2) as workers,
+        distributed.Client(workers) as client,
     ):
         client.register_plugin(_Small())
         yield client
 
 
+@SELDOM
 def test_mine__same_bytes_on_dask(photos, others, mined, tmp_path, client):
     graph = eg.mine(
         WORLD.net,
@@ -53,6 +69,7 @@ def test_mine__same_bytes_on_dask(photos, others, mined, tmp_path, client):
     same_as_one(graph, tmp_path / "s", mined, tmp_path)
 
 
+@SELDOM
 def test_match__same_bytes_on_dask(photos, mined, client):
     expected = eg.match(mined[0], WORLD.net, photos, batch_size=3, progress=False)
     found = eg.match(
@@ -64,32 +81,6 @@ def test_match__same_bytes_on_dask(photos, mined, client):
         executor=client.get_executor(),
     )
     assert found.yx.tobytes() == expected.yx.tobytes()
-
-
-def test_worker_killed__dask_goes_on(photos, others, mined, tmp_path, client):
-    """Dask starts the worker anew, and gives its units out again by itself."""
-
-    pids = list(client.run(os.getpid).values())
-    killed = []
-
-    class Watching(type(client.get_executor())):
-        def submit(self, fn, *args, **kwargs):
-            if len(killed) == 0 and type(fn.unit).__name__ == "KeptUnit":
-                killed.append(pids[0])
-                os.kill(pids[0], signal.SIGKILL)
-            return super().submit(fn, *args, **kwargs)
-
-    graph = eg.mine(
-        WORLD.net, photos, background=others, spool=tmp_path / "s", executor=Watching(client), **HOW
-    )
-    same_as_one(graph, tmp_path / "s", mined, tmp_path)
-    assert killed
-    photos_done = [line for line in journal(tmp_path / "s") if line["stage"] == "photos"]
-    assert len(photos_done) == 4
-    for _ in range(100):
-        if len(client.scheduler_info()["workers"]) == 2:
-            break
-        time.sleep(0.1)
 
 
 class _Small(distributed.WorkerPlugin):

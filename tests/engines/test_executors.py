@@ -296,9 +296,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(
-    ("stage", "count"), [pytest.param("photos", 2, marks=SELDOM), ("mining", 9)]
-)
+@SELDOM
+@pytest.mark.parametrize(("stage", "count"), [("photos", 2), ("mining", 9)])
 def test_driver_killed__another_goes_on(photos, others, mined, tmp_path, stage, count):
     spool, script = tmp_path / "s", tmp_path / "driver.py"
     script.write_text(KILLED)

@@ -11,35 +11,40 @@ import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.engines import ray_executor
 from tests.engines.test_executors import HOW, mined, one_thread, others, photos, same_as_one, small
-from tests.support.executors import small_units
+from tests.support.executors import Small
+from tests.support.killed import as_in_readme, run_to_its_end
 from tests.support.together import SELDOM
 from tests.support.world import WORLD
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.filterwarnings("ignore"), SELDOM]
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 __all__ = ["mined", "one_thread", "others", "photos", "small"]
 
 
+PATH = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+
+
+def test_command__workers_and_driver_are_killed(photos, others, tmp_path, monkeypatch):
+    """The first driver has a cluster of its own, which ends with it; the next one joins another."""
+    as_in_readme(tmp_path, photos, others)
+    monkeypatch.setenv("PYTHONPATH", PATH)
+    head = cluster_utils.Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", head.address)
+        run_to_its_end("--ray", "local --workers 1", "auto --workers 1", tmp_path, monkeypatch)
+    finally:
+        head.shutdown()
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", path)
+        patch.setenv("PYTHONPATH", PATH)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
-
-
-class Small:
-    """A unit in an actor that has small units, however often it was started anew."""
-
-    def __init__(self, unit):
-        self.unit = unit
-
-    def __call__(self, *arguments):
-        small_units()
-        return self.unit(*arguments)
 
 
 class Once:
@@ -63,6 +68,7 @@ def small_actors(executor, folder):
     return executor
 
 
+@SELDOM
 def test_mine__same_bytes_on_ray(photos, others, mined, tmp_path, cluster):
     """Actors are killed in extraction, and in mining: they are started anew."""
     (flags := tmp_path / "flags").mkdir()
@@ -80,11 +86,13 @@ def test_mine__same_bytes_on_ray(photos, others, mined, tmp_path, cluster):
     assert killed == {"SumsUnit", "ShardUnit", "FilterUnit", "GroupUnit", "PhotosUnit"}
 
 
+@SELDOM
 def test_errors__are_those_of_the_unit(photos, cluster):
     with ray_executor(1) as executor, pytest.raises(ExplGraphError, match=r"05\.png"):
         eg.extract(WORLD.net, photos, executor=executor, strict=True, **HOW)
 
 
+@SELDOM
 def test_executor__whose_actors_have_died_is_broken(cluster):
     with ray_executor(1, max_restarts=0, max_task_retries=0) as executor:
         first, second = (executor.submit(os.kill, os.getppid(), 0) for _ in range(2))

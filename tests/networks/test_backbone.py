@@ -1,6 +1,7 @@
 """Backbones: what is chosen, what is captured, and that nothing is left changed."""
 
 import importlib
+import pickle
 import sys
 import types
 
@@ -16,6 +17,7 @@ from torchvision import transforms
 from explgraph.base.errors import ExplGraphError
 from explgraph.networks.backbone import Backbone, load_backbone, load_recorded
 from explgraph.networks.preprocess import Preprocess
+from explgraph.networks.zoo import weight_hash
 from tests.support.networks import CifarResNet56, SharedReLU, torchvision_network
 
 # -- the automatic choice --------------------------------------------------------------------------
@@ -682,3 +684,57 @@ def test_preprocess__where_factories_had_it_until_now():
     with pytest.warns(DeprecationWarning, match="from explgraph import Preprocess"):
         old = importlib.import_module("explgraph.preprocess")
     assert old.Preprocess is Preprocess
+
+
+# -- other processes -------------------------------------------------------------------------------
+
+OWN = """
+import torch
+from torch import nn
+
+class Own(nn.Sequential):
+    pass
+
+def build():
+    return Own(nn.Conv2d(3, 4, 3), nn.ReLU()), lambda photo: torch.ones(3, 8, 8)
+"""
+
+
+def test_pickle__classes_of_a_file_are_made_by_its_function(tmp_path):
+    """Which draws other weights each time: these travel, as does what is in a file."""
+    (tmp_path / "own.py").write_text(OWN)
+    model = f"{tmp_path / 'own.py'}:build"
+    save_file(load_backbone(model).module.state_dict(), tmp_path / "own.safetensors")
+    for weights in (None, tmp_path / "own.safetensors"):
+        net = load_backbone(model, weights, device="cpu")
+        assert type(net.module).__module__ == "own"
+        again = pickle.loads(pickle.dumps(net))
+        assert type(again.module).__name__ == "Own"
+        assert weight_hash(again.module) == weight_hash(net.module) == again.weight_hash
+        assert (again.name, again.input_size, again.device) == ("own.py:build", (8, 8), net.device)
+        assert again.layers() == net.layers()
+        assert pickle.loads(pickle.dumps(again)).weight_hash == net.weight_hash
+
+
+def test_pickle__a_file_that_is_another_or_gone_is_refused(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    pickled = pickle.dumps(load_backbone(f"{tmp_path / 'own.py'}:build", device="cpu"))
+    (tmp_path / "own.py").write_text(OWN + "#")
+    with pytest.raises(ExplGraphError, match=r"own\.py is not the file any more"):
+        pickle.loads(pickled)
+    (tmp_path / "own.py").unlink()
+    with pytest.raises(ExplGraphError, match=r"does not see .*own\.py"):
+        pickle.loads(pickled)
+
+
+def test_pickle__a_factory_that_makes_another_network_is_refused(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import os\nfrom torch import nn\n"
+        "def build():\n    return nn.Sequential(nn.Conv2d(3, int(os.environ['MANY']), 3))\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MANY", "2")
+        pickled = pickle.dumps(load_backbone(f"{tmp_path / 'own.py'}:build", device="cpu"))
+        patch.setenv("MANY", "3")
+        with pytest.raises(ExplGraphError, match="another network than before"):
+            pickle.loads(pickled)

@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib import import_module
 
+from explgraph.base.running.crew import Crew
 from explgraph.engines.pools import process_pool
 from explgraph.peaks import reading, structures
 from explgraph.peaks.spool import reading as spool_reading
@@ -39,6 +40,37 @@ def small_pool(workers):
     pool._initializer = SmallUnits(pool._initializer, pool._initargs)
     pool._initargs = ()
     return pool
+
+
+class Small:
+    """A unit in a worker that has small units, however often the worker was started anew."""
+
+    def __init__(self, unit):
+        self.unit = unit
+
+    def __call__(self, *arguments):
+        small_units()
+        return self.unit(*arguments)
+
+
+class SmallCrew(Crew):
+    """A crew whose workers, wherever they are, have small units; ``begun`` is told of each."""
+
+    def __init__(self, executor, *more):
+        super().__init__(executor, *more)
+        submit = executor.submit
+
+        def small(unit, *arguments):
+            future = submit(Small(unit), *arguments)
+            if arguments:
+                self.begun(unit)
+            return future
+
+        executor.submit = small
+
+    @staticmethod
+    def begun(unit):
+        pass
 
 
 class Unruly(Executor):
