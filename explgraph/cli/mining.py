@@ -167,7 +167,8 @@ def mine(
         _note_class_folders(images, source)
     net = load_network(model, weights, device=device, fit=fit)
     choice, options = layer_choice(layers), read_options(batch_size, strict, precision=precision)
-    with executor_of(workers, dask, ray) as executor:
+    on_gpu = net.device.type == "cuda"
+    with executor_of(workers, dask, ray, num_gpus=int(on_gpu)) as executor:
         miner = partial(
             pipeline.mine,
             net,

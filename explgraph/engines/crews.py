@@ -90,18 +90,25 @@ def workplace(
 
 @contextmanager
 def executor_of(
-    workers: int | None = None, dask: str | None = None, ray: str | None = None
+    workers: int | None = None,
+    dask: str | None = None,
+    ray: str | None = None,
+    *,
+    num_gpus: float = 0,
 ) -> Iterator[Executor | None]:
     """Open the executor that a command line asks for, if any, within.
 
     Parameters
     ----------
     workers
-        Processes of this machine; with ``ray``, actors (one for each CPU of the cluster).
+        Processes of this machine; with ``ray``, actors (None: as many as the cluster has CPUs, or
+        GPUs, for).
     dask
         Address of a Dask scheduler.
     ray
         Address of a Ray cluster; "local" starts one on this machine.
+    num_gpus
+        That each of its actors has for itself.
 
     Raises
     ------
@@ -113,7 +120,10 @@ def executor_of(
         "give one of --workers, --dask and --ray; --workers with --ray",
     )
     if ray is not None:
-        with _ray_cluster(ray) as cpus, ray_executor(workers or cpus) as executor:
+        with (
+            _ray_cluster(ray, num_gpus) as most,
+            ray_executor(workers or most, num_gpus=num_gpus) as executor,
+        ):
             yield executor
     elif workers is not None:
         pool = process_pool(workers)
@@ -134,8 +144,8 @@ def executor_of(
 
 
 @contextmanager
-def _ray_cluster(address: str) -> Iterator[int]:
-    """Join a cluster, or start one, within; return how many CPUs it has."""
+def _ray_cluster(address: str, num_gpus: float) -> Iterator[int]:
+    """Join a cluster, or start one, within; return how many actors it has room for."""
     ray = import_extra("ray", "ray")
     try:
         if address == "local":
@@ -145,6 +155,7 @@ def _ray_cluster(address: str) -> Iterator[int]:
     except (ConnectionError, OSError, ValueError) as error:
         raise ExplGraphError(f"there is no Ray cluster at {address}: {error}") from error
     try:
-        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+        has = ray.cluster_resources()
+        yield max(1, int(has.get("GPU", 1) / num_gpus if num_gpus else has.get("CPU", 1)))
     finally:
         ray.shutdown()

@@ -9,7 +9,8 @@ import pytest
 
 import explgraph as eg
 from explgraph.base.errors import ExplGraphError
-from explgraph.engines import ray_executor
+from explgraph.engines import crews, ray_executor
+from explgraph.engines import ray as ray_module
 from tests.engines.test_executors import HOW, mined, one_thread, others, photos, same_as_one, small
 from tests.support.executors import Small
 from tests.support.killed import as_in_readme, run_to_its_end
@@ -42,7 +43,13 @@ def test_command__workers_and_driver_are_killed(photos, others, tmp_path, monkey
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATH)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(
+            num_cpus=2,
+            num_gpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+        )
     yield
     ray.shutdown()
 
@@ -106,3 +113,48 @@ def test_executor__whose_actors_have_died_is_broken(cluster):
 def test_executor__of_nobody_is_refused():
     with pytest.raises(ExplGraphError, match="at least 1"):
         ray_executor(0)
+
+
+@SELDOM
+def test_executor__actors_have_the_gpus_that_they_are_to_have(cluster):
+    """For Ray a GPU is a number: it says which one an actor may see, be there one or not."""
+    with ray_executor(1, num_gpus=1) as executor:
+        assert executor.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result(60) == "0"
+    with ray_executor(1) as executor:
+        assert not executor.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result(60)
+
+
+class FakeRay:
+    """Notes what actors are to have."""
+
+    def __init__(self, **resources):
+        self.actors, self.resources, self.asked = 0, resources, {}
+
+    def init(self, *_, **__):
+        pass
+
+    shutdown = kill = init
+
+    def cluster_resources(self):
+        return self.resources
+
+    def remote(self, given):
+        """Of a class, or of the threads of an actor."""
+        self.actors += isinstance(given, int)
+        return self
+
+    def options(self, **asked):
+        self.asked = asked
+        return self
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "actors"), [(0, None, 8), (1, None, 3), (0.5, None, 6), (1, 2, 2)]
+)
+def test_executor_of__actors_and_their_gpus(monkeypatch, gpus, workers, actors):
+    fake = FakeRay(CPU=8.0, GPU=3.0)
+    for module in (crews, ray_module):
+        monkeypatch.setattr(module, "import_extra", lambda *_: fake)
+    with crews.executor_of(workers, ray="auto", num_gpus=gpus):
+        assert (fake.actors, fake.asked["num_gpus"]) == (actors, gpus)
+        assert (fake.asked["max_restarts"], fake.asked["max_task_retries"]) == (3, 3)
