@@ -6,6 +6,7 @@ The commands live in modules of their own and import what is heavy when they run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def demo(
 
 
 # The panels of ``explgraph --help``, each with its commands and an example for each.
-PANELS = {
+PANELS: dict[str, dict[Callable[..., Report], str]] = {
     "Start": {
         demo: "explgraph demo --species zebra --out out/zebra",
     },

@@ -86,7 +86,8 @@ def texture(
         net, source, graph=whole, classes=right, masks=known, seed=seed, batch_size=batch_size
     )
     draw_texture(probe, source, out)
-    text = (_survivors(probe), *(f"{name}: {why}" for name, why in probe.skipped.items()), str(out))
+    skipped = [f"{name}: {why}" for name, why in probe.skipped.items()]
+    text = (_survivors(probe), *skipped, str(out))
     return Report({**probe.to_json(), "file": str(out)}, text, as_json)
 
 
