@@ -1,7 +1,9 @@
 """MkDocs hooks: the repository's files become pages, formulas MathML; pictures are enlarged."""
 
 import html
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -21,8 +23,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     for script in sorted((ROOT / "docs" / "examples").glob("*.py")):
         text = page_of_cells(script.read_text(encoding="utf-8"))
-        text += f"\nThis page is the script [{script.name}]({script.name}), cell by cell.\n"
+        links = (
+            f"[{script.name}]({script.name}), cell by cell; as a [notebook]({script.stem}.ipynb)"
+        )
+        text += f"\nThis page is the script {links}.\n"
         files.append(File.generated(config, f"examples/{script.stem}.md", content=text))
+        notebook = notebook_of_cells(script.read_text(encoding="utf-8"))
+        files.append(File.generated(config, f"examples/{script.stem}.ipynb", content=notebook))
     return files
 
 
@@ -49,11 +56,33 @@ def _mathml(formula: re.Match[str]) -> str:
 
 def page_of_cells(script: str) -> str:
     """Turn a script in percent cells into Markdown: text as text, code as blocks of code."""
-    parts = []
+    parts = [
+        body if kind == "markdown" else f"```python\n{body}\n```" for kind, body in _cells(script)
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def notebook_of_cells(script: str) -> str:
+    """Turn a script in percent cells into a notebook for Jupyter."""
+    cells = [
+        {
+            "cell_type": kind,
+            "id": f"cell-{i}",
+            "metadata": {},
+            "source": body.splitlines(keepends=True),
+        }
+        | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+        for i, (kind, body) in enumerate(_cells(script))
+    ]
+    language = {"language_info": {"name": "python"}}
+    return json.dumps({"cells": cells, "metadata": language, "nbformat": 4, "nbformat_minor": 5})
+
+
+def _cells(script: str) -> Iterator[tuple[str, str]]:
+    """Yield kind, "markdown" or "code", and text of each cell."""
     for cell in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
         kind, _, body = cell.partition("\n")
         if kind.strip() == "[markdown]":
-            parts.append(re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE))
+            yield "markdown", re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE)
         else:
-            parts.append(f"```python\n{body.strip()}\n```")
-    return "\n\n".join(parts) + "\n"
+            yield "code", body.strip()

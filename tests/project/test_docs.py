@@ -3,6 +3,7 @@
 import html
 import importlib.util
 import inspect
+import json
 import os
 import re
 import shutil
@@ -108,6 +109,16 @@ def test_examples__are_pages_of_text_and_code(site):
     code = "".join(re.findall(r"<code>(.*?)</code>", page, flags=re.DOTALL))
     assert "write_report" in re.sub(r"<[^>]+>", "", code)
     assert (site / "examples" / "own_network.py").is_file()
+
+
+def test_examples__are_notebooks_too(site):
+    notebook = json.loads((site / "examples" / "own_network.ipynb").read_text(encoding="utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(code) > 5
+    for cell in code:
+        compile(cell, "cell", "exec")
+    first = notebook["cells"][0]
+    assert (first["cell_type"], first["source"][0]) == ("markdown", "# Your own network\n")
 
 
 def test_reference__has_every_public_name_once(site):

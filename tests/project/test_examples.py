@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import explgraph as eg
+from explgraph.demo.animals.drawing import SEEDS, draw_animal, draw_background
 from tests.support.scripts import run_script
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -14,11 +15,11 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
 @pytest.fixture
 def run_example(tmp_path, monkeypatch):
-    """Run a script with arguments, the last of which is its folder; return what it printed."""
+    """Run a script in a folder, the last of its arguments; return what it printed."""
 
-    def run(name, *arguments):
+    def run(name, *arguments, folder=tmp_path):
         return run_script(
-            EXAMPLES / name, *arguments, tmp_path, folder=tmp_path, monkeypatch=monkeypatch
+            EXAMPLES / name, *arguments, folder, folder=tmp_path, monkeypatch=monkeypatch
         )
 
     return run
@@ -72,6 +73,50 @@ def test_and_or_graph__finds_heads_far_better_than_the_mean_of_the_clicks(run_ex
     assert found < 0.05 < 0.15 < constant
     assert eg.Parts.load(tmp_path / "head.safetensors").names == ("head",)
     assert_pictures(tmp_path, "heads.png", "and_or.svg", "parse.png")
+
+
+def lay_out_as_pets(root, drawings):
+    """Write drawings, by their names, in the layout in which torchvision keeps Pets and the DTD."""
+    pets, textures = root / "oxford-iiit-pet", root / "dtd" / "dtd"
+    for folder in (pets / "images", pets / "annotations" / "xmls"):
+        folder.mkdir(parents=True)
+    for name, drawing in drawings.items():
+        picture = Image.fromarray(drawing.image)
+        picture.save(pets / "images" / f"{name}.jpg", quality=95)
+        head = drawing.parts.index("head")
+        y, x = drawing.centres[head] * picture.height
+        corners = {"xmin": x - 9, "ymin": y - 9, "xmax": x + 8, "ymax": y + 8}
+        box = "".join(f"<{edge}>{value + 1:.0f}</{edge}>" for edge, value in corners.items())
+        (pets / "annotations" / "xmls" / f"{name}.xml").write_text(
+            f"<annotation><filename>{name}.jpg</filename><object><name>dog</name>"
+            f"<bndbox>{box}</bndbox></object></annotation>"
+        )
+    (pets / "annotations" / "trainval.txt").write_text(
+        "".join(f"{name} 1 2 1\n" for name in drawings)
+    )
+    for folder in (textures / "images" / "dotted", textures / "labels", textures / "imdb"):
+        folder.mkdir(parents=True)
+    for seed in SEEDS["mine"][:20]:
+        scene = Image.fromarray(draw_background(seed, size=224))
+        scene.save(textures / "images" / "dotted" / f"{seed}.jpg")
+    (textures / "labels" / "train1.txt").write_text("dotted/x.jpg\n")
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_real_photos__all_but_the_download(run_example, shared, tmp_path):
+    seeds = SEEDS["measure"][:48]
+    boxers = {f"boxer_{i}": draw_animal("zebra", seed, size=224) for i, seed in enumerate(seeds)}
+    lay_out_as_pets(tmp_path / "data", boxers)
+    weights = shared / "models" / "squeezenet1_1.safetensors"
+    out = tmp_path / "out"
+    out.mkdir()
+    printed = run_example("real_photos.py", tmp_path / "data", "squeezenet1_1", weights, folder=out)
+    assert "36 photos to mine, 12 to look at" in printed
+    found = float(re.search(r"And-Or graph: ([\d.]+)", printed)[1])
+    constant = float(re.search(r"mean of the clicks: ([\d.]+)", printed)[1])
+    assert found < constant
+    assert_pictures(out, "parts.png", "one_photo.png", "heads.png")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
