@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from explgraph.base.formats.columns import sums_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.networks.backbone import Backbone
 from explgraph.photos.images import open_images
-from explgraph.photos.loading import Batch, is_usable
+from explgraph.photos.loading import Batch, Skipped, is_usable
 
 from .reading import ReadOptions, captured, read_batches, span_size, spans_of, steady_rounding
 
@@ -70,20 +70,18 @@ def channel_moments(
     from those that are there already it goes on, to the same last bit. The names of photos that
     cannot be used are added to ``skipped``; sums are not gone on from if one of them can by now.
     """
-    source = open_images(images)
+    source, told = open_images(images), Skipped()
     sums = _Sums(layers, kept, partial(is_usable, source, net.preprocess))
-    spans = spans_of(span_size(net, options), sums.first, len(source))
-    with (
-        read_batches(net, source, options, "background", spans) as batches,
-        steady_rounding(options),
-    ):
-        for batch in batches:
-            while batch.indices[0] >= spans[0].stop:
-                sums.end_span()
-                del spans[0]
-            sums.add(batch, captured(net, batch.tensor, layers, options))
-        batches.skipped.report(len(source))
-    sums.end_span()
+    for spans in sums.left(span_size(net, options), len(source)):
+        with read_batches(net, source, options, KEPT, spans) as batches, steady_rounding(options):
+            for batch in batches:
+                while batch.indices[0] >= spans[0].stop:
+                    sums.end_span()
+                    del spans[0]
+                sums.add(batch, captured(net, batch.tensor, layers, options))
+            told.join(batches.skipped)
+        sums.end_span()
+    told.report(len(source))
     if skipped is not None:
         skipped += [source.items[i].name for i in sums.missed_before(len(source))]
     return moments(layers, sums.total)
@@ -130,6 +128,10 @@ class SpanSums(NamedTuple):
         return cls(tuple(arrays[f"{name}.{i}"].copy() for i in range(len(cells))), cells.copy())
 
 
+def _shifted(is_usable: Callable[[int], bool], first: int, index: int) -> bool:
+    return is_usable(first + index)
+
+
 def moments(layers: Sequence[LayerSpec], sums: SpanSums) -> ChannelStatistics:
     """Return means and deviations, from sums over all photos."""
     means, scales = [], []
@@ -147,6 +149,53 @@ def moments(layers: Sequence[LayerSpec], sums: SpanSums) -> ChannelStatistics:
     return ChannelStatistics(tuple(means), tuple(scales))
 
 
+def kept_name(number: int) -> str:
+    """Return the stage that holds the sums of a span."""
+    return f"{KEPT}.{number}"
+
+
+def kept_span(
+    kept: Stages | None, layers: Sequence[LayerSpec], number: int, is_usable: Callable[[int], bool]
+) -> tuple[SpanSums, list[int]] | None:
+    """Return what a worker kept of a span: its sums, and which of its photos could not be used.
+
+    None if there is nothing, or if one of these can be used by now.
+    """
+    columns = {n: c for n, c in sums_stage(layers).items() if n.startswith(("span.", "missed"))}
+    found = None if kept is None else kept.load(kept_name(number), columns, {})
+    missed: list[int] = [] if found is None else found["missed"].tolist()
+    if found is None or any(map(is_usable, missed)):
+        return None
+    return SpanSums.of(found, "span"), missed
+
+
+class Begun(NamedTuple):
+    """What one process kept: sums over the spans before the one at work, and over that one.
+
+    The next photo to be seen is ``first``; which of those before ``missed`` out.
+    """
+
+    first: int
+    missed: list[int]
+    total: SpanSums
+    span: SpanSums
+
+
+def kept_sums(
+    kept: Stages | None, layers: Sequence[LayerSpec], is_usable: Callable[[int], bool]
+) -> Begun:
+    """Return that; nothing if there is none, or if a photo that was missed can be used by now."""
+    found = None if kept is None else kept.load(KEPT, sums_stage(layers), {})
+    missed: list[int] = [] if found is None else found["missed"].tolist()
+    if found is None or any(map(is_usable, missed)):
+        return Begun(0, [], SpanSums.none(layers), SpanSums.none(layers))
+    first, (total, span) = int(found["first"][0]), (SpanSums.of(found, n) for n in _SUMS)
+    return Begun(first, missed, total, span)
+
+
+_SUMS = ("total", "span")
+
+
 class _Sums:
     """Sums over the photos so far, of which the next to be seen is ``first``."""
 
@@ -154,15 +203,30 @@ class _Sums:
         self, layers: Sequence[LayerSpec], kept: Stages | None, is_usable: Callable[[int], bool]
     ) -> None:
         self._kept, self._overdue, self._layers = kept, Overdue(), layers
-        self.first = 0
-        self._missed: list[int] = []
-        self.total, self._span = SpanSums.none(layers), SpanSums.none(layers)
-        found = None if kept is None else kept.load(KEPT, sums_stage(layers), {})
-        missed = [] if found is None else found["missed"].tolist()
-        if found is not None and not any(map(is_usable, missed)):
-            self._missed, self.first = missed, int(found["first"][0])
-            self.total, self._span = SpanSums.of(found, "total"), SpanSums.of(found, "span")
+        self._is_usable = is_usable
+        self.first, self._missed, self.total, self._span = kept_sums(kept, layers, is_usable)
         self._next = self.first
+
+    def left(self, size: int, count: int) -> Iterator[list[range]]:
+        """Yield runs of spans that nobody kept; when it goes on, they must have been added."""
+        run: list[range] = []
+        for span in spans_of(size, self.first, count):
+            start = span.start
+            found = None
+            if start % size == 0:
+                usable = partial(_shifted, self._is_usable, start)
+                found = kept_span(self._kept, self._layers, start // size, usable)
+            if found is None:
+                run.append(span)
+                continue
+            if run:
+                yield run
+                run = []
+            self._missed = [*self.missed_before(start), *(start + i for i in found[1])]
+            self._next = span.stop
+            self.total.add(found[0])
+        if run:
+            yield run
 
     def missed_before(self, following: int) -> list[int]:
         """Return which photos could not be used, if the next that can is ``following``."""

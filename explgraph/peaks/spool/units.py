@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from explgraph.base.errors import require
 from explgraph.base.files import Stages
-from explgraph.base.formats.columns import sums_stage
 from explgraph.base.layer import LayerSpec
 from explgraph.base.progress import PHOTOS, stage
 from explgraph.base.running.crew import Crew
@@ -31,6 +31,9 @@ from explgraph.peaks.statistics import (
     KEPT,
     ChannelStatistics,
     SpanSums,
+    kept_name,
+    kept_span,
+    kept_sums,
     moments,
     rectified,
 )
@@ -42,8 +45,6 @@ from .shards import ShardMaker
 
 NETWORK = "the network, with its preprocessing,"
 """What cannot be sent to other processes, if it cannot."""
-
-_OF_UNITS = ("span.", "missed")  # of the arrays of sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,10 @@ class SumsUnit:
     def __call__(self, source: ImageSource, number: int) -> tuple[SpanSums, list[int], Skipped]:
         """Return their sums, the indices of those that cannot be read, and what was skipped now."""
         work = self.work.get()
-        net, kept, name = work.net, work.kept, kept_name(number)
-        columns = {n: c for n, c in sums_stage(work.layers).items() if n.startswith(_OF_UNITS)}
-        found = None if kept is None else kept.load(name, columns, {})
-        missed: list[int] = [] if found is None else found["missed"].tolist()
-        if found is not None and not any(is_usable(source, net.preprocess, i) for i in missed):
-            return SpanSums.of(found, "span"), missed, Skipped()
+        net, kept = work.net, work.kept
+        found = kept_span(kept, work.layers, number, partial(is_usable, source, net.preprocess))
+        if found is not None:
+            return *found, Skipped()
         sums, seen, skipped = SpanSums.none(work.layers), set[int](), Skipped()
         options, spans = work.options, [range(len(source))]
         with read_batches(net, source, options, KEPT, spans) as batches, steady_rounding(options):
@@ -126,13 +125,9 @@ class SumsUnit:
             skipped.join(batches.skipped)
         missed = sorted(set(range(len(source))) - seen)
         if kept is not None:
-            kept.save(name, {**sums.arrays("span"), "missed": np.array(missed, dtype=np.int64)})
+            lacking = {"missed": np.array(missed, dtype=np.int64)}
+            kept.save(kept_name(number), {**sums.arrays("span"), **lacking})
         return sums, missed, skipped
-
-
-def kept_name(number: int) -> str:
-    """Return the stage that holds the sums of a span."""
-    return f"{KEPT}.{number}"
 
 
 def statistics_by_workers(
@@ -140,19 +135,23 @@ def statistics_by_workers(
 ) -> ChannelStatistics:
     """Measure what `channel_statistics` does, each span where there is a worker for it.
 
-    Spans are added up in their order. The names of photos that cannot be used are added to
-    ``skipped``.
+    Spans are added up in their order, after those that one process has kept. The names of photos
+    that cannot be used are added to ``skipped``.
     """
-    spans = spans_of(span_size(work.net, work.options), 0, len(source))
-    own = replace(work, options=quiet(work.options))
+    size = span_size(work.net, work.options)
+    begun = kept_sums(work.kept, work.layers, partial(is_usable, source, work.net.preprocess))
+    whole = begun.first // size  # the span at work is a unit of others
+    spans = spans_of(size, whole * size, len(source))
+    own, total, told = replace(work, options=quiet(work.options)), begun.total, Skipped()
     with crew.share(own, NETWORK) as shared, stage(KEPT, len(source)) as photos:
+        photos.skip(whole * size)
 
         def done(number: int, _result: object) -> None:
             photos.reach(photos.done + len(spans[number]))
 
-        units = [(source.take(span), number) for number, span in enumerate(spans)]
+        units = [(source.take(span), whole + number) for number, span in enumerate(spans)]
         found = crew.map(KEPT, SumsUnit(shared), units, done)
-    total, told = SpanSums.none(work.layers), Skipped()
+    skipped += [source.items[i].name for i in begun.missed if i < whole * size]
     for span, (sums, missed, now) in zip(spans, found, strict=True):
         total.add(sums)
         skipped += [source.items[span.start + i].name for i in missed]

@@ -26,7 +26,12 @@ from explgraph.base.running.crew import Crew
 from explgraph.networks.backbone import Backbone
 from explgraph.peaks.extraction import N_PEAKS
 from explgraph.peaks.reading import ReadOptions, span_size, spans_of
-from explgraph.peaks.statistics import KEPT, ChannelStatistics, channel_statistics
+from explgraph.peaks.statistics import (
+    KEPT,
+    ChannelStatistics,
+    channel_statistics,
+    kept_name,
+)
 from explgraph.photos.images import ImageSource, open_images
 from explgraph.photos.loading import Skipped
 
@@ -35,7 +40,7 @@ from .manifest import MANIFEST, Manifest, Shard, shard_name
 from .reading import SpooledPeaks, assembled
 from .retrying import SKIPPED, forget_statistics, has_healed, is_outdated
 from .shards import Begun, ShardMaker, channel_arrays
-from .units import Measuring, kept_name, make_shards, statistics_by_workers
+from .units import Measuring, make_shards, statistics_by_workers
 
 _FEW = 32  # shards that are listed one by one
 

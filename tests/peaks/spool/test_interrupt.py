@@ -4,6 +4,7 @@ Shards are larger here than what was done when the run ended.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import explgraph as eg
 from explgraph.base import files
 from explgraph.base.files import MOST_LOST, Overdue
+from explgraph.base.running.crew import JOURNAL, Crew
 from explgraph.peaks import reading
 from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import channel_statistics
@@ -165,6 +167,32 @@ def test_statistics__go_on_from_their_sums(measure, tmp_path, monkeypatch, answe
             measure(tmp_path / "cut")
     again = photos_seen(monkeypatch, lambda: measure(tmp_path / "cut", resume=True))
     assert again == (every - 2 * (answers - 1) if cut else 0)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("first", ["one process", "workers"])
+def test_statistics__go_on_in_the_other_way(net, source, measure, tmp_path, monkeypatch, first):
+    """By workers after one process, and the other way round: whole ranges are not seen again."""
+    monkeypatch.setattr(reading, "GROUP", 4)
+    keep_all_the_time(monkeypatch)
+    every = photos_seen(monkeypatch, lambda: measure(tmp_path / "whole"))
+    (tmp_path / "cut").mkdir()
+
+    def measured(by_workers, resume):
+        layers, folder = net.select(LAYERS), tmp_path / "cut"
+        with ThreadPoolExecutor(1) as pool:
+            crew = Crew(pool, folder) if by_workers else None
+            spool_statistics(net, source, layers, QUIET, folder, resume=resume, crew=crew)
+
+    with monkeypatch.context() as patch:
+        end_with(patch, KilledError, 3)
+        with pytest.raises(KilledError):
+            measured(first == "workers", False)
+    again = photos_seen(monkeypatch, lambda: measured(first != "workers", True))
+    assert again < every
+    if every == N:  # in batches of 2 of ranges of 4: one range is done, and a part of the next
+        assert again == N - 4
+    (tmp_path / "cut" / JOURNAL).unlink()
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
