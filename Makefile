@@ -1,6 +1,7 @@
 # From nothing, on a machine with Python 3.11 or newer and make:
 #
 #   make demo      the whole path on built-in drawings, into out/demo
+#   make studio    label parts of these drawings in your browser
 #   make test      all tests
 #
 # Both make an environment in .venv first. Others: docs, lint, bench, together, faults, fuzz, images, clean;
@@ -11,16 +12,23 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
+LABELS ?= out/labels
 COUNT ?= 100000
 SEED ?= 1
 
 PY = $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test together test-oldest sbom docs lint bench faults fuzz images clean
+.PHONY: demo studio test together test-oldest sbom docs lint bench faults fuzz images clean
 
 demo: $(VENV)/.installed-demo
 	$(VENV)/bin/explgraph demo --out $(OUT)
+
+# Heads and tails of the demo's drawings, on a page in the browser; the labels stay in out/labels.
+studio: $(VENV)/.installed-studio
+	test -f $(OUT)/graph.safetensors || $(VENV)/bin/explgraph demo --out $(OUT)
+	$(VENV)/bin/explgraph studio $(OUT)/unseen --graph $(OUT)/graph.safetensors \
+	  --model explgraph.demo:network --parts head,tail --out $(LABELS)
 
 test: $(VENV)/.installed-test
 	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal

@@ -6,8 +6,6 @@ is counted in screenshots.
 
 import io
 import json
-import os
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +15,7 @@ from scipy import ndimage
 
 from explgraph.groups.grouping import group_places
 from explgraph.report.writing import write_report
+from tests.support.browsing import DESKTOP, PHONE, chromium
 from tests.support.reporting import (
     BORDER_GROUP,
     HANDLER,
@@ -33,27 +32,14 @@ from tests.support.reporting import (
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 expect = playwright.expect
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-DESKTOP = {"viewport": {"width": 1400, "height": 900}}
 LINES = {"moves": ("child", 2), "made": ("parent", 4)}  # from which end, and how many
 REPEAT, REPEATED = 31, 30  # nodes that lie in the same places
 
 
-def chromium_path():
-    known = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = [path for name in known if (path := shutil.which(name))]
-    return os.environ.get("EXPLGRAPH_CHROMIUM") or next(iter(found), None)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    path = chromium_path()
-    if path is None:
-        pytest.skip("Chromium is not installed: name it in EXPLGRAPH_CHROMIUM")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium(playwright) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

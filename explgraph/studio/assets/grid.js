@@ -56,7 +56,10 @@ function draw() {
       shown.delete(image);
     }
   }
-  order.slice(first, last).forEach((image, i) => place(image, first + i));
+  order.slice(first, last).forEach((image, i) => {
+    const box = place(image, first + i);
+    if (grid.children[i] !== box) grid.insertBefore(box, grid.children[i] ?? null); // as read aloud
+  });
   grid.setAttribute("aria-activedescendant", `tile-${store.image}`);
 }
 
@@ -65,7 +68,6 @@ function place(image, position) {
   if (!box) {
     box = makeTile(image);
     shown.set(image, box);
-    grid.append(box);
   }
   const [column, row] = [position % columns, Math.floor(position / columns)];
   box.style.width = `${tile.width}px`;
@@ -75,6 +77,7 @@ function place(image, position) {
   box.setAttribute("aria-setsize", order.length);
   box.setAttribute("aria-selected", String(image === store.image));
   fill(box, image);
+  return box;
 }
 
 function makeTile(image) {

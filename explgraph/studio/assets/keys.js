@@ -43,7 +43,10 @@ function onKey(event) {
     return;
   }
   if (event.altKey || event.repeat) return;
-  if (event.key === "Escape") putBack();
+  if (event.key === "Home" || event.key === "End") {
+    event.preventDefault();
+    step(event.key === "Home" ? -Infinity : Infinity);
+  } else if (event.key === "Escape") putBack();
   else if (/^[1-9]$/.test(event.key)) choosePart(Number(event.key) - 1);
   else if (event.key === "Enter" && target.closest("button, a, summary")) return;
   else {

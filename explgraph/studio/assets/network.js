@@ -75,9 +75,9 @@ let looked = null; // the photo that the view of one photo shows
 function showPhoto() {
   const name = store.images[store.image];
   byId("look-title").textContent = name;
-  if (looked === store.image) return;
+  if (looked === store.image && byId("nodes").querySelector("img")) return; // as it was left
+  if (looked !== store.image) byId("explanation").replaceChildren();
   looked = store.image;
-  byId("explanation").replaceChildren();
   make(byId("nodes"), { kind: "nodes", image: store.image }, picture(`Parts of the graph in ${name}`));
 }
 
@@ -134,7 +134,6 @@ async function choose(name) {
   }
   if (name !== view) for (const box of [...works.keys()]) leave(box);
   view = name;
-  if (name === "photo") looked = null;
   if (name === "label") return;
   try {
     if (offers === null) {
