@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explgraph.base.arrays import F4, F8
+from explgraph.base.arrays import F4, F8, singles
 
 from .answers import GRID, mass_near, nearest_point, posterior
 from .config import PartConfig
@@ -46,12 +46,12 @@ def usual_cells(seen: Sight) -> UsualCells:
         return UsualCells(nothing, nothing, np.zeros((0, 0), dtype=np.float32))
     channels = seen.maps.shape[-1]
     sums = np.zeros(channels)
-    for photo in seen.maps:
-        sums += photo.reshape(-1, channels).sum(axis=0, dtype=np.float64)
+    for cells in cells_of(seen.maps):
+        sums += cells.sum(axis=0, dtype=np.float64)
     mean = np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
     # The same cells of all photos: nothing hangs on the order that photos come in.
     chosen = seen.maps[:, :, ::_ROWS, ::_COLUMNS].reshape(-1, channels)
-    cells = unit_vectors(chosen.astype(np.float32) - mean)
+    cells = unit_vectors(singles(chosen) - mean)
     middle = cells.mean(axis=0)
     cells -= middle
     covariance = cells.T @ cells / np.float32(len(cells))

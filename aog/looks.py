@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explgraph.base.arrays import F2, F4, F8
+from explgraph.base.arrays import F2, F4, F8, singles
 from explgraph.base.frames import middles
 from explgraph.base.layer import LayerSpec
 from explgraph.base.threads import map_ranges
@@ -68,9 +69,10 @@ def lengths(cells: F4, mean: F4) -> F4:
 
 
 def cells_of(maps: NDArray[Any]) -> Iterator[F4]:
-    """Yield (V * H * W, C) the cells of each photo's maps (V, H, W, C)."""
+    """Yield (V * H * W, C) the cells of each photo's maps (V, H, W, C), in the same memory."""
+    room = np.empty((math.prod(maps.shape[1:-1]), maps.shape[-1]), dtype=np.float32)
     for photo in maps:
-        yield photo.reshape(-1, photo.shape[-1]).astype(np.float32)
+        yield singles(photo.reshape(room.shape), room)
 
 
 def over_window(cosine: F4, layer: LayerSpec) -> F4:
@@ -97,7 +99,7 @@ def alikeness(maps: NDArray[Any], scene: F2) -> F4:
 
     def some(first: int, last: int) -> None:
         for photo, own in zip(maps[first:last], result[first:last], strict=True):
-            own[...] = unit_vectors(photo.astype(np.float32).reshape(len(photo), -1)) @ templates
+            own[...] = unit_vectors(singles(photo).reshape(len(photo), -1)) @ templates
 
     map_ranges(some, len(maps), _PHOTOS)
     return result
