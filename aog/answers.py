@@ -76,7 +76,7 @@ def nearest_point(probability: F8) -> Answer:
     """
     n, grid = len(probability), probability.shape[-1]
     flat = probability.reshape(n, grid * grid).astype(np.float32)
-    expected = rows_times(flat, _distances(grid)).reshape(n, grid, grid)
+    expected = rows_times(flat, distances(grid)).reshape(n, grid, grid)
     yx, least = refine(-expected)
     return Answer(yx, np.maximum(-least, 0))
 
@@ -147,8 +147,8 @@ def refine(values: NDArray[np.floating]) -> tuple[F8, F8]:
 
 
 @lru_cache(maxsize=4)
-def _distances(grid: int) -> F4:
-    """(G * G, G * G) distances of cells from each other, unit square."""
+def distances(grid: int) -> F4:
+    """Return (G * G, G * G) distances of cells from each other, unit square."""
     cells = cell_centres(grid)
     distance: F8 = np.linalg.norm(cells[:, None] - cells[None], axis=-1)
     return distance.astype(np.float32)

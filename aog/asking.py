@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8
 
-from .looks import unit_vectors
+from .looks import cells_of, unit_vectors
 from .sight import Sight
 
 _ALIKE = 4.0  # power of a cosine: beyond, photos are like each other
@@ -47,7 +47,7 @@ def photo_features(seen: Sight) -> F4:
     if seen.maps is None:
         own: NDArray[np.floating] = seen.score.mean(axis=1)
     else:
-        own = np.stack([photo.mean(axis=(0, 1, 2), dtype=np.float32) for photo in seen.maps])
+        own = np.stack([cells.mean(axis=0) for cells in cells_of(seen.maps)])
     return unit_vectors((own - own.mean(axis=0)).astype(np.float32))
 
 

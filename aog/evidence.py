@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explgraph.base.arrays import F4, F8
 from explgraph.base.threads import over_rows
@@ -126,30 +127,45 @@ def expected_likeness(found: Evidence) -> F8:
 
 
 def visible_from(found: Evidence) -> float:
+    """Return the likeness from which on a part counts as visible, see `threshold`."""
+    return threshold(expected_likeness(found), likeness_elsewhere(found.alike))
+
+
+def likeness_elsewhere(alike: NDArray[np.floating]) -> F8:
+    """Return (N,) what three quarters of the cells of ``alike (N, V, G, G)`` fall short of."""
+    return np.asarray(np.quantile(alike.reshape(len(alike), -1), 0.75, axis=1))
+
+
+def threshold(here: NDArray[np.floating], elsewhere: NDArray[np.floating]) -> float:
     """Return the likeness from which on a part counts as visible.
 
     A third of the way from what three quarters of a photo's cells fall short of to what the photos
     show where the part should be (medians over the photos): where a part is hidden, its best place
     is no better than the better cells elsewhere.
+
+    Parameters
+    ----------
+    here, elsewhere
+        (N,) of photos: `expected_likeness` and `likeness_elsewhere`.
     """
-    here = float(np.median(expected_likeness(found)))
-    each = np.quantile(found.alike.reshape(len(found.alike), -1), 0.75, axis=1)
-    elsewhere = float(np.median(each))
-    return elsewhere + (here - elsewhere) / 3
+    low = float(np.median(elsewhere))
+    return low + (float(np.median(here)) - low) / 3
 
 
-def visible_beside(usual: float, found: Evidence, absent: F8) -> float:
+def threshold_beside(
+    usual: float, here: NDArray[np.floating], absent: NDArray[np.floating]
+) -> float:
     """Return that likeness where photos are known in which the part is hidden.
 
-    Half way from these to what the other photos show (medians), and ``usual``, what `visible_from`
+    Half way from these to what the other photos show (medians), and ``usual``, what `threshold`
     says, counts like `_PRIOR` hidden photos.
 
     Parameters
     ----------
-    absent
-        (B,) `expected_likeness` in the photos where it is hidden.
+    here, absent
+        `expected_likeness` in other photos, and in those where it is hidden.
     """
-    between = (float(np.median(absent)) + float(np.median(expected_likeness(found)))) / 2
+    between = (float(np.median(absent)) + float(np.median(here))) / 2
     return (_PRIOR * usual + len(absent) * between) / (_PRIOR + len(absent))
 
 
@@ -167,7 +183,7 @@ def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig, grid: int = GRID
         aog.node,
         aog.displacement,
         aog.spread,
-        vote_heights(aog, config.width * side),
+        vote_heights(aog.weight, aog.spread, config.width * side),
         aog.scale,
         np.array(seen.input_size) / grid,
         votes,
@@ -175,9 +191,9 @@ def vote_maps(aog: AndOrGraph, seen: Sight, config: PartConfig, grid: int = GRID
     return votes.reshape(n, v, len(aog), grid, grid)
 
 
-def vote_heights(aog: AndOrGraph, least_spread: float) -> F4:
+def vote_heights(weight: NDArray[Any], spread: NDArray[Any], least_spread: float) -> F4:
     """Return (Q,) the heights of the votes: the wider, the lower, so that all hold as much."""
-    return np.asarray(aog.weight * (least_spread / aog.spread) ** 2, dtype=np.float32)
+    return np.asarray(weight * (least_spread / spread) ** 2, dtype=np.float32)
 
 
 def view_odds(seen: Sight, config: PartConfig) -> F8:

@@ -74,7 +74,7 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
     share = np.exp(found.template - found.template.max(axis=(1, 2), keepdims=True))
     template = share.sum(axis=1).argmax(axis=1)
     view = share.sum(axis=2).argmax(axis=1)
-    sizes = _known_sizes(aog) / np.array(seen.input_size)
+    sizes = known_sizes(aog.size) / np.array(seen.input_size)
     alike = expected_likeness(found).astype(np.float32)
     return Localizations(
         images=images,
@@ -91,12 +91,12 @@ def _locate(aog: AndOrGraph, seen: Sight, parts: Parts, images: tuple[str, ...])
     )
 
 
-def _known_sizes(aog: AndOrGraph) -> F4:
-    """Return (T, 2) sizes; a template without one takes the others' mean."""
-    known = np.asarray(np.isfinite(aog.size).all(axis=1))
+def known_sizes(size: F4) -> F4:
+    """Return (T, 2) sizes of templates; one without takes the others' mean."""
+    known = np.asarray(np.isfinite(size).all(axis=1))
     if not known.any():
-        return aog.size
-    return np.where(known[:, None], aog.size, aog.size[known].mean(axis=0))
+        return size
+    return np.where(known[:, None], size, size[known].mean(axis=0))
 
 
 def _interleaved(each: list[Localizations]) -> Localizations:

@@ -16,11 +16,11 @@ from .evidence import (
     as_given,
     evidence,
     expected_likeness,
-    visible_beside,
+    threshold_beside,
     visible_from,
 )
 from .looks import cells_of, cosines, from_grid, lengths, on_grid, unit_vectors
-from .sight import Sight
+from .sight import Sight, spread_rows
 from .structures import AndOrGraph
 
 _ROWS, _COLUMNS = 3, 4  # every third row and every fourth column serve the covariance
@@ -39,8 +39,16 @@ class UsualCells(NamedTuple):
     whitening: F4
 
 
-def usual_cells(seen: Sight) -> UsualCells:
-    """Describe what cells look like whatever is on them."""
+def usual_cells(seen: Sight, most: int | None = None) -> UsualCells:
+    """Describe what cells look like whatever is on them.
+
+    Parameters
+    ----------
+    seen
+        N photos.
+    most
+        Of which so many at most, evenly spread, tell all but the mean; None: all of them.
+    """
     if seen.maps is None:
         nothing = np.zeros(0, dtype=np.float32)
         return UsualCells(nothing, nothing, np.zeros((0, 0), dtype=np.float32))
@@ -50,7 +58,8 @@ def usual_cells(seen: Sight) -> UsualCells:
         sums += cells.sum(axis=0, dtype=np.float64)
     mean = np.asarray(sums / (seen.maps.size // channels), dtype=np.float32)
     # The same cells of all photos: nothing hangs on the order that photos come in.
-    chosen = seen.maps[:, :, ::_ROWS, ::_COLUMNS].reshape(-1, channels)
+    rows = spread_rows(len(seen), most or len(seen))
+    chosen = seen.maps[rows, :, ::_ROWS, ::_COLUMNS].reshape(-1, channels)
     cells = unit_vectors(singles(chosen) - mean)
     middle = cells.mean(axis=0)
     cells -= middle
@@ -94,11 +103,11 @@ def learn(
         share = config.learnt * _confidence(found, seen) ** 2
         aog = replace(aog, trait=trait, trait_share=share)
         found = found._replace(alike=alike)
-    aog = replace(aog, visible_from=visible_from(found))
+    aog, here = replace(aog, visible_from=visible_from(found)), expected_likeness(found)
     if hidden is None or len(hidden) == 0:
         return aog
     absent = expected_likeness(evidence(aog, hidden, usual.mean, config))
-    return replace(aog, visible_from=visible_beside(aog.visible_from, found, absent))
+    return replace(aog, visible_from=threshold_beside(aog.visible_from, here, absent))
 
 
 def _confidence(found: Evidence, seen: Sight) -> float:
@@ -121,9 +130,21 @@ def _trait(place: F8, seen: Sight, usual: UsualCells) -> F4:
     odds = np.exp(place - place.max(axis=(1, 2, 3), keepdims=True))
     odds /= odds.sum(axis=(1, 2, 3), keepdims=True)
     share = from_grid(odds.astype(np.float32), seen.layer, seen.input_size)
-    here, mean = np.zeros(len(usual.mean)), usual.mean
+    here = np.zeros(len(usual.mean))
     for cells, weight in zip(cells_of(np.asarray(seen.maps)), share, strict=True):
-        # Of unit vectors, but without a copy of the cells less their mean.
-        per_length = weight.reshape(-1) / lengths(cells, mean)
-        here += per_length @ cells - per_length.sum() * mean
-    return unit_vectors(usual.whitening @ (here / len(seen) - usual.middle).astype(np.float32))
+        here += direction(cells, weight.reshape(-1), lengths(cells, usual.mean), usual.mean)
+    return trait_of(here / len(seen), usual)
+
+
+def direction(cells: F4, weight: F4, length: F4, mean: F4) -> F8:
+    """Return (C,) the weighted sum of the unit vectors of cells (n, C) less their mean.
+
+    Without a copy of them; ``length (n,)`` as `lengths` says.
+    """
+    per_length = weight / length
+    return np.asarray(per_length @ cells - per_length.sum() * mean)
+
+
+def trait_of(here: F8, usual: UsualCells) -> F4:
+    """Return the trait from (C,) the mean of the cells where the part is, see `direction`."""
+    return unit_vectors(usual.whitening @ (here - usual.middle).astype(np.float32))

@@ -139,7 +139,9 @@ def parse(parts: Parts, found: Matches, where: Localizations, row: int, *, top: 
     )
     seen = sight(parts.graph, found)
     place = _view_of(seen, found, answer)
-    heights = vote_heights(aog, parts.config.width * float(np.sqrt(np.prod(seen.input_size))))
+    heights = vote_heights(
+        aog.weight, aog.spread, parts.config.width * float(np.sqrt(np.prod(seen.input_size)))
+    )
     patterns = np.arange(aog.start[template], aog.start[template + 1])
     contribution = _contributions(aog, seen, place, answer, heights)[patterns]
     order = np.argsort(-contribution, kind="stable")[:top]

@@ -129,3 +129,8 @@ def warn_without_views(found: Matches) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def spread_rows(count: int, most: int) -> NDArray[np.intp]:
+    """Return at most so many of ``count`` rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))

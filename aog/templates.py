@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -51,15 +51,30 @@ def disagreement(a: Template, b: Template) -> float:
 
 def merge_templates(templates: Sequence[Template], limit: float) -> list[Template]:
     """Join the two templates that agree best, until none agree to less than ``limit`` pixels."""
-    result = list(templates)
+    return [template for template, _ in merged(templates, limit)]
+
+
+def merged(
+    templates: Sequence[Template],
+    limit: float,
+    apart: Callable[[Template, Template], float] = disagreement,
+) -> list[tuple[Template, tuple[int, ...]]]:
+    """Return the same, each with the numbers of those that it is made of.
+
+    Parameters
+    ----------
+    apart
+        `disagreement`, or what remembers it.
+    """
+    result = [(template, (number,)) for number, template in enumerate(templates)]
     while len(result) > 1:
         pairs = list(combinations(range(len(result)), 2))
-        apart = [disagreement(result[i], result[j]) for i, j in pairs]
-        best = int(np.argmin(apart))
-        if apart[best] >= limit:
+        each = [apart(result[i][0], result[j][0]) for i, j in pairs]
+        best = int(np.argmin(each))
+        if each[best] >= limit:
             break
         i, j = pairs[best]
-        result[i] = join(result[i], result[j])
+        result[i] = join(result[i][0], result[j][0]), result[i][1] + result[j][1]
         del result[j]
     return result
 

@@ -138,7 +138,7 @@ def test_vote__holds_as_much_whatever_its_spread():
         votes = vote_maps(aog, sight(world.graph, world.found), config)[0, 0, 0]
         expected = 0.7 * 2 * math.pi * (least / CELL) ** 2
         assert votes.sum() == pytest.approx(expected, rel=3e-3)
-        assert vote_heights(aog, least)[0] == pytest.approx(0.7 / factor**2)
+        assert vote_heights(aog.weight, aog.spread, least)[0] == pytest.approx(0.7 / factor**2)
 
 
 def test_vote_maps__every_photo_view_and_template(rng):
