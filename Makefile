@@ -96,6 +96,7 @@ images: demo $(VENV)/.installed-test
 	$(PY) docs/make_part_images.py $(OUT)
 	$(PY) docs/make_doc_images.py $(OUT)
 	$(PY) docs/make_report_image.py $(OUT)
+	$(PY) docs/make_studio_image.py $(OUT)
 	$(PY) docs/make_explanation_images.py $(OUT)
 	$(PY) docs/make_texture_pages.py $(OUT)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -129,11 +129,15 @@ def studio(
             **read_options(batch_size, strict, precision=precision),
         )
         load = lambda: net  # noqa: E731
-    photos = images or session.photos
-    require(photos is not None, f"{out} does not say where its photos are: give them as IMAGES")
-    source = open_images(photos, boxes=boxes, label=label).named(session.images, "labels")
-    place = _Wish(host, port, not no_browser)
-    return _report(session, as_json, lambda: _serve(session, source, load, place))
+    with ExitStack() as stack:
+        stack.callback(session.close)  # if anything fails; else when the server ends
+        photos = images or session.photos
+        require(photos is not None, f"{out} does not say where its photos are: give IMAGES")
+        source = open_images(photos, boxes=boxes, label=label).named(session.images, "labels")
+        place = _Wish(host, port, not no_browser)
+        result = _report(session, as_json, lambda: _serve(session, source, load, place))
+        stack.pop_all()
+    return result
 
 
 def _graph(path: Path | None) -> ExplanatoryGraph | None:
@@ -167,16 +171,18 @@ def _opened(out: Path, graph: ExplanatoryGraph | None, parts: Sequence[str]) -> 
     from explgraph.graphs.graph_arrays import graph_hash
     from explgraph.labelling.session import LabelSession
 
-    session = LabelSession.open(out)
-    require(
-        graph is None or graph_hash(graph) == graph_hash(session.graph),
-        f"{out} holds labels that were made with another graph: leave out --graph, or give "
-        "another --out",
-    )
-    known = {part.name for part in session.parts}
-    for name in parts:
-        if name not in known:
-            session.add_part(name)
+    with ExitStack() as stack:
+        session = stack.enter_context(LabelSession.open(out))
+        require(
+            graph is None or graph_hash(graph) == graph_hash(session.graph),
+            f"{out} holds labels that were made with another graph: leave out --graph, or give "
+            "another --out",
+        )
+        known = {part.name for part in session.parts}
+        for name in parts:
+            if name not in known:
+                session.add_part(name)
+        stack.pop_all()
     return session
 
 

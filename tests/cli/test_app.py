@@ -16,7 +16,7 @@ from tests.support.commands import ok, refused
 
 COMMANDS = (
     *("demo", "layers", "mine", "match", "export", "info", "compare", "evaluate", "parts"),
-    "locate",
+    *("locate", "studio"),
 )
 
 

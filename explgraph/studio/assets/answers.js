@@ -10,7 +10,7 @@ import {
 const [SEEN, PATIENCE] = [350, 700]; // milliseconds: to see the mark, for the next proposal
 const WORDS = { here: "placed", right: "right", hidden: "not visible", skipped: "skipped" };
 
-let isSaving = false, trouble = null, visit = 0;
+let isSaving = false, following = 0, trouble = null, visit = 0;
 
 /** Answer for the chosen part and photo; `at` [y, x] is where it was clicked, or shown. */
 export function give(kind, at = null) {
@@ -84,11 +84,13 @@ async function save() {
 
 /** Learn what follows from answers that were saved. */
 async function follow(parts) {
-  byId("saved").classList.add("busy");
+  following += 1;
+  showSaved();
   try {
     await Promise.all([...parts].map((part) => refresh(part)));
   } catch { /* the next look for news says what is wrong */ }
-  byId("saved").classList.remove("busy");
+  following -= 1;
+  showSaved();
 }
 
 function fail(error) {
@@ -128,9 +130,11 @@ function calm() {
 
 export function showSaved() {
   const box = byId("saved");
-  box.classList.toggle("bad", trouble !== null && trouble.isOurs);
-  if (trouble !== null && trouble.isOurs) box.textContent = "Not saved";
-  else box.textContent = unsaved.length ? "Saving…" : "All answers saved";
+  const isBad = trouble !== null && trouble.isOurs, isBusy = following > 0;
+  box.classList.toggle("bad", isBad);
+  box.classList.toggle("busy", isBusy);
+  box.textContent = isBad ? "Not saved" : unsaved.length ? "Saving…"
+    : isBusy ? "Saved, places follow…" : "All answers saved";
 }
 
 /** Take back the last answer, and look at its photo. */

@@ -4,7 +4,7 @@ import { beforeNextFrame, byId, count, element, percent } from "./dom.js";
 import { DOUBT, answerOf, choosePhoto, partData, placeOf, sizeOf, store, thumbnail, watch } from "./store.js";
 import { backToPhoto, knownMark } from "./stage.js";
 
-const [WIDTH, NARROW, CAPTION, GAP, SHAPE] = [150, 104, 22, 8, 0.75]; // pixels; height to width
+const [WIDTH, NARROW, CAPTION, GAP, SHAPE] = [134, 104, 22, 8, 0.75]; // pixels; height to width
 const AHEAD = 1; // rows beside those in view
 const WORDS = { here: "placed", right: "right", hidden: "not visible", skipped: "skipped" };
 
@@ -111,9 +111,10 @@ function caption(image) {
   if (answer !== null) return [element("span", { class: `given ${answer.kind}` }, WORDS[answer.kind])];
   const place = placeOf(image);
   if (place === null) return [];
+  if (!place.seen) return [element("span", {}, `${percent(place.sure)} · hidden?`)];
   const bar = element("span", { class: place.sure < DOUBT ? "bar-room doubtful" : "bar-room" }, element("span"));
   bar.firstChild.style.width = `${100 * place.sure}%`;
-  return [bar, element("span", {}, place.seen ? percent(place.sure) : `${percent(place.sure)} · hidden?`)];
+  return [bar, element("span", {}, percent(place.sure))];
 }
 
 function counter() {
