@@ -65,8 +65,10 @@ class Photos:
 
     @cached_property
     def witnessed(self) -> Sight:
-        """These photos."""
-        return self.seen.take(self.witnesses)
+        """These photos, without their maps."""
+        yx, score, odds, turned, frames, _, layer, input_size = self.seen
+        bare = Sight(yx, score, odds, turned, frames, None, layer, input_size)
+        return bare.take(self.witnesses)
 
     @cached_property
     def lengths(self) -> tuple[F4, F4]:

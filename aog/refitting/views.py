@@ -16,7 +16,7 @@ from aog.click_views import (
     settled_views,
     supported,
 )
-from aog.looks import alikeness, cosines, on_grid, over_window
+from aog.looks import on_grid, over_window
 from aog.templates import Template
 from explgraph.base.arrays import F8
 
@@ -29,12 +29,11 @@ def click_terms(views: Sequence[Template], photos: Photos) -> ClickTerms:
     seen, config = photos.witnessed, photos.config
     cast = [votes_of(one, seen, photos.habits.scale, config, VIEW_GRID) for one in views]
     support = config.vote * np.log(np.stack(cast) + np.float32(config.floor))
-    assert seen.maps is not None
     looks = np.concatenate([one.look for one in views])
-    each = over_window(cosines(seen.maps, photos.usual.mean, looks), seen.layer)
-    alike = on_grid(each, seen.layer, seen.input_size, VIEW_GRID)
-    scene = alikeness(seen.maps, np.stack([one.scene for one in views]))
-    support += config.scene * np.moveaxis(scene, 2, 0)[..., None, None]
+    scenes = np.stack([one.scene.astype(np.float32) for one in views])
+    shown = photos.glance(photos.witnesses, looks, scenes)
+    alike = on_grid(over_window(shown.cosine, seen.layer), seen.layer, seen.input_size, VIEW_GRID)
+    support += config.scene * np.moveaxis(shown.scene, 2, 0)[..., None, None]
     return ClickTerms(support, np.moveaxis(alike, 2, 0))
 
 
