@@ -16,6 +16,7 @@ from explgraph.base import __version__
 from explgraph.cli.evaluate.command import evaluate
 
 from . import options as cli
+from .asking import next as ask_next
 from .base import Report, add_command
 from .comparing import compare
 from .explaining import explain, visualize
@@ -100,6 +101,7 @@ PANELS: dict[str, dict[Callable[..., Report], str]] = {
     "Parts": {
         studio: "explgraph studio photos/zebra --model squeezenet1_0 --parts head,tail "
         "--out labels",
+        ask_next: "explgraph next labels --part head",
         parts: "explgraph parts zebra.safetensors photos/zebra --annotations clicks.csv "
         "--part head --out head.safetensors",
         locate: "explgraph locate head.safetensors new_photos --out heads.csv",
