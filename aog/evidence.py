@@ -17,6 +17,7 @@ from .looks import alikeness, cosines, on_grid, over_window
 from .sight import Sight
 from .structures import AndOrGraph
 
+_PHOTOS = 64  # whose templates' terms are held at a time
 _PRIOR = 2  # hidden photos' worth of what is known of visibility without any
 
 
@@ -53,7 +54,11 @@ def evidence(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) ->
     Terms that the part or the photos lack (no maps, one view) are left out; without maps a place is
     alike as far as patterns vote for it.
     """
-    return weigh(aog, seen, terms(aog, seen, look_mean, config), config)
+    some = [
+        seen.take(slice(first, first + _PHOTOS)) for first in range(0, max(len(seen), 1), _PHOTOS)
+    ]
+    each = [weigh(aog, one, terms(aog, one, look_mean, config), config) for one in some]
+    return Evidence(*map(np.concatenate, zip(*each, strict=True)))
 
 
 def terms(aog: AndOrGraph, seen: Sight, look_mean: F4, config: PartConfig) -> Terms:

@@ -37,8 +37,8 @@ class Sight(NamedTuple):
     def __len__(self) -> int:
         return len(self.odds)
 
-    def take(self, rows: NDArray[np.intp]) -> Sight:
-        """Select photos by index."""
+    def take(self, rows: NDArray[np.intp] | slice) -> Sight:
+        """Select photos by index; a slice copies nothing."""
         # Not `_replace`: it counts fields by `len`, which is here that of the photos.
         return Sight(
             self.yx[rows],

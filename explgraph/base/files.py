@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,11 @@ def write_arrays(
 
 
 def read_arrays(
-    path: PathLike, kind: str, columns: tuple[Columns, Sizes] | None = None
+    path: PathLike,
+    kind: str,
+    columns: tuple[Columns, Sizes] | None = None,
+    *,
+    mapped: bool = False,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what `write_arrays` wrote.
 
@@ -85,6 +89,9 @@ def read_arrays(
     columns
         Of a kind whose files do not say themselves what arrays they hold: these, and what is known
         of lengths.
+    mapped
+        Leave the arrays in the file, which is read where they are: they take memory only as far as
+        the system has it to spare. Read-only.
 
     Returns
     -------
@@ -97,7 +104,10 @@ def read_arrays(
         its kind has to be, or is not as it was written.
     """
     with opened(path, kind, columns) as file:
-        arrays = {name: file.tensors.get_tensor(name) for name in file.names}
+        if mapped:
+            arrays = _mapped(Path(path), file.tensors, file.names)
+        else:
+            arrays = {name: file.tensors.get_tensor(name) for name in file.names}
         file.check_digest(arrays)
     leftovers = FORMATS[kind].leftovers if kind in FORMATS else ()
     return {name: array for name, array in arrays.items() if name not in leftovers}, file.header
@@ -203,6 +213,23 @@ def _layout(tensors: Tensors, name: str) -> tuple[str, tuple[int, ...]]:
     if dtype is None:
         raise ExplGraphError(f"{name} has the type {held.get_dtype()}, which is none of ours")
     return dtype, tuple(held.get_shape())
+
+
+def _mapped(path: Path, tensors: Tensors, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return arrays as they lie in a file: its header, after its length, says where."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        places = decode_json(file.read(length), "its header")
+    result = {}
+    for name in names:
+        dtype, shape = _layout(tensors, name)
+        first, last = places[name]["data_offsets"]
+        result[name] = (
+            np.memmap(path, dtype, "r", 8 + length + first, shape)
+            if last > first
+            else np.zeros(shape, dtype)
+        )
+    return result
 
 
 @contextmanager

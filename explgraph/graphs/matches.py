@@ -266,15 +266,23 @@ class Matches(Record):
         write_arrays(path, "matches", arrays, header)
 
     @classmethod
-    def load(cls, path: PathLike) -> Self:
+    def load(cls, path: PathLike, *, mapped: bool = False) -> Self:
         """Read a matches file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        mapped
+            Leave the arrays in the file, and read there what is asked for: of many photos' views
+            memory holds what the system has to spare. The file may be replaced, not changed.
 
         Raises
         ------
         ExplGraphError
             If the file is missing, cut off, foreign, or its arrays do not fit together.
         """
-        arrays, header = read_arrays(path, "matches")
+        arrays, header = read_arrays(path, "matches", mapped=mapped)
         with whole_file(path, "matches"):
             about, views = header.pop("views", None), None
             if about is not None:

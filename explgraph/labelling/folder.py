@@ -103,7 +103,7 @@ def read_folder(folder: PathLike) -> Material:
         said.graph_hash == graph_hash(graph),
         f"{root / GRAPH} is not the graph that {path} was made with: put that one back",
     )
-    found = Matches.load(root / SEEN)
+    found = Matches.load(root / SEEN, mapped=True)
     made = Material(graph, found, said.photos, PartConfig.from_json(said.config))
     check_material(made)
     return made

@@ -111,6 +111,8 @@ class Predictor:
         """Return which photos to ask about, at most ``n``, best first."""
         require(n >= 1, f"n must be 1 or more, got {n}")
         where = self.predictions(part, answers)
+        if where is None:
+            self._refit.prepare()  # while a person looks for the first photo's part
         known = self.known(answers, where)
         value, rows = next_photos(known, n)
         return tuple(

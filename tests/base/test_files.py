@@ -36,9 +36,25 @@ def test_arrays__come_back_whatever_their_memory_order(path, rng):
     found, header = read_arrays(path, "test")
     assert header == HEADER
     assert found.keys() == arrays.keys()
+    mapped, _ = read_arrays(path, "test", mapped=True)
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        assert np.array_equal(found[name], array), name
+        for own in (found[name], mapped[name]):
+            assert own.dtype == array.dtype
+            assert np.array_equal(own, array), name
+
+
+def test_mapped__stays_in_the_file_and_is_checked(path):
+    array = np.arange(3000, dtype=np.float32).reshape(3, 1000)
+    write_arrays(path, "test", {"a": array, "b": array.astype(np.float16)}, HEADER)
+    found, _ = read_arrays(path, "test", mapped=True)
+    assert all(isinstance(own, np.memmap) and not own.flags.writeable for own in found.values())
+    write_arrays(path, "test", {"a": array[:1]}, HEADER)  # in its place, not into it
+    assert np.array_equal(found["a"], array)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ExplGraphError, match="its digest is another"):
+        read_arrays(path, "test", mapped=True)
 
 
 def test_file__has_one_metadata_key_that_is_sorted_json(path):
