@@ -102,7 +102,7 @@ class Looks:
             "decision": lambda: self._decision(image, wish.target),
         }
         is_of_all = wish.kind in ("groups", "report")
-        kind = wish.kind if is_of_all else "photo"
+        kind = "explain" if wish.kind == "decision" else wish.kind  # are shown in one place
         job: Job = self.jobs.start(kind, actions[wish.kind], once=is_of_all)
         return json_reply(job.to_json())
 

@@ -306,6 +306,7 @@ def test_studio__names_are_never_markup(hostile, open_page):
     settled(page)
     choose(page, 0)
     expect(page.locator("#counter")).to_contain_text(f"for {HOSTILE}")
+    page.wait_for_timeout(500)  # who chooses by hand is not led on
     page.locator("#tab-photo").click()
     expect(page.locator("#nodes img")).to_be_visible()
     expect(page.locator("#look-title")).to_have_text(HOSTILE)

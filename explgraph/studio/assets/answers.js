@@ -43,11 +43,11 @@ export function accept() {
 /** Go to the photo that helps most; after a click, when it can be known, but not before it is seen. */
 async function goOn(saved, from) {
   visit += 1;
-  const mine = visit, { part } = store;
+  const mine = visit, { part, visits } = store;
   if (saved !== null) {
     await Promise.all([sleep(SEEN), Promise.race([saved, sleep(PATIENCE)])]);
   }
-  const isStill = mine === visit && store.part === part && store.image === from;
+  const isStill = mine === visit && store.part === part && store.visits === visits;
   if (isStill && store.draft === null) goToProposed(from);
 }
 
@@ -133,7 +133,7 @@ export function showSaved() {
   const isBad = trouble !== null && trouble.isOurs, isBusy = following > 0;
   box.classList.toggle("bad", isBad);
   box.classList.toggle("busy", isBusy);
-  box.textContent = isBad ? "Not saved" : unsaved.length ? "Saving…"
+  box.textContent = isBad ? (unsaved.length ? "Not saved" : "Not connected") : unsaved.length ? "Saving…"
     : isBusy ? "Saved, places follow…" : "All answers saved";
 }
 

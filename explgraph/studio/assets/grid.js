@@ -149,10 +149,9 @@ export function beginGrid() {
   addEventListener("resize", anew);
   new ResizeObserver(anew).observe(pane);
   watch((what) => {
-    if (what === "photo") {
-      reveal();
-      redraw();
-    } else if (what !== "questions") anew();
+    if (what === "reveal") reveal();
+    if (what === "photo" || what === "reveal") redraw();
+    else if (what !== "questions") anew();
   });
   anew();
 }

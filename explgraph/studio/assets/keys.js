@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 import { accept, give, goToProposed, undo } from "./answers.js";
 import { photosInOrder, photosInRow } from "./grid.js";
 import { nudge, putBack } from "./stage.js";
-import { choosePart, choosePhoto, store } from "./store.js";
+import { choosePart, choosePhoto, store, tell } from "./store.js";
 
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 const OWN = "input, select, textarea, dialog, iframe, [role=tab]"; // keep their keys to themselves
@@ -14,7 +14,9 @@ export function step(by) {
   const order = photosInOrder();
   const now = order.indexOf(store.image);
   const next = now < 0 ? 0 : Math.min(Math.max(now + by, 0), order.length - 1);
-  if (order.length) choosePhoto(order[next]);
+  if (!order.length) return;
+  choosePhoto(order[next]);
+  tell("reveal");
 }
 
 const ACTIONS = {

@@ -1,6 +1,7 @@
 // The parts: one is chosen, others can be added.
 
 import { byId, element } from "./dom.js";
+import { goToProposed } from "./answers.js";
 import { addPart, choosePart, partData, store, watch } from "./store.js";
 
 const box = byId("parts"), form = byId("new-part"), name = byId("new-part-name");
@@ -43,16 +44,18 @@ export function beginParts() {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
+      const isFirst = !store.parts.length;
       await addPart(name.value);
       name.value = "";
       open(false);
       byId("stage").focus();
+      if (isFirst) goToProposed();
     } catch (error) {
       name.setCustomValidity(error.message);
       name.reportValidity();
     }
   });
-  watch((what) => { if (what !== "photo") draw(); });
+  watch((what) => { if (what === "part" || what === "places") draw(); });
   draw();
   if (!store.parts.length) open(true);
 }

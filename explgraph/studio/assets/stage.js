@@ -144,7 +144,7 @@ export function beginStage() {
     else if (what === "questions") {
       describe();
       loadAhead();
-    } else draw();
+    } else if (what !== "reveal") draw();
   });
   show();
 }

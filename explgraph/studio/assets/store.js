@@ -11,6 +11,7 @@ export const store = {
   revision: 0,   // of the session, as last heard
   part: 0,       // the chosen part
   image: 0,      // the chosen photo
+  visits: 0,     // how often a photo was chosen
   draft: null,   // where the mark was moved by keys, [y, x], or null
 };
 
@@ -21,7 +22,7 @@ const data = new Map(); // by part: what `partData` returns
 const queues = new Map(); // by part: what is asked about next, the best first
 const watchers = new Set();
 
-/** Call a function whenever something changes; it is told what: "photo", "part", "places". */
+/** Call a function whenever something changes; it is told what: "photo", "part", "places", ... */
 export const watch = (watcher) => { watchers.add(watcher); };
 export const tell = (what) => { for (const watcher of watchers) watcher(what); };
 
@@ -112,6 +113,7 @@ export function choosePart(part) {
 export function choosePhoto(image) {
   if (image < 0 || image >= store.images.length) return;
   store.image = image;
+  store.visits += 1;
   store.draft = null;
   tell("photo");
 }
@@ -121,6 +123,7 @@ export async function addPart(name) {
   store.parts = said.parts;
   heard(said.revision);
   choosePart(said.part);
+  await refresh(said.part);
 }
 
 /** Look now and then for what other tabs said; `connection` is told true or the error. */
