@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -32,7 +33,8 @@ def ray_executor(
     Parameters
     ----------
     workers
-        Actors.
+        Actors: no more than the cluster has room for. One that waits for room would take that of
+        another that died, which could not be started anew then.
     num_cpus, num_gpus
         Of each one. A worker uses as many threads as it has CPUs.
     max_restarts, max_task_retries
@@ -76,6 +78,8 @@ class _Worker:
 class RayExecutor(Executor):
     """Gives each actor one unit at a time: whoever is free takes the next.
 
+    An actor is given none before it has begun: there may be no room for it in the cluster yet.
+
     Parameters
     ----------
     actors
@@ -85,9 +89,13 @@ class RayExecutor(Executor):
     """
 
     def __init__(self, actors: list[Any], kill: Callable[[Any], object]) -> None:
-        self._actors, self._idle, self._kill = list(actors), list(actors), kill
+        self._actors, self._kill = list(actors), kill
+        self._idle: list[Any] = []
         self._todo: deque[tuple[Future[Any], tuple[Any, ...]]] = deque()
         self._lock = Lock()
+        for actor in actors:
+            begun = actor.do.remote(os.getpid, (), {}).future()
+            begun.add_done_callback(partial(self._freed, actor))
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:  # noqa: ANN401
         """Give out a unit.
@@ -118,10 +126,20 @@ class RayExecutor(Executor):
             answer.add_done_callback(partial(self._take, actor, future))
 
     def _take(self, actor: Any, future: Future[Any], answer: Future[Any]) -> None:  # noqa: ANN401
+        self._freed(actor, answer)
         error = answer.exception()
+        if error is None:
+            future.set_result(answer.result())
+        else:
+            future.set_exception(getattr(error, "cause", None) or error)
+
+    def _freed(self, actor: Any, answer: Future[Any]) -> None:  # noqa: ANN401
+        """Give an actor that has answered another unit, unless it has died."""
         left: list[Future[Any]] = []
         with self._lock:
-            if type(error).__name__ in ("ActorDiedError", "RayActorError"):
+            if actor not in self._actors:
+                return  # ended by `shutdown`
+            if type(answer.exception()).__name__ in ("ActorDiedError", "RayActorError"):
                 self._actors.remove(actor)  # for good: Ray has started it anew as often as it may
             else:
                 self._idle.append(actor)
@@ -132,10 +150,6 @@ class RayExecutor(Executor):
             if waiting.set_running_or_notify_cancel():
                 waiting.set_exception(BrokenExecutor("all actors have died"))
         self._give_out()
-        if error is None:
-            future.set_result(answer.result())
-        else:
-            future.set_exception(getattr(error, "cause", None) or error)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End all actors; what they are doing is lost, what was not begun is cancelled."""

@@ -45,11 +45,11 @@ def test_command__workers_and_driver_are_killed(photos, others, tmp_path, monkey
             run_to_its_end("--dask", where, where, tmp_path, monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Two workers, in which units are small."""
+@pytest.fixture(scope="module", params=[2, 3], ids="{} workers".format)
+def client(request, tmp_path_factory):
+    """Workers in which units are small; one is enough for the command above."""
     with (
-        cluster(tmp_path_factory.mktemp("dask"), 2) as workers,
+        cluster(tmp_path_factory.mktemp("dask"), request.param) as workers,
         distributed.Client(workers) as client,
     ):
         client.register_plugin(_Small())

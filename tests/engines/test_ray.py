@@ -2,8 +2,9 @@
 
 import os
 import signal
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,7 +45,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PATH)
         ray.init(
-            num_cpus=2,
+            num_cpus=3,
             num_gpus=1,
             include_dashboard=False,
             log_to_driver=False,
@@ -76,10 +77,11 @@ def small_actors(executor, folder):
 
 
 @SELDOM
-def test_mine__same_bytes_on_ray(photos, others, mined, tmp_path, cluster):
+@pytest.mark.parametrize("actors", [2, 3])
+def test_mine__same_bytes_on_ray(photos, others, mined, tmp_path, cluster, actors):
     """Actors are killed in extraction, and in mining: they are started anew."""
     (flags := tmp_path / "flags").mkdir()
-    with ray_executor(2, max_restarts=9, max_task_retries=9) as executor:
+    with ray_executor(actors, max_restarts=9, max_task_retries=9) as executor:
         graph = eg.mine(
             WORLD.net,
             photos,
@@ -139,9 +141,12 @@ class FakeRay:
         return self.resources
 
     def remote(self, given):
-        """Of a class, or of the threads of an actor."""
-        self.actors += isinstance(given, int)
-        return self
+        """Of a class, or of the threads of an actor, which does not begin."""
+        if not isinstance(given, int):
+            return self
+        self.actors += 1
+        do = SimpleNamespace(remote=lambda *_: SimpleNamespace(future=Future))
+        return SimpleNamespace(do=do)
 
     def options(self, **asked):
         self.asked = asked
@@ -155,6 +160,7 @@ def test_executor_of__actors_and_their_gpus(monkeypatch, gpus, workers, actors):
     fake = FakeRay(CPU=8.0, GPU=3.0)
     for module in (crews, ray_module):
         monkeypatch.setattr(module, "import_extra", lambda *_: fake)
-    with crews.executor_of(workers, ray="auto", num_gpus=gpus):
+    with crews.executor_of(workers, ray="auto", num_gpus=gpus) as executor:
+        assert not executor.submit(os.getpid).running()  # no actor has begun
         assert (fake.actors, fake.asked["num_gpus"]) == (actors, gpus)
         assert (fake.asked["max_restarts"], fake.asked["max_task_retries"]) == (3, 3)
