@@ -117,17 +117,9 @@ def studio(
                 f"studio photos --model squeezenet1_0 --out {out}', or a graph with --graph"
             )
         net = _network(mined, model, weights, device)
-        session = prepare(
-            images,
-            net,
-            out,
-            mined,
-            named,
-            background=background,
-            boxes=boxes,
-            label=label,
-            **read_options(batch_size, strict, precision=precision),
-        )
+        reading = read_options(batch_size, strict, precision=precision)
+        reading |= {"boxes": boxes, "label": label}
+        session = prepare(images, net, out, mined, named, background=background, **reading)
         load = lambda: net  # noqa: E731
     with ExitStack() as stack:
         stack.callback(session.close)  # if anything fails; else when the server ends

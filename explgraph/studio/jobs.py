@@ -6,8 +6,8 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
@@ -53,6 +53,10 @@ class Job:
     def leave(self) -> None:
         """End it, at the next run of the network at the latest."""
         self._leave.set()
+
+    def stay(self) -> None:
+        """Go on with it: somebody waits again."""
+        self._leave.clear()
 
     def check(self) -> None:
         """Raise `Left` if nobody waits any more."""
@@ -119,11 +123,17 @@ class Jobs:
     """Jobs by number; one is done at a time, and a new one of a kind ends those before it."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="studio")
+        self._queue: SimpleQueue[Job] = SimpleQueue()
+        # A daemon: who ends the studio does not wait for a report that nobody will read.
+        threading.Thread(target=self._work, name="studio", daemon=True).start()
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
         self._last: dict[str, Job] = {}
         self._lock = threading.Lock()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get().do()
 
     def start(self, kind: str, action: Callable[[], Reply], *, once: bool = False) -> Job:
         """Begin a job.
@@ -140,13 +150,14 @@ class Jobs:
         with self._lock:
             before = self._last.get(kind)
             if once and before is not None and before.state in ("waiting", "running", "done"):
+                before.stay()
                 return before
             if before is not None:
                 before.leave()
             job = Job(next(self._numbers), action)
             self._jobs[job.number] = self._last[kind] = job
             self._forget()
-        self._thread.submit(job.do)
+        self._queue.put(job)
         return job
 
     def _forget(self) -> None:
@@ -185,4 +196,3 @@ class Jobs:
         """End what is being done."""
         for job in list(self._jobs.values()):
             job.leave()
-        self._thread.shutdown(wait=False, cancel_futures=True)
