@@ -6,7 +6,8 @@ photo. `next_photos` takes the best, one after the other, and looks that they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -67,20 +68,65 @@ def doubtful_company(known: Known) -> F8:
     return np.asarray(doubt * _likeness_to(known, doubt))
 
 
-def next_photos(known: Known, n: int, strategy: Strategy | None = None) -> tuple[F8, list[int]]:
+def company_alone(known: Known) -> F8:
+    """Value a photo by the doubt of the photos that are like it, itself among them."""
+    return _likeness_to(known, _doubt(known))
+
+
+def behind_the_answered(known: Known) -> F8:
+    """Value a photo by how far it falls short of the answered ones, with all that are like it.
+
+    As the papers do: an answer lifts what is like it to where the answered photos are.
+    """
+    if known.confidence is None or not known.answered.any():
+        return typical(known)
+    sure = known.confidence.astype(np.float64)
+    lift = np.clip(sure[known.answered].mean() - sure, 0, None)
+    return np.asarray(lift * _likeness_to(known, np.ones(len(sure))))
+
+
+def unlike_the_answered(known: Known) -> F8:
+    """Value the photo that is least like any that was answered: poses that were not seen yet."""
+    if not known.answered.any():
+        return typical(known)
+    nearest = (known.features @ known.features[known.answered].T).max(axis=1)
+    return np.asarray(1.0 - nearest, dtype=np.float64)
+
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {
+        "least sure": least_sure,
+        "doubtful company": doubtful_company,
+        "company alone": company_alone,
+        "behind the answered": behind_the_answered,
+        "unlike the answered": unlike_the_answered,
+    }
+)
+"""What `explgraph.evaluation.asking.study_asking` compares."""
+
+
+def next_photos(
+    known: Known,
+    n: int,
+    strategy: Strategy | None = None,
+    among: NDArray[np.bool_] | None = None,
+) -> tuple[F8, list[int]]:
     """Return (N,) what answers are worth, and the rows of at most ``n`` photos, best first.
 
     Parameters
     ----------
     strategy
         None: `typical` before the first click, `doubtful_company` after it.
+    among
+        (N,) photos that may be asked about; None: all without an answer.
     """
     if strategy is None:
         strategy = typical if known.confidence is None else doubtful_company
     value = strategy(known)
-    left = np.where(known.answered, -np.inf, value)
+    open_ = ~known.answered if among is None else among & ~known.answered
+    left = np.where(open_, value, -np.inf)
     rows: list[int] = []
-    for _ in range(min(n, int((~known.answered).sum()))):
+    for _ in range(min(n, int(open_.sum()))):
         best = int(left.argmax())
         rows.append(best)
         # Another one that is like it would be asked in vain; what is left may be negative.

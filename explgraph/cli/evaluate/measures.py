@@ -168,6 +168,17 @@ def _facing(category: Category) -> Result:
     return study_facing(category.peaks, head, seeds=category.seeds, category=category.name)
 
 
+def _asking(category: Category) -> Result:
+    from explgraph.evaluation.asking import study_asking
+    from explgraph.pipeline import match
+    from mining import mine_peaks
+
+    graph = mine_peaks(category.peaks, seed=0)
+    found = match(graph, category.net, category.folder, views=True, **category.options)
+    truths = category.truths(_given(category.annotations), category.parts)
+    return study_asking(graph, found, truths, seeds=category.seeds, category=category.name)
+
+
 def _explained(category: Category) -> Result:
     from explgraph.evaluation.explained import study_explained
 
@@ -344,6 +355,12 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "stability": Measure("nodes that are found again", _stability, ("kind",)),
         "facing": Measure(
             "facing: are photos turned rightly?", _facing, ("row",), frozenset({ANNOTATIONS})
+        ),
+        "asking": Measure(
+            "asking: which photo is worth an answer?",
+            _asking,
+            ("part", "row", "answers"),
+            frozenset({ANNOTATIONS}),
         ),
         "groups": Measure(
             "part groups, and what tells the nodes that follow a part",
