@@ -37,7 +37,10 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Lead to an example's page; in the repository the link leads to the script."""
     if page.parent is None:  # a tab of its own: a list of one page at the side says nothing
         page.meta["hide"] = ["navigation"]
-    return re.sub(r"\]\(examples/(\w+)\.py\)", r"](examples/\1.md)", markdown)
+    markdown = re.sub(r"\]\(examples/(\w+)\.py\)", r"](examples/\1.md)", markdown)
+    if page.file.src_uri == "log.md":  # its entries can be linked to
+        return re.sub(r"^\*\*(\d+[a-z]?)\. ", r'<a id="\1"></a>\g<0>', markdown, flags=re.MULTILINE)
+    return re.sub(r"\(log, ([\d, a-z-]+)\)", _linked, markdown)
 
 
 def on_page_content(content: str, **_: object) -> str:
@@ -46,6 +49,12 @@ def on_page_content(content: str, **_: object) -> str:
     return re.sub(
         r'<img [^>]*src="([^"]+)"[^>]*>', r'<a href="\1" title="Full size">\g<0></a>', content
     )
+
+
+def _linked(entries: re.Match[str]) -> str:
+    """Link "(log, 35-43)" to the first entry, "(log, 33, 81)" to each."""
+    each = [re.sub(r"^(\d+[a-z]?)", r"[\1](log.md#\1)", one) for one in entries[1].split(", ")]
+    return f"(log, {', '.join(each)})"
 
 
 def _mathml(formula: re.Match[str]) -> str:

@@ -42,6 +42,7 @@ from explgraph.peaks.spool.writing import spool_peaks, spool_statistics
 from explgraph.peaks.statistics import ChannelStatistics, channel_statistics
 from explgraph.peaks.structures import PeakSet, PeakSource, group_firsts
 from explgraph.peaks.survey import survey
+from explgraph.photos.contents import kept_contents
 from explgraph.photos.images import ImageSource, open_images
 from mining import RESULTS, MiningConfig, match_peaks, mine_peaks
 from mining.devices import usable_device
@@ -206,8 +207,9 @@ def mine(
         "resume goes on with a spool: give its folder as `spool` (--spool)",
     )
     executor, strict = options.pop("executor", None), options.get("strict", False)
-    source = _open(images, options)
-    reference = _reference_photos(source if background is None else background)
+    with kept_contents(spool):
+        source = _open(images, options)
+        reference = _reference_photos(source if background is None else background)
     with (
         watched(options.get("progress", True)),
         workplace(executor, spool, resumes=True) as (folder, crew),

@@ -11,12 +11,15 @@ import os
 import re
 import stat
 from typing import BinaryIO
+from xml.etree import ElementTree
 
 from .errors import ExplGraphError, require
 from .files import PathLike
 
 LARGEST = 2**31
 """Bytes of a file that is read as a whole, at most: the largest COCO files have about half."""
+LARGEST_XML = 2**26
+"""Bytes of a file, at most: a tree takes many times its text."""
 
 _PSEUDO = 2**20  # bytes of a file that does not know its size, such as those in /proc
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -103,6 +106,30 @@ def read_text(path: PathLike) -> str:
         return read_foreign(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExplGraphError(f"{os.fspath(path)} is not a UTF-8 text file ({error})") from error
+
+
+class _NoEntities(ElementTree.TreeBuilder):
+    """Refuses document types before their entities, which may be bombs, stand for anything."""
+
+    def doctype(self, name: str, *_: str | None) -> None:
+        """Raise `ExplGraphError`."""
+        raise ExplGraphError(f"it declares a document type ({name}), which such files do not")
+
+
+def read_xml(path: PathLike) -> ElementTree.Element:
+    """Return the root of a regular XML file without a document type.
+
+    Raises
+    ------
+    ExplGraphError
+        If it is missing, no regular file, larger than `LARGEST_XML`, declares a document type, is
+        in an unknown encoding or no whole XML.
+    """
+    text = read_foreign(path, LARGEST_XML)
+    try:
+        return ElementTree.fromstring(text, ElementTree.XMLParser(target=_NoEntities()))
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: encodings
+        raise ExplGraphError(f"{path} is not a whole XML file ({error})") from error
 
 
 def decimal(text: str) -> float:

@@ -34,8 +34,16 @@ def locate(
     out: Annotated[
         Path,
         Written.FILE,
-        typer.Option(metavar="P", help="The .csv to write, or a .json for COCO key points."),
+        typer.Option(
+            metavar="P", help="The .csv to write, a .json for COCO key points, an .xml for CVAT."
+        ),
     ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F", help="csv, coco, cvat or label-studio. Default: by the ending of --out."
+        ),
+    ] = None,
     part: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,10 +73,11 @@ def locate(
     """
     from aog import Parts
     from aog import locate as find_parts
-    from aog.files import check_answer_file, write_answers
+    from aog.files import write_answers
     from explgraph.photos.images import open_images
+    from explgraph.photos.place_files import place_format
 
-    check_answer_file(out)
+    place_format(out, format)
     fitted = Parts.load(parts)
     names = tuple(dict.fromkeys(fitted[name].part for name in part or fitted.names))
     source = open_images(images, boxes=boxes, label=label)
@@ -85,7 +94,7 @@ def locate(
     with stage("locating"):
         answers = find_parts(fitted, found)
     chosen = answers.take(np.array([name in names for name in answers.parts]))
-    write_answers(out, chosen, found.photo_sizes)
+    write_answers(out, chosen, found.photo_sizes, format=format, photos=images)
     data = _summary(chosen, names, found, out)
     return Report(data, (_sentence(data), _table(data)), as_json)
 

@@ -16,6 +16,7 @@ import typer
 
 from explgraph.base.errors import DoubtfulDataWarning, ExplGraphError, require
 from explgraph.base.progress import CLASSES, Stage, stage
+from explgraph.photos.contents import kept_contents
 from explgraph.photos.images import ImageSource, open_images
 from explgraph.photos.packed import is_tar
 
@@ -162,7 +163,8 @@ def mine(
     require(spool is not None or not resume, "--resume goes on with a spool: give --spool DIR")
     elsewhere = dask is not None or ray not in (None, "local")
     require(spool is not None or not elsewhere, "workers need a folder that all see: --spool DIR")
-    source = open_images(images, boxes=boxes, label=label)
+    with kept_contents(spool):
+        source = open_images(images, boxes=boxes, label=label)
     if not per_class:
         _note_class_folders(images, source)
     net = load_network(model, weights, device=device, fit=fit)

@@ -1,7 +1,8 @@
-"""Part annotations in files: CSV, and whatever `keypoints` and `folders` read."""
+"""Part annotations in files: CSV here, others in `keypoints`, `cvat`, `label_studio`, `folders`."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import numpy as np
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
+from explgraph.base.foreign import read_foreign
 from explgraph.base.tables import Row, read_table, write_table
 
 from .annotations import FARTHEST, Annotations, Mark, photo_of
+from .cvat import read_cvat
 from .folders import read_part_folder
-from .keypoints import read_keypoints
+from .keypoints import decode_keypoints
+from .label_studio import decode_label_studio
 
 _PLAIN = ("image", "part", "x", "y")
 _SIZE = ("width", "height")
+_HEAD = 4096  # bytes in which a text begins
 _ANIMALPART = ("image", "imagenet_id", "part", "visible", "x0", "y0", "x1", "y1", "cx", "cy")
 
 
@@ -37,12 +42,14 @@ def read_annotations(
         - ``annotations.csv`` of the Animal-Part crops, with ``imagenet_id`` as the group. Its rows
           with ``visible`` 0 mark nothing and are left out;
         - a COCO file of key points, ``.json``: see `explgraph.photos.keypoints`;
+        - a Label Studio file, ``.json``: see `explgraph.photos.label_studio`;
+        - a CVAT file, ``.xml``: see `explgraph.photos.cvat`;
         - a folder, CUB-200-2011 or VOC-Part: see `explgraph.photos.folders`.
     parts
         Names of the parts to take; default: all.
     label
-        Take only objects of this class (COCO: category, CUB-200-2011: species). A CSV file has
-        none.
+        Take only objects of this class (COCO: category, CUB-200-2011: species, CVAT: label of the
+        skeleton). CSV and Label Studio files have none.
 
     Returns
     -------
@@ -56,15 +63,7 @@ def read_annotations(
         number (with its line), or the label or a part does not occur.
     """
     source = Path(path)
-    if source.is_dir():
-        marks = read_part_folder(source, label)
-    elif source.suffix.lower() == ".json":
-        marks = read_keypoints(source, label)
-    else:
-        require(
-            label is None, f"{source} has no labels to choose {label!r} from: leave `label` out"
-        )
-        marks = _read_csv(source)
+    marks = read_part_folder(source, label) if source.is_dir() else _read_file(source, label)
     require(len(marks) > 0, f"{source} holds no annotations of parts")
     for mark in marks:
         require(
@@ -85,6 +84,22 @@ def read_annotations(
         size=np.array([mark.size for mark in marks]),
         group=tuple(mark.group for mark in marks),
     )
+
+
+def _read_file(source: Path, label: str | None) -> list[Mark]:
+    suffix = source.suffix.lower()
+    if suffix == ".xml":
+        return read_cvat(source, label)
+    text = read_foreign(source) if suffix == ".json" else b""
+    if suffix == ".json" and not _is_list(text):
+        return decode_keypoints(text, source, label)
+    require(label is None, f"{source} has no labels to choose {label!r} from: leave `label` out")
+    return decode_label_studio(text, source) if suffix == ".json" else _read_csv(source)
+
+
+def _is_list(text: bytes) -> bool:
+    """Whether a JSON text is a list, as Label Studio's are; COCO's are objects."""
+    return text[:_HEAD].removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _read_csv(path: Path) -> list[Mark]:

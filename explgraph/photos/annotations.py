@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,16 @@ def pixel_yx(unit: NDArray[np.floating], shapes: ArrayLike) -> F8:
     ``shapes`` are the photos' heights and widths: (A, 2), or (2,) of all.
     """
     return np.asarray(unit * np.asarray(shapes) - 0.5, dtype=np.float64)
+
+
+def turned_size(height: float, width: float, angle: float) -> tuple[float, float]:
+    """Return height and width of what covers a rectangle that is turned by an angle in radians.
+
+    >>> turned_size(2.0, 3.0, 0.0)
+    (2.0, 3.0)
+    """
+    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+    return height * cosine + width * sine, width * cosine + height * sine
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-from xml.etree import ElementTree
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 from explgraph.base.files import PathLike
-from explgraph.base.foreign import decimal, read_foreign
+from explgraph.base.foreign import decimal, read_foreign, read_xml
 from explgraph.base.json_text import decode_json
 from explgraph.base.tables import read_table
 
@@ -38,7 +37,6 @@ from .annotations import FARTHEST
 _SLACK_PX = 1e-6  # x + width of decimal fractions may end a hair beyond a whole pixel
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
 _VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
-_LARGEST_XML = 2**26  # bytes: a VOC file is of one photo, and a tree takes many times its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,20 +262,8 @@ def _voc(source: Path) -> Iterator[_Entry]:
         yield from _voc_file(file, "" if folder == "." else f"{folder}/")
 
 
-class _NoEntities(ElementTree.TreeBuilder):
-    """Refuses document types before their entities, which may be bombs, stand for anything."""
-
-    def doctype(self, name: str, *_: str | None) -> None:
-        """Raise `ExplGraphError`."""
-        raise ExplGraphError(f"it declares a document type ({name}), which VOC files do not")
-
-
 def _voc_file(source: Path, prefix: str) -> Iterator[_Entry]:
-    text = read_foreign(source, _LARGEST_XML)
-    try:
-        root = ElementTree.fromstring(text, ElementTree.XMLParser(target=_NoEntities()))
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter: encodings
-        raise ExplGraphError(f"{source} is not a whole XML file ({error})") from error
+    root = read_xml(source)
     name = (root.findtext("filename") or "").strip()
     require(
         root.tag == "annotation" and name != "",

@@ -34,7 +34,6 @@ from numpy.typing import ArrayLike
 from explgraph.base.arrays import F8
 from explgraph.base.errors import ExplGraphError, check_finite, check_shape, require, unknown_name
 from explgraph.base.files import PathLike
-from explgraph.base.foreign import read_foreign
 from explgraph.base.json_text import decode_json
 from explgraph.base.writing import write_bytes
 
@@ -48,15 +47,17 @@ _HIDDEN, _SEEN = 1, 2
 _CATEGORY = 1
 
 
-def read_keypoints(path: PathLike, label: str | None = None) -> list[Mark]:
-    """Read a COCO file of key points.
+def decode_keypoints(text: bytes, source: Path, label: str | None = None) -> list[Mark]:
+    """Read a text in COCO's format of key points.
 
     Parameters
     ----------
-    path
+    text
         A JSON object with ``images`` (id, file_name), ``categories`` (id, name, keypoints) and
         ``annotations`` (image_id, category_id, keypoints). Annotations without key points, such as
         plain boxes, are passed over. An annotation's ``bbox`` is the object's, not a part's.
+    source
+        Where it comes from, for errors.
     label
         Take only the annotations of the category with this name.
 
@@ -67,10 +68,9 @@ def read_keypoints(path: PathLike, label: str | None = None) -> list[Mark]:
     Raises
     ------
     ExplGraphError
-        If the file is missing or is none of this, or there is no such category.
+        If it is none of this, or there is no such category.
     """
-    source = Path(path)
-    content = _content(source)
+    content = _content(text, source)
     images = {image.id: image.file_name for image in content.images}
     categories = {category.id: category for category in content.categories}
     labels = [category.name for category in categories.values()]
@@ -128,9 +128,9 @@ class _Content(Struct):
     annotations: list[_Object]
 
 
-def _content(source: Path) -> _Content:
+def _content(text: bytes, source: Path) -> _Content:
     try:
-        content: _Content = decode_json(read_foreign(source), str(source), _Content)
+        content: _Content = decode_json(text, str(source), _Content)
     except ExplGraphError as error:
         raise ExplGraphError(
             f"{error}. A COCO file of key points is an object with the lists 'images' (id, "
@@ -184,8 +184,8 @@ def write_keypoints(
     The parts of one image, or of one box in a photo ("photo#k"), are the key points of one COCO
     annotation; a second instance of a part begins another one. Its ``bbox`` covers the boxes of its
     parts, a part of unknown size counting as one pixel. Photos and annotations are numbered from 1,
-    sorted by photo; equal input gives equal bytes. `read_keypoints` gives the same marks again,
-    sorted by photo, then by instance, then by part.
+    sorted by photo; equal input gives equal bytes. Read again, the marks are the same, sorted by
+    photo, then by instance, then by part.
 
     Parameters
     ----------

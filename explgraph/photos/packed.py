@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -27,6 +28,7 @@ from PIL import Image
 
 from explgraph.base.errors import ExplGraphError, require
 
+from .contents import Contents, KeptContents, place_of_contents
 from .decoding import UnreadableImageError, another_time, decode_picture
 from .kinds import OTHER_PICTURES, SUFFIXES, TAR, is_hidden, suffix_of, warn_of_others
 from .stored import Stored
@@ -142,7 +144,7 @@ def packed_photos(
     pool = ThreadPoolExecutor(min(_THREADS, len(files)), thread_name_prefix="explgraph-tars")
     stop = Event()
     try:
-        found = list(pool.map(partial(_contents, stop), files, prefixes))
+        found = list(pool.map(partial(_contents, stop, place_of_contents()), files, prefixes))
     finally:  # where one is refused, or the user interrupts, the others are not gone through
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -161,19 +163,18 @@ def packed_photos(
     )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Contents:
-    """The photos of an archive, and what is left out of it, by what it is."""
+def _contents(stop: Event, folder: Path | None, file: Stored, prefix: str) -> Contents:
+    kept = KeptContents.of(folder, file, prefix)
+    found = None if kept is None else kept.load()
+    if found is not None:
+        return found
+    found = _gone_through(stop, file, prefix)
+    if kept is not None and not stop.is_set():
+        kept.save(found)
+    return found
 
-    names: list[str]
-    offsets: array[int]
-    sizes: array[int]
-    others: Counter[str]
-    odd: Counter[str]
-    fields: list[str]
 
-
-def _contents(stop: Event, file: Stored, prefix: str) -> _Contents:
+def _gone_through(stop: Event, file: Stored, prefix: str) -> Contents:
     names, offsets, sizes = list[str](), array("q"), array("q")
     others, odd = Counter[str](), Counter[str]()
     try:
@@ -200,7 +201,7 @@ def _contents(stop: Event, file: Stored, prefix: str) -> _Contents:
     )
     kept = _one_of_each_key(names)
     fields = [prefix + names[i] for i in sorted({*range(len(names))} - {*kept})]
-    return _Contents(
+    return Contents(
         [prefix + names[i] for i in kept],
         array("q", (offsets[i] for i in kept)),
         array("q", (sizes[i] for i in kept)),
@@ -227,7 +228,7 @@ def _one_of_each_key(names: Sequence[str]) -> list[int]:
     return [i for i, name in enumerate(names) if best.get(_key(name), i) == i]
 
 
-def _warn(found: Sequence[_Contents], where: str) -> None:
+def _warn(found: Sequence[Contents], where: str) -> None:
     warn_of_others(sum((contents.others for contents in found), Counter[str]()), where)
     odd = sum((contents.odd for contents in found), Counter[str]())
     if odd:

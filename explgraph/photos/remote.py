@@ -8,6 +8,7 @@ a network was down or a key had expired: only one that is gone is.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ Photos = tuple[Sequence[str], Callable[[int], Image.Image]]
 _PAUSES = (1.0, 4.0)  # seconds before a request is made again; file systems try by themselves, too
 _STAY = (PermissionError, IsADirectoryError, NotADirectoryError)
 _THREADS = 8
+_VERSIONS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "created")
+"""What file systems call the tag of a file, or when it was changed."""
 _NEAR, _FAR = 2**18, 2**23  # bytes of a request for headers of an archive
 
 _T = TypeVar("_T")
@@ -122,6 +125,13 @@ class RemoteFile:
     def shown(self) -> str:
         """The path."""
         return self.path
+
+    def version(self) -> str | None:
+        """Return what the file system says of it: a tag or a time."""
+        files, _ = _file_system(self.address)
+        info = _info(files, self.path)
+        told = {name: str(info[name]) for name in _VERSIONS if info.get(name)}
+        return json.dumps(told, sort_keys=True) if told else None
 
     @contextmanager
     def ahead(self) -> Iterator[Ahead]:

@@ -22,6 +22,13 @@ class Stored(Protocol):
     def shown(self) -> str:
         """What it is called in messages."""
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def version(self) -> str | None:
+        """Return what tells the file from an earlier one of its name; None: nothing does."""
+
     def ahead(self) -> AbstractContextManager[Ahead]:
         """Give what goes through the file, once, from its beginning."""
 
@@ -65,6 +72,10 @@ class LocalFile:
     def shown(self) -> str:
         """The path."""
         return str(self.path)
+
+    def version(self) -> str | None:
+        """Return when it was changed."""
+        return str(self.path.stat().st_mtime_ns)
 
     @contextmanager
     def ahead(self) -> Iterator[Ahead]:

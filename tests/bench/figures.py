@@ -43,6 +43,8 @@ class Sizes(NamedTuple):
         How often they are repeated, commands are run, Python is started, all is compiled.
     growth
         Photos that mining is timed with.
+    shared
+        Photos that workers share.
     mined, extracted
         Photos between which memory is compared, in mining and in extraction.
     """
@@ -53,6 +55,7 @@ class Sizes(NamedTuple):
     starts: int
     compiles: int
     growth: Sequence[int]
+    shared: int
     mined: Pair
     extracted: Pair
 
@@ -60,8 +63,8 @@ class Sizes(NamedTuple):
 _GROWTH, _ONE = np.float32(3.9), np.float32(1)
 _LANES, _REPEATS, _PIECES = np.linspace(0, 1, 2048, dtype=np.float32), 20_000, 16
 
-FULL = Sizes(200, 5, 3, 7, 3, (50, 200, 1000, 2000), (200, 2000), (300, 3000))
-QUICK = Sizes(12, 2, 0, 2, 1, (6, 12, 24), (24, 240), (24, 240))
+FULL = Sizes(200, 5, 3, 7, 3, (50, 200, 1000, 2000), 512, (200, 2000), (300, 3000))
+QUICK = Sizes(12, 2, 0, 2, 1, (6, 12, 24), 6, (24, 240), (24, 240))
 
 
 def start_up(starts: int, compiles: int) -> Figures:

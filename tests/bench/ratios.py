@@ -43,7 +43,10 @@ from tests.bench.figures import (
 from tests.bench.profile import profile
 from tests.bench.rounds import Figure
 from tests.bench.waits import waits
+from tests.bench.workers import quick_efficiency, worker_efficiency
 from tests.bench.workload import BATCHES, LAYOUTS, demo_workload, reference_workload
+
+_MOST_ROUNDS = 3  # of workers: each takes 20 s
 
 FLAT = 0.1
 """Memory is flat when it grows by no more than this share of what the peaks would take."""
@@ -70,6 +73,8 @@ TARGETS = {
     "extraction_over_two_forwards": Target(1.15, of_network=True),
     "match_over_forward": Target(1.4, of_network=True),
     "thread_speedup": Target(1.7, at_least=True, of_network=True),
+    "two_worker_efficiency": Target(0.85, at_least=True),
+    "coordination_share_large_shards": Target(0.05),
     "import_seconds": Target(0.3),
     "jit_seconds": Target(15),
 }
@@ -80,6 +85,8 @@ TIMES_FASTER = {
     "first_demo_s": Target(1, at_least=True),
 }
 """Than the commit that `tests.bench.waits` knows."""
+
+_OF_THREADS = {"thread_speedup", "two_worker_efficiency"}
 
 WHAT = {
     "photos_to_graph_s": "photos to graph, s",
@@ -96,6 +103,10 @@ WHAT = {
     "match_over_forward_no_mirror": "matching, mirror=False / bare forward",
     "thread_speedup": "mining, 1 thread / several",
     "thread_speedup_control": "  a loop that shares nothing",
+    "two_worker_efficiency": "2 workers' pace / 1 process, 2 threads",
+    "two_worker_efficiency_cpu": "  in processors' time",
+    "coordination_share": "  coordination, shards of 256",
+    "coordination_share_large_shards": "  of 2,000 (derived)",
     "bytes_per_photo": "peak memory, bytes a photo: mining",
     "bytes_per_photo_spool": "  with spool",
     "extraction_bytes_per_photo": "  extraction (demo network)",
@@ -119,6 +130,9 @@ def measure(sizes: Sizes, *, demo: bool) -> Figures:
     found |= over_forward(work, graph, sizes.rounds)
     _say("threads")
     found |= thread_speedup(work.peaks, sizes.rounds)
+    _say("workers")
+    share = quick_efficiency if demo else worker_efficiency
+    found |= share(sizes.shared, min(sizes.rounds, _MOST_ROUNDS))
     _say("growth")
     found |= growth(work.peaks, sizes.growth, sizes.rounds)
     _say("memory")
@@ -145,7 +159,7 @@ def targets(found: Figures) -> dict[str, Target]:
     own = found["is_reference"]
     result = {name: target for name, target in TARGETS.items() if own or not target.of_network}
     if found["thread_speedup_threads"] < 2:
-        result.pop("thread_speedup", None)
+        result = {name: target for name, target in result.items() if name not in _OF_THREADS}
     result = {name: target for name, target in result.items() if found.get(name) is not None}
     for kind in ("bytes_per_photo", "extraction_bytes_per_photo"):
         floor = sum(found[f"{kind}_floor"].values())

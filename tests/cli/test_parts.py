@@ -408,7 +408,7 @@ def test_parts_refuses_a_bad_out_file_at_once(tmp_path, name):
 @pytest.mark.parametrize("name", ["p.txt", "p.safetensors", "."])
 def test_locate_refuses_a_bad_out_file_at_once(tmp_path, name):
     message = refused("locate", "nowhere", "nowhere", "--out", tmp_path / name)
-    assert ("is a folder" if name == "." else "must be a .csv file, or a .json file") in message
+    assert ("is a folder" if name == "." else "must be a .csv file, a .json file") in message
 
 
 def test_files_of_another_kind_are_refused(work, tmp_path):

@@ -242,6 +242,14 @@ _ALL = [
         "coco key points", "a.json", seeds.keypoints, partial(seeds.answers, "a.json"),
         *from_text("a.json", seeds.COCO), **_MARKS, share=2,
     ),
+    told(
+        "cvat", "a.xml", *from_text("a.xml", seeds.CVAT),
+        partial(seeds.told_places, "a.xml", "cvat"), **_MARKS, share=2,
+    ),
+    told(
+        "label studio", "a.json", *from_text("a.json", seeds.LABEL_STUDIO),
+        partial(seeds.told_places, "a.json", "label-studio"), **_MARKS, share=2,
+    ),
     told("boxes csv", "a.csv", *from_text("a.csv", seeds.BOXES), **_BOXES),
     told("coco boxes", "a.json", seeds.keypoints, *from_text("a.json", seeds.COCO), **_BOXES),
     told("voc boxes", "a.xml", *from_text("a.xml", seeds.VOC), **_BOXES),

@@ -30,6 +30,7 @@ XML_TEXTS = (
     *CELLS, "&lt;", "&x;", "&#0;", "&#x110000;", "<![CDATA[1]]>", "<b/>", "<!-- -->", "]]>",
     "<?x?>",
 )  # fmt: skip
+XML_TAGS = ("x", "object", "bndbox", "xmin", "image", "box", "points", "skeleton", "track")
 XML_HEADS = (
     '<!DOCTYPE a [<!ENTITY x "y">]>',
     '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
@@ -176,7 +177,11 @@ def xml(rng, text):
     tokens = re.findall(r"<[^>]+>|[^<]+", text)
     at = rng.randrange(len(tokens))
     kind = rng.randrange(10)
-    if kind < 4:
+    told = [i for i, token in enumerate(tokens) if '="' in token and token[:2] != "<?"]
+    if kind < 4 and told and rng.random() < 0.75:
+        at = rng.choice(told)
+        tokens[at] = _other_attribute(rng, tokens[at])
+    elif kind < 4:
         inner = [i for i, token in enumerate(tokens) if not token.startswith("<")]
         tokens[rng.choice(inner)] = rng.choice(XML_TEXTS)
     elif kind == 4:
@@ -194,7 +199,21 @@ def xml(rng, text):
         deep = rng.choice((3, 70, 2000, 100_000 if rng.random() < 0.02 else 500))
         tokens.insert(at, "<a>" * deep + "</a>" * rng.choice((0, deep, deep)))
     else:
-        tokens[at] = re.sub(
-            r"\w+", rng.choice(("x", "object", "bndbox", "xmin")), tokens[at], count=1
-        )
+        tokens[at] = re.sub(r"\w+", rng.choice(XML_TAGS), tokens[at], count=1)
     return encoded(rng, "".join(tokens))
+
+
+def _other_attribute(rng, tag):
+    """Change, rename or take out one of a tag's attributes."""
+    found = rng.choice(list(re.finditer(r'(\w+)="([^"]*)"', tag)))
+    name, value = found.groups()
+    kind = rng.randrange(8)
+    if kind == 0:
+        new = ""
+    elif kind == 1:
+        new = f'{rng.choice(("x", "label", "points", "outside"))}="{value}"'
+    elif kind == 2:
+        new = f'{name}="{value}{rng.choice((";", ",", ";1,2", " ", ";;"))}"'
+    else:
+        new = f'{name}="{rng.choice(XML_TEXTS)}"'
+    return tag[: found.start()] + new + tag[found.end() :]

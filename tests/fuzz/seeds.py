@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from aog import PartConfig, fit_parts, locate
-from aog.files import write_answers
+from aog.files import predicted_places, write_answers
 from explgraph.base.files import Stages, write_arrays
 from explgraph.base.layer import look_layer
 from explgraph.base.schema import Column
@@ -28,6 +28,8 @@ from explgraph.peaks.spool.manifest import Manifest
 from explgraph.photos.annotation_files import write_annotations
 from explgraph.photos.annotations import photo_of
 from explgraph.photos.keypoints import write_keypoints
+from explgraph.photos.part_places import PartPlaces
+from explgraph.photos.place_files import write_places
 from mining import MiningConfig, match_peaks, mine_peaks
 from tests.photos.tars import tar_of
 from tests.support.plain import plain_groups, plain_marks
@@ -151,6 +153,16 @@ def answers(name):
     return written(lambda p: write_answers(p, where, SHAPES), name)
 
 
+def told_places(name, format):
+    """What people said and what was predicted, in another tool's format."""
+    where = predicted_places(locate(parts(), found(True)))
+    told = PartPlaces(
+        **{field: getattr(where, field) for field in where.__slots__ if field != "__weakref__"}
+        | {"answers": ("here", *where.answers[1:-1], "right")}
+    )
+    return written(lambda p: write_places(p, told, SHAPES, format), name)
+
+
 def groups_table():
     places = group_places(graph(), found(True))
     names = graph().groups.labels
@@ -181,6 +193,29 @@ COCO = {
          "keypoints": [0.5, 1.5, 1, 4, 5, 2]},
     ],
 }  # fmt: skip
+CVAT = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task><id>1'
+    '</id></task></meta><image id="0" name="a/b c.png" width="9" height="7"><points label="head" '
+    'occluded="0" points="1.5,2;3,4.25"/><box label="tail &amp; fin" xtl="1" ytl="2" xbr="3.5" '
+    'ybr="4" rotation="30"><attribute name="x">1</attribute></box></image><!-- two --><image '
+    'id="1" name="d.png"><skeleton label="dog"><points label="head" outside="0" points="1,1"/>'
+    '<points label="tail" outside="1" points="2,2"/></skeleton><polygon label="dog" '
+    'points="1,2;3,4"/></image></annotations>'
+)
+LABEL_STUDIO = [
+    {"id": 1, "data": {"image": "/data/local-files/?d=x/a%20b.png", "n": 1}, "annotations": [
+        {"was_cancelled": False, "result": [
+            {"id": "a", "type": "keypointlabels", "original_width": 90, "original_height": 70,
+             "image_rotation": 0, "value": {"x": 10.5, "y": 20, "keypointlabels": ["head"]}},
+            {"id": "b", "type": "rectanglelabels", "original_width": 90, "original_height": 70.0,
+             "value": {"x": 1, "y": 2, "width": 30, "height": 4.5, "rotation": 15,
+                       "rectanglelabels": ["tail"]}},
+            {"type": "choices", "value": {"choices": ["dog"]}}]}],
+     "predictions": [{"result": [], "score": 0.5}]},
+    {"data": {"picture": "https://example.org/data/upload/1/0123abcd-c.png"}, "annotations": [
+        {"result": [{"type": "keypointlabels", "original_width": 9, "original_height": 7, "value":
+                     {"x": 100, "y": 0, "keypointlabels": ["head", "tail"]}}]}]},
+]  # fmt: skip
 VOC = (
     '<?xml version="1.0" encoding="utf-8"?>\n<annotation><folder>x</folder><filename>a.png'
     "</filename><size><width>9</width></size><object><name>dog</name><bndbox><xmin>1</xmin>"

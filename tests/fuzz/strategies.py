@@ -14,6 +14,7 @@ from explgraph.graphs.matches import Matches, Views
 from explgraph.peaks.structures import Peaks, PeakSet
 from explgraph.photos.annotations import Annotations
 from explgraph.photos.masks import PartMasks
+from explgraph.photos.part_places import ANSWERS, HERE, HIDDEN, RIGHT, PartPlaces
 
 FAR = 1000.0
 
@@ -306,6 +307,26 @@ def annotations(draw, names=names, *, unique=False):
         yx=draw(hnp.arrays(np.float64, (a, 2), elements=st.floats(-1e9, 1e9))),
         size=draw(sizes),
         group=tuple(draw(st.lists(names, min_size=a, max_size=a))),
+    )
+
+
+@st.composite
+def places(draw):
+    """Where parts are, as people said and as was predicted."""
+    images = draw(several(names, least=1))
+    m = len(images)
+    said = draw(st.lists(st.sampled_from(ANSWERS), min_size=m, max_size=m))
+    hidden = np.array([answer == HIDDEN for answer in said])
+    share = st.floats(0, 1)
+    visible = draw(hnp.arrays(bool, m)) | np.array([answer in (HERE, RIGHT) for answer in said])
+    return PartPlaces(
+        images=tuple(images),
+        parts=tuple(draw(st.lists(names, min_size=m, max_size=m))),
+        yx=np.where(hidden[:, None], np.nan, draw(hnp.arrays(float, (m, 2), elements=share))),
+        size=np.where(draw(hnp.arrays(bool, (m, 1))), np.nan, draw(floats((m, 2), 0, 1))),
+        answers=tuple(said),
+        confidence=draw(hnp.arrays(float, m, elements=share)),
+        visible=visible & ~hidden,
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aog import Parts
+from explgraph.base.errors import ExplGraphError
 from explgraph.base.files import Stages, read_arrays, write_arrays
 from explgraph.base.schema import Column
 from explgraph.base.tables import write_table
@@ -21,10 +22,12 @@ from explgraph.graphs.matches import Matches
 from explgraph.networks.zoo import read_weights
 from explgraph.peaks.structures import PeakSet
 from explgraph.photos.annotation_files import read_annotations, write_annotations
+from explgraph.photos.annotations import photo_of
 from explgraph.photos.boxes import read_boxes
 from explgraph.photos.images import open_images
 from explgraph.photos.keypoints import write_keypoints
 from explgraph.photos.masks import read_masks, write_masks
+from explgraph.photos.place_files import FORMATS, write_places
 from tests.support.spooling import spool_by_hand
 
 from . import rules, seeds, strategies
@@ -112,6 +115,42 @@ def test_keypoints(tmp_path):
         assert sorted(map(repr, rows(back))) == sorted(map(repr, rows(marks)))
 
     comes_back()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_places(tmp_path, format):
+    """Pixels come back to two digits, or it is said why a name does not fit into the format."""
+    path = tmp_path / f"a{FORMATS[format]}"
+    whole = format in ("csv", "coco")  # the others know photos, not boxes in them
+
+    @few
+    @given(strategies.places())
+    def come_back(told):
+        try:
+            write_places(path, told, (30, 40), format)
+        except ExplGraphError:
+            assert format == "cvat"
+            assert not is_xml("".join((*told.images, *told.parts)))
+            return
+        kept = {"csv": told.visible, "label-studio": told.told}.get(format, True)
+        marks = told.take(told.known & kept).annotations((30, 40))
+        if len(marks):
+            image = [name if whole else photo_of(name) for name in marks.image]
+            assert rounded(read_annotations(path)) == rounded(marks, image)
+
+    come_back()
+
+
+def is_xml(text):
+    """By the standard's list of characters."""
+    known = ((0x9, 0xA), (0xD, 0xD), (0x20, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
+    return all(any(low <= ord(one) <= high for low, high in known) for one in text)
+
+
+def rounded(marks, image=None):
+    yx, size = (np.round(array, 2).tolist() for array in (marks.yx + 0.0, marks.size))
+    columns = (marks.image if image is None else image, marks.part, yx, size)
+    return sorted(map(repr, zip(*columns, strict=True)))
 
 
 def rows(marks):

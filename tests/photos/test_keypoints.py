@@ -69,7 +69,7 @@ def changed(**change):
     ("content", "message"),
     [
         ("{", "is no JSON.*A COCO file of key points is"),
-        ("[]", "Expected `object`.*A COCO file of key points is"),
+        ("[]", "holds no tasks.*A COCO file of key points is"),
         ({**COCO, "categories": [{"id": 3}]}, "missing required field `name`"),
         ({**COCO, "categories": [3]}, r"Expected `object`.* at `\$.categories\[0\]`"),
         ({**COCO, "annotations": [3]}, r"Expected `object`.* at `\$.annotations\[0\]`"),

@@ -15,6 +15,7 @@ from tests.bench import fresh, ratios
 from tests.bench.profile import profile
 from tests.bench.repeats import repeated
 from tests.bench.rounds import Figure, growth_exponent, take_turns
+from tests.bench.workers import figures_of
 from tests.bench.workload import LAYOUTS, forward_ways
 from tests.support.planted_peaks import planted_peaks
 
@@ -32,6 +33,8 @@ KEYS = (
     "bytes_per_photo",
     "bytes_per_photo_spool",
     "mining_growth_exponent",
+    "two_worker_efficiency",
+    "two_worker_efficiency_cpu",
     "import_seconds",
     "jit_seconds",
 )
@@ -120,6 +123,8 @@ def test_targets__at_most_at_least_and_what_a_photo_takes():
         "extraction_over_two_forwards": False,
         "match_over_forward": False,
         "thread_speedup": True,
+        "two_worker_efficiency": True,
+        "coordination_share_large_shards": False,
         "photos_to_graph_s": True,
         "photos_to_graph_bytes": True,
         "match_cli_s": True,
@@ -138,7 +143,7 @@ def test_targets__no_verdict_on_another_network_or_fewer_threads():
     found = ratios.report(measured(is_reference=False))["targets"]
     assert not {"mining_over_forward", "thread_speedup"} & set(found)
     found = ratios.report(measured(thread_speedup=None, thread_speedup_threads=1))["targets"]
-    assert "thread_speedup" not in found
+    assert not {"thread_speedup", "two_worker_efficiency"} & set(found)
     assert "mining_over_forward" in found
 
 
@@ -151,6 +156,17 @@ def test_targets__times_faster_than_the_commit_before():
     assert ratios.report(measured())["times_faster_met"] == {}
     elsewhere = ratios.report(measured(times_faster=faster, is_reference=False))
     assert "photos_to_graph_s" not in elsewhere["times_faster_met"]
+
+
+def test_workers__what_coordination_takes_of_shards_of_256_and_of_2000():
+    """Of 110 seconds ten are coordination: of 2,000 photos 10 / 256 of a second each, and work."""
+    took = {"plain": np.array([9.0]), "pool": np.array([10.0])}
+    found = figures_of(took, {"alone": np.array([100.0]), "pool": np.array([110.0])})
+    assert found["two_worker_efficiency"] == [0.9]
+    assert found["two_worker_efficiency_cpu"] == pytest.approx([100 / 110])
+    assert found["coordination_share"] == pytest.approx([10 / 110])
+    large = 10 / (10 + 100 * 2000 / 256)
+    assert found["coordination_share_large_shards"] == pytest.approx([large])
 
 
 def test_profile__shares_of_what_a_call_does_itself():

@@ -29,7 +29,9 @@ def blocks(language, text=README):
 
 
 def command_lines(text=README):
-    return [line for block in blocks("sh", text) for line in block.splitlines() if line.strip()]
+    """Return the commands; one that goes over several lines counts as one."""
+    joined = [re.sub(r"\s*\\\n\s*", " ", block) for block in blocks("sh", text)]
+    return [line for block in joined for line in block.splitlines() if line.strip()]
 
 
 def read_page(page):
