@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from explgraph.photos.annotation_files import write_annotations as write_annotations
     from explgraph.photos.annotations import Annotations as Annotations
     from explgraph.photos.boxes import read_boxes as read_boxes
+    from explgraph.photos.fiftyone import to_fiftyone as to_fiftyone
     from explgraph.photos.images import open_images as open_images
     from explgraph.photos.masks import read_masks as read_masks
     from explgraph.report.writing import write_report as write_report
@@ -205,6 +206,7 @@ _HOME = {
     "region_share": "aog",
     "score_segments": "explgraph.explanations.segments",
     "study_explanations": "explgraph.evaluation.explanations.study",
+    "to_fiftyone": "explgraph.photos.fiftyone",
     "to_networkx": "explgraph.export",
     "trace": "explgraph.explanations.trace",
     "visualize": "explgraph.explanations.visualization",

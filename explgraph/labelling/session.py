@@ -20,9 +20,11 @@ from explgraph.drawing.look import many_color
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
 from explgraph.photos.annotations import Annotations
+from explgraph.photos.part_places import PartPlaces, joined
+from explgraph.photos.place_files import place_format, write_places
 
 from .contents import Contents
-from .exporting import export_labels, to_annotations, with_answers
+from .exporting import to_annotations, with_answers
 from .folder import ANSWERS, Material, check_material, holds_session, read_folder, write_folder
 from .journal import Journal, Line
 from .predicting import Predictor
@@ -360,35 +362,46 @@ class LabelSession(Contents):
     def export(
         self, path: PathLike, *, format: str | None = None, predictions: bool = True
     ) -> None:
-        """Write what is known of all parts to a file.
+        """Write what is known of all parts to a file for other tools.
 
         Parameters
         ----------
         path
-            The file.
+            The file: ``.csv``, ``.json`` or ``.xml``.
         format
-            None: by the ending of the path, as `write_answers` and `write_annotations` do.
+            "csv", "coco" (key points), "cvat" or, also a ``.json``, "label-studio". Default: by the
+            path's ending. docs/files.md says what each of them holds.
         predictions
             Whether photos without an answer get the place that is predicted; else answers alone are
             written.
-        """
-        require(format is None, f"there is no format {format!r} yet: leave it out")
-        export_labels(path, self.labels(predictions=predictions), self.photo_sizes)
 
-    def labels(self, *, predictions: bool = True) -> list[Localizations]:
-        """Return what is known of each part: answers, and predictions for the other photos.
+        Raises
+        ------
+        ExplGraphError
+            If there is no such format, the ending is another, the file cannot be written, or
+            nothing is known yet.
+        """
+        place_format(path, format)
+        places = self.places(predictions=predictions)
+        require(
+            len(places) > 0, "there is nothing to export yet: click a part in one photo at least"
+        )
+        write_places(path, places, self.photo_sizes, format, self.photos)
+
+    def places(self, *, predictions: bool = True) -> PartPlaces:
+        """Return what is known of all parts: answers, and predictions for the other photos.
 
         Parameters
         ----------
         predictions
             False: answers alone.
         """
-        result = []
+        each = []
         for label in self.parts:
             answers = self.answers(label.name)
             where = self._predictor.predictions(label.name, answers) if predictions else None
-            result.append(with_answers(label.name, answers, where, self.photo_sizes))
-        return result
+            each.append(with_answers(label.name, answers, where, self.photo_sizes))
+        return joined(each, self.images)
 
     # --
 

@@ -119,6 +119,59 @@ class PartPlaces(Record):
         )
 
 
+def told_places(
+    marks: Annotations,
+    answers: Sequence[str],
+    hidden: Sequence[tuple[str, str]],
+    photo_size: PhotoSize,
+) -> PartPlaces:
+    """Return what people said as places.
+
+    Parameters
+    ----------
+    marks
+        A places that they marked, pixels.
+    answers
+        A of `ANSWERS`: which of them they called right, and which they marked themselves.
+    hidden
+        Photo and part of what they called hidden.
+    photo_size
+        (height, width) of all photos in pixels, or one pair by name.
+    """
+    a, h = len(marks), len(hidden)
+    nowhere = np.full((h, 2), np.nan)
+    size = marks.size / photo_shapes(photo_size, marks.image)
+    return PartPlaces(
+        images=(*marks.image, *(image for image, _ in hidden)),
+        parts=(*marks.part, *(part for _, part in hidden)),
+        yx=np.vstack([marks.unit(photo_size), nowhere]),
+        size=np.vstack([size, nowhere]),
+        answers=(*answers, *[HIDDEN] * h),
+        confidence=np.ones(a + h),
+        visible=np.arange(a + h) < a,
+    )
+
+
+def joined(each: Sequence[PartPlaces], images: Sequence[str] = ()) -> PartPlaces:
+    """Put places together: by photo, in the order of ``images``, all parts of a photo side by side.
+
+    Photos that are not among ``images`` come in the order in which they are met, after the others.
+    """
+    named = [*images, *(name for one in each for name in one.images)]
+    order = {name: row for row, name in enumerate(dict.fromkeys(named))}
+    whole = PartPlaces(
+        images=tuple(name for one in each for name in one.images),
+        parts=tuple(name for one in each for name in one.parts),
+        yx=np.vstack([np.zeros((0, 2)), *(one.yx for one in each)]),
+        size=np.vstack([np.zeros((0, 2)), *(one.size for one in each)]),
+        answers=tuple(name for one in each for name in one.answers),
+        confidence=np.concatenate([np.zeros(0), *(one.confidence for one in each)]),
+        visible=np.concatenate([np.zeros(0, dtype=bool), *(one.visible for one in each)]),
+    )
+    row = np.array([order[name] for name in whole.images], dtype=np.int64)
+    return whole.take(np.argsort(row, kind="stable"))
+
+
 def by_photo(
     places: PartPlaces, photo_size: PhotoSize
 ) -> Iterator[tuple[str, tuple[int, int], list[int]]]:

@@ -1,5 +1,6 @@
 """A labelling session: answers, what follows from them, and who may give them when."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -254,10 +255,44 @@ def test_export__answers_in_the_place_of_predictions(session, planted, pixel, tm
     session.export(tmp_path / "all.csv")
     rows = [line.split(",") for line in (tmp_path / "all.csv").read_text().splitlines()[1:]]
     assert [row[0] for row in rows] == list(session.images)
-    assert rows[0][2:8] == ["20.00", "10.00", "6.00", "4.00", "1.0000", "1"]
-    assert rows[2][6:8] == ["1.0000", "0"]
+    assert rows[0][2:] == ["20.00", "10.00", "6.00", "4.00", "", "1", "here"]
+    assert rows[2][2:] == ["", "", "", "", "", "0", "hidden"]
+    assert rows[3][8] == "right" and rows[4][8] == "predicted"
     assert rows[3][2:4] == ["40.00", "30.00"]
     session.export(tmp_path / "own.csv", predictions=False)
     again = eg.read_annotations(tmp_path / "own.csv")
     assert again.image == ("00.jpg", "03.jpg")
     np.testing.assert_allclose(again.yx, [[10, 20], [30, 40]])
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.json", "coco"), ("a.xml", None)])
+def test_export__two_parts_read_again(session, pixel, tmp_path, name, format):
+    session.click("head", "01.jpg", pixel(1))
+    session.click("tail", "00.jpg", (10, 20))
+    session.hide("tail", "01.jpg")
+    session.skip("head", "02.jpg")
+    session.export(tmp_path / name, format=format)
+    again = eg.read_annotations(tmp_path / name)
+    assert set(again.image) == {*session.images}
+    assert again.of("head").image == session.images  # skipped photos are predicted, too
+    assert again.of("tail").image == session.images[:1] + session.images[2:]
+    place = session.predictions("head").yx[2] * np.array(session.photo_sizes["02.jpg"]) - 0.5
+    np.testing.assert_allclose(again.of("head").yx[2], place, atol=0.006)
+    np.testing.assert_allclose(again.of("tail").yx[0], (10, 20))
+
+
+def test_export__for_review_in_label_studio(session, pixel, tmp_path):
+    session.click("head", "01.jpg", pixel(1))
+    session.hide("head", "02.jpg")
+    session.export(tmp_path / "a.json", format="label-studio")
+    tasks = json.loads((tmp_path / "a.json").read_text())
+    assert [len(task["annotations"]) for task in tasks[:4]] == [0, 1, 1, 0]
+    assert [len(task["predictions"]) for task in tasks[:4]] == [1, 0, 0, 1]
+    assert tasks[2]["annotations"] == [{"result": []}]
+    assert eg.read_annotations(tmp_path / "a.json").image == ("01.jpg",)
+
+
+def test_export__wrong_formats_are_told_before_anything_is_computed(session, tmp_path):
+    for name, format in (("a.txt", None), ("a.csv", "coco"), ("a.json", "yolo")):
+        with pytest.raises(ExplGraphError, match=r"must be a|unknown format"):
+            session.export(tmp_path / name, format=format)
