@@ -33,7 +33,7 @@ def write_answers(
     photo_size: PhotoSize,
     *,
     format: str | None = None,
-    photos: PathLike | None = None,
+    images: PathLike | None = None,
 ) -> None:
     """Write where parts are, for other tools; equal answers give equal bytes.
 
@@ -51,7 +51,7 @@ def write_answers(
     format
         "csv", "coco", "cvat" or, also a ``.json``, "label-studio": tasks with predictions for
         review there. Default: by the path's ending.
-    photos
+    images
         The folder of photos, or its address: Label Studio's tasks say where the photos are.
 
     Raises
@@ -64,7 +64,7 @@ def write_answers(
     if format == "csv":
         write_table(path, COLUMNS, _rows(where, places.annotations(photo_size)))
     else:
-        write_places(path, places, photo_size, format, photos)
+        write_places(path, places, photo_size, format, images)
 
 
 def predicted_places(answers: Localizations) -> PartPlaces:

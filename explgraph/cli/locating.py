@@ -94,7 +94,7 @@ def locate(
     with stage("locating"):
         answers = find_parts(fitted, found)
     chosen = answers.take(np.array([name in names for name in answers.parts]))
-    write_answers(out, chosen, found.photo_sizes, format=format, photos=images)
+    write_answers(out, chosen, found.photo_sizes, format=format, images=images)
     data = _summary(chosen, names, found, out)
     return Report(data, (_sentence(data), _table(data)), as_json)
 

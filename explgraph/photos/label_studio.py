@@ -199,7 +199,7 @@ def file_of(address: str) -> tuple[str, ...]:
 
 
 def write_label_studio(
-    path: PathLike, places: PartPlaces, photo_size: PhotoSize, photos: PathLike | None = None
+    path: PathLike, places: PartPlaces, photo_size: PhotoSize, images: PathLike | None = None
 ) -> None:
     """Write places for Label Studio, to be imported there as tasks.
 
@@ -218,7 +218,7 @@ def write_label_studio(
     photo_size
         (height, width) of all photos in pixels, or one pair by name; then photos without a place
         are tasks, too.
-    photos
+    images
         The folder of photos, or its address ("s3://bucket/photos"). Photos of a folder have the
         addresses that Label Studio gives them if the folder that holds it is its document root;
         without a folder, its document root is where photos lie.
@@ -229,7 +229,7 @@ def write_label_studio(
         If a photo's size is unknown, or a name's bytes are not UTF-8.
     """
     tasks: list[dict[str, Any]] = []
-    before = LOCAL_FILES if photos is None else _address_of(os.fspath(photos))
+    before = LOCAL_FILES if images is None else _address_of(os.fspath(images))
     for name, shape, rows in by_photo(places, photo_size):
         told = [row for row in rows if places.answers[row] != PREDICTED]
         predicted = [

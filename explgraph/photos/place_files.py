@@ -60,7 +60,7 @@ def write_places(
     places: PartPlaces,
     photo_size: PhotoSize,
     format: str | None = None,
-    photos: PathLike | None = None,
+    images: PathLike | None = None,
 ) -> None:
     """Write places of parts; equal places give equal bytes.
 
@@ -77,7 +77,7 @@ def write_places(
         and no place. "coco": key points, see `explgraph.photos.keypoints`, what is not visible with
         v = 1, or 0 where a person called it hidden. "cvat": see `explgraph.photos.cvat`.
         "label-studio": see `explgraph.photos.label_studio`. Default: by the path's ending.
-    photos
+    images
         The folder of photos, or its address, for Label Studio: see there.
 
     Raises
@@ -100,7 +100,7 @@ def write_places(
     elif format == "cvat":
         write_cvat(path, places, photo_size)
     else:
-        write_label_studio(path, places, photo_size, photos)
+        write_label_studio(path, places, photo_size, images)
 
 
 def _rows(places: PartPlaces, photo_size: PhotoSize) -> Iterator[tuple[str | float, ...]]:

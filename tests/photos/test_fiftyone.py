@@ -91,3 +91,18 @@ def test_fiftyone__is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "fiftyone", None)
     with pytest.raises(ExplGraphError, match="FiftyOne cannot be imported"):
         to_fiftyone([], places())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_samples__of_fiftyone_itself(monkeypatch):
+    """Its classes, without its database: there, saving is its own business."""
+    fiftyone = pytest.importorskip("fiftyone", exc_type=ImportError)
+    saved = []
+    monkeypatch.setattr(fiftyone.Sample, "save", lambda sample: saved.append(sample))
+    sample = fiftyone.Sample(filepath=f"/data/{FIRST}")
+    assert to_fiftyone([sample], places()) == 1
+    assert saved == [sample]
+    points = sample["parts"].keypoints
+    assert [point.label for point in points] == ["head", "tail", "paw"]
+    assert points[0].points == [[0.25, 0.5]]
+    assert [point["answer"] for point in points] == ["here", "right", "predicted"]
