@@ -28,7 +28,7 @@ from .exporting import to_annotations, with_answers
 from .folder import ANSWERS, Material, check_material, holds_session, read_folder, write_folder
 from .journal import Journal, Line
 from .predicting import Predictor
-from .standing import Standing, check_name
+from .standing import Standing, check_colour, check_name
 from .structures import Answer, PartLabel, Progress, Question
 
 
@@ -202,10 +202,7 @@ class LabelSession(Contents):
         with self._lock:
             if colour is None:
                 colour = many_color(len(self._standing.parts))
-            require(
-                len(colour) == 7 and colour[0] == "#" and _is_hex(colour[1:]),
-                f"the colour of a part is like '#0072b2', got {colour!r}",
-            )
+            check_colour(colour)
             return self._say(kind="part", part=name, colour=colour.lower())
 
     def click(
@@ -438,10 +435,6 @@ class LabelSession(Contents):
         y, x = (where.yx[row] * shape - 0.5).tolist()
         height, width = (where.size[row] * shape).tolist()
         return (y, x), None if np.isnan(height + width) else (height, width)
-
-
-def _is_hex(text: str) -> bool:
-    return all(c in "0123456789abcdefABCDEF" for c in text)
 
 
 def _pair(name: str, values: Sequence[float]) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from explgraph.base.errors import ExplGraphError, require, unknown_name
 
 from .journal import Line
@@ -99,6 +101,14 @@ def _answer(line: Line) -> Answer:
     kinds: dict[str, Kind] = {"here": "here", "right": "right", "hidden": "hidden"}
     kind = kinds.get(line.kind, "skipped")
     return Answer(line.image, kind, line.yx, line.size, line.revision)
+
+
+def check_colour(colour: str) -> None:
+    """Raise `ExplGraphError` unless this is a colour as pages have it."""
+    require(
+        re.fullmatch(r"#[0-9a-fA-F]{6}", colour) is not None,
+        f"the colour of a part is like '#0072b2', got {colour!r}",
+    )
 
 
 def check_name(name: str) -> None:
