@@ -81,7 +81,7 @@ def nearest_point(probability: F8) -> Answer:
     return Answer(yx, np.maximum(-least, 0))
 
 
-def mass_near(probability: F8, answer: F8) -> F8:
+def mass_near(probability: NDArray[np.floating], answer: F8) -> F8:
     """Return (N,) the probability within `NEAR` of the answer: the confidence.
 
     Parameters

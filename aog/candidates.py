@@ -19,6 +19,7 @@ from .sight import Sight
 from .templates import Template
 
 _N_BEST = 10  # photos whose mean score is a node's scale
+_NODES = 512  # whose scores are sorted at a time
 _LEAST_SHARE = 0.1  # of a click: a view that is less probable makes no template
 _MOST_SCORE = 20.0  # of its layer's mean: beyond, a pattern counts no more
 _ROUNDING = 0.01  # pixels by which a click on the rim may lie outside, frames being measured
@@ -138,8 +139,8 @@ def _ratio(a: F4, b: F4) -> F8:
 def habits_of(graph: ExplanatoryGraph, seen: Sight) -> Habits:
     """Return what all photos tell, each seen the way that is more probable."""
     score = seen.score[np.arange(len(seen)), seen.facing]
-    first = min(_N_BEST, len(score)) - 1
-    best = -np.sort(np.partition(-score, first, axis=0)[: first + 1], axis=0)
+    some = range(0, score.shape[1], _NODES)
+    best = np.concatenate([_best(score[:, first : first + _NODES]) for first in some], axis=1)
     layer_sum = np.bincount(graph.node_layer, score.mean(axis=0), minlength=len(graph.layers))
     count = np.bincount(graph.node_layer, minlength=len(graph.layers))
     usual = layer_sum / np.maximum(count, 1)
@@ -162,3 +163,9 @@ def _check_seen(clicks: Clicks, centre: F8, input_size: tuple[int, int]) -> None
         f"{int(outside.sum())} clicks for {clicks.part!r} lie outside of what the network sees of "
         "their photos: show it whole photos (fit='stretch'), or boxes that hold the part",
     )
+
+
+def _best(score: F4) -> F4:
+    """Return the highest of (N, P) scores of each node, the highest first."""
+    first = min(_N_BEST, len(score)) - 1
+    return np.asarray(-np.sort(np.partition(-score, first, axis=0)[: first + 1], axis=0))

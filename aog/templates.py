@@ -66,6 +66,7 @@ def merged(
     apart
         `disagreement`, or what remembers it.
     """
+    result: list[tuple[Template, tuple[int, ...]]]
     result = [(template, (number,)) for number, template in enumerate(templates)]
     while len(result) > 1:
         pairs = list(combinations(range(len(result)), 2))

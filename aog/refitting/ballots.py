@@ -84,19 +84,21 @@ class _Ballot:
         votes = np.zeros((n * v, self._grid, self._grid), dtype=np.float32)
         for k in range(len(down)):
             votes += down[k] @ (impulses[:, k] @ across[k].T)
-        return votes.reshape(n, v, self._grid, self._grid)
+        result: F4 = votes.reshape(n, v, self._grid, self._grid)
+        return result
 
 
 def powers(exponent: float, config: PartConfig) -> F4:
     """Return (256,) what votes of each level, with the floor, are raised to a power."""
     low, step = _scale(config)
-    return np.exp(exponent * (low + step * np.arange(LEVELS))).astype(np.float32)
+    table: F4 = np.exp(exponent * (low + step * np.arange(LEVELS))).astype(np.float32)
+    return table
 
 
 def _levels(votes: F4, config: PartConfig) -> U1:
     low, step = _scale(config)
     level = (np.log(votes + np.float32(config.floor)) - np.float32(low)) / np.float32(step)
-    return np.clip(np.rint(level), 0, LEVELS - 1).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(level), 0, LEVELS - 1), dtype=np.uint8)
 
 
 def _scale(config: PartConfig) -> tuple[float, float]:

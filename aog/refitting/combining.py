@@ -107,8 +107,8 @@ class Balance:
             rows = slice(first, last)
             own = None if trait is None else trait[rows]
             found = self._found(self._rows[rows], weights, table, (alike[rows], own))
-            for array, part in zip(result, found, strict=True):
-                array[rows] = part
+            for name in Findings._fields:
+                getattr(result, name)[rows] = getattr(found, name)
 
         map_ranges(some, n, _PHOTOS)
         return result
@@ -147,7 +147,7 @@ class Balance:
         return Findings(
             probability=probability,
             answer=answer,
-            confidence=mass_near(probability, answer),
+            confidence=mass_near(probability, answer).astype(np.float32),
             alike=expected,
             template=by_template.sum(axis=2).argmax(axis=0),
             view=by_template.sum(axis=0).argmax(axis=1),
@@ -159,7 +159,7 @@ class Balance:
         scene = np.stack([one.scene[rows] for one in self._each])
         log = weights.sure * self._config.scene * scene + self._odds[rows]
         log += np.log(weights.share)[:, None, None]
-        return np.exp(log - log.max(axis=(0, 2), keepdims=True)).astype(np.float32)
+        return np.asarray(np.exp(log - log.max(axis=(0, 2), keepdims=True)), dtype=np.float32)
 
     def _as_given(self, place: F4, rows: Rows) -> F4:
         """Return (n, G, G) of ``place (n, V, G, G)``: the sum of both views, as given."""

@@ -145,7 +145,7 @@ class Photos:
                 total += direction(cells, weight[i], of_cell[rows[i]], self.usual.mean)
             return total
 
-        return np.sum(map_ranges(some, len(rows), _PHOTOS), axis=0)
+        return np.asarray(np.sum(map_ranges(some, len(rows), _PHOTOS), axis=0), dtype=np.float64)
 
     def prepare(self) -> None:
         """Compute all of it."""

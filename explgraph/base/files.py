@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from .digests import content_digest
 from .errors import ExplGraphError, require
@@ -65,7 +64,23 @@ def write_arrays(
         raise ExplGraphError(f"the header of a {kind} cannot be written ({error})") from error
     said[_DIGEST] = content_digest(text, tensors)
     text = json.dumps(said, sort_keys=True)
-    write_bytes(path, save(tensors, metadata={_KEY: text}))
+    write_bytes(path, *_pieces(tensors, text))
+
+
+def _pieces(tensors: Mapping[str, NDArray[Any]], text: str) -> list[bytes | memoryview]:
+    """Return a safetensors file piece by piece: its own `save` would hold all of it once more."""
+    names = sorted(tensors, key=lambda name: (_ORDER.index(tensors[name].dtype.name), name))
+    said: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    end = 0
+    for name in names:
+        array = tensors[name]
+        place = [end, end := end + array.nbytes]
+        kind = next(kind for kind, dtype in _DTYPES.items() if dtype == array.dtype.name)
+        said[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": place}
+    head = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    held = [tensors[name].reshape(-1).view(np.uint8).data for name in names if tensors[name].size]
+    return [len(head).to_bytes(8, "little") + head, *held]
 
 
 def read_arrays(
@@ -204,6 +219,8 @@ _DTYPES = {
     "I64": "int64",
     "U8": "uint8",
 }
+_ORDER = ("int64", "float64", "float32", "int32", "float16", "int8", "uint8")
+"""Of arrays in a file: as safetensors sorts their types."""
 
 
 def _layout(tensors: Tensors, name: str) -> tuple[str, tuple[int, ...]]:

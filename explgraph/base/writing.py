@@ -9,7 +9,7 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import mmap
 from pathlib import Path
@@ -41,7 +41,7 @@ _REASONS = {
 }
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], *data: bytes | memoryview) -> None:
     """Write a file, whole, in place of one that may be there.
 
     Until it is done, and if it fails, the old file is there as it was, for other threads and
@@ -54,8 +54,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     ----------
     path
         The file; missing folders are made.
-    data
-        All that it shall hold.
+    *data
+        All that it shall hold, one piece after the other.
 
     Raises
     ------
@@ -156,15 +156,16 @@ def _check_place(meant: str | os.PathLike[str], folder: Path) -> None:
     )
 
 
-def _fill(handle: int, data: bytes, target: Path) -> None:
+def _fill(handle: int, data: Iterable[bytes | memoryview], target: Path) -> None:
     """Write data with the rights of the file that is to be replaced, and bring them to the disk."""
     with suppress(FileNotFoundError):
         os.chmod(handle, stat.S_IMODE(target.stat().st_mode) & 0o777)
-    _write(handle, data)
+    for piece in data:
+        _write(handle, piece)
     os.fsync(handle)
 
 
-def _write(handle: int, data: bytes) -> None:
+def _write(handle: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(handle, rest) :]

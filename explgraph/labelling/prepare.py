@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
+
+import numpy as np
 
 from explgraph import pipeline
 from explgraph.base.errors import ExplGraphError, require
 from explgraph.base.files import PathLike
+from explgraph.base.formats.columns import MATCHES, VIEWS
 from explgraph.base.progress import Progress, watched
 from explgraph.base.writing import check_folder_writable
 from explgraph.graphs.graph import ExplanatoryGraph
@@ -137,11 +141,36 @@ def _matched(
             own["progress"] = _counting(progress, first, len(source))
             found = pipeline.match(graph, net, some, views=True, **own)
             found.save(path)
+            found = Matches.load(path, mapped=True)  # memory is for what is being looked at
         each.append(found)
-    joined = Matches.joined(each)
+    return _joined(each, folder)
+
+
+def _joined(each: Sequence[Matches], folder: Path) -> Matches:
+    """Put the matches of groups of photos together, in files: memory need not hold them."""
+    first = each[0]
+    assert first.views is not None
+
+    def rows(called: str, arrays: list[Any]) -> Any:  # noqa: ANN401  None where one does not know
+        if any(array is None for array in arrays):
+            return None
+        shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+        room = np.memmap(folder / f"{called}.bin", arrays[0].dtype, "w+", shape=shape)
+        return np.concatenate(arrays, out=room)
+
+    views = {
+        name: rows(f"views.{name}", [getattr(found.views, name) for found in each])
+        for name in VIEWS
+    }
+    own = [name for name, column in MATCHES.items() if column.shape[0] == "N"]
     skipped = [name for found in each for name in found.header.get("skipped", ())]
-    fields = {name: getattr(joined, name) for name in Matches.__slots__}
-    return Matches(**{**fields, "header": {**joined.header, "skipped": skipped}})
+    return Matches(
+        images=tuple(name for found in each for name in found.images),
+        node_layer=first.node_layer,
+        header={**first.header, "skipped": skipped},
+        views=replace(first.views, **views),
+        **{name: rows(name, [getattr(found, name) for found in each]) for name in own},
+    )
 
 
 def _counting(progress: Progress, first: int, total: int) -> Progress:
@@ -160,7 +189,7 @@ def _kept(path: Path, graph: ExplanatoryGraph, source: ImageSource) -> Matches |
     if not path.exists():
         return None
     try:
-        found = Matches.load(path)
+        found = Matches.load(path, mapped=True)
     except ExplGraphError as error:
         _log.warning("matches are made again: %s", error)
         return None
@@ -172,9 +201,9 @@ def _kept(path: Path, graph: ExplanatoryGraph, source: ImageSource) -> Matches |
 def _created(
     out: PathLike, graph: ExplanatoryGraph, found: Matches, parts: Sequence[str], photos: object
 ) -> LabelSession:
-    session = LabelSession.create(out, graph, found, parts=parts, photos=_place(photos))
+    LabelSession.create(out, graph, found, parts=parts, photos=_place(photos)).close()
     shutil.rmtree(Path(out) / MAKING, ignore_errors=True)
-    return session
+    return LabelSession.open(out)  # whose matches lie in its file
 
 
 def _place(photos: object) -> PathLike | None:

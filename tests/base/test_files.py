@@ -43,6 +43,23 @@ def test_arrays__come_back_whatever_their_memory_order(path, rng):
             assert np.array_equal(own, array), name
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_file__is_as_safetensors_writes_it(path, seed):
+    """Without holding all of it once more."""
+    rng = np.random.default_rng(seed)
+    kinds = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8"]
+    arrays = {
+        "".join(rng.choice(list('azAZ_.0\u00e9"\\ \t'), 4)) + str(k): np.asarray(
+            rng.random(tuple(rng.integers(0, 4, 1 + k % 3))) * 9
+        ).astype(rng.choice(kinds))
+        for k in range(rng.integers(0, 12))
+    }
+    write_arrays(path, "test", arrays, {"a": '\u00e9\n"'})
+    with safe_open(path, framework="numpy") as file:
+        said = file.metadata()
+    assert path.read_bytes() == save(arrays, metadata=said)
+
+
 def test_mapped__stays_in_the_file_and_is_checked(path):
     array = np.arange(3000, dtype=np.float32).reshape(3, 1000)
     write_arrays(path, "test", {"a": array, "b": array.astype(np.float16)}, HEADER)

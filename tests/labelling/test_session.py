@@ -1,6 +1,8 @@
 """A labelling session: answers, what follows from them, and who may give them when."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -296,3 +298,25 @@ def test_export__wrong_formats_are_told_before_anything_is_computed(session, tmp
     for name, format in (("a.txt", None), ("a.csv", "coco"), ("a.json", "yolo")):
         with pytest.raises(ExplGraphError, match=r"must be a|unknown format"):
             session.export(tmp_path / name, format=format)
+
+
+def test_full_disk__session_stays_as_it_was(session, pixel, monkeypatch):
+    session.click("head", "00.jpg", pixel(0))
+    before = session.revision, session.answers("head"), session.predictions("head")
+
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "write", full)
+    for answer in (
+        lambda: session.click("head", "01.jpg", pixel(1)),
+        lambda: session.hide("head", "00.jpg"),
+        session.undo,
+    ):
+        with pytest.raises(ExplGraphError, match=r"was not kept.*make room.*give it again"):
+            answer()
+        assert (session.revision, session.answers("head"), session.predictions("head")) == before
+    monkeypatch.undo()
+    session.hide("head", "00.jpg")
+    with eg.LabelSession.open(session.folder, writable=False) as read:
+        assert read.answers("head") == session.answers("head")
