@@ -75,6 +75,7 @@ function describe() {
     ...(store.draft !== null ? [element("span", { class: "hint" }, "Enter: the mark is right here")]
       : isFirst ? [element("span", { class: "hint" }, `Click the ${part} in this photo`)]
         : asked ? [element("span", { class: "hint" }, `proposed: ${asked.reason}`)] : []));
+  byId("question").title = byId("question").textContent;
   stage.setAttribute("aria-label", part
     ? `${name}, ${part}: ${store.draft !== null ? "the mark was moved" : said || "not known yet"}`
     : name);
