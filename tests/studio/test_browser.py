@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import explgraph as eg
 from explgraph.labelling.session import LabelSession
 from tests.support.browsing import DESKTOP, PHONE, chromium
 from tests.support.studying import HOSTILE, make_labels, own_copy, served
@@ -133,7 +134,7 @@ def kinds(session, part="head"):
     return {answer.image: answer.kind for answer in session.answers(part)}
 
 
-def test_studio__a_few_clicks_and_the_part_is_everywhere(page, studio, world):
+def test_studio__a_few_clicks_and_the_part_is_everywhere(page, studio, world, tmp_path):
     _, session = studio
     expect(page.locator("#grid .mark")).to_have_count(0)
     first = place_heads(page, world, 1)
@@ -166,6 +167,18 @@ def test_studio__a_few_clicks_and_the_part_is_everywhere(page, studio, world):
     expect(page.locator("#question strong")).to_have_text(hidden)
     settled(page)
     assert hidden not in kinds(session)
+
+    page.locator("#open-export").click()
+    with page.expect_download() as download:
+        page.locator("[data-format=coco]").click()
+    download.value.save_as(tmp_path / "heads.json")
+    written = eg.read_annotations(tmp_path / "heads.json")
+    assert set(written.image) == set(world.names)
+    own = {answer.image: answer.yx for answer in session.answers("head")}
+    row = {image: i for i, image in enumerate(written.image)}
+    for image, yx in own.items():
+        assert written.yx[row[image]] == pytest.approx(yx, abs=0.01)
+    page.keyboard.press("Escape")
 
     counted = page.locator("#counter").inner_text()
     page.reload()

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.studio.app import assets
+from explgraph.studio.desk import FORMATS
 from explgraph.studio.door import PAGE_POLICY, REPORT_POLICY
 from tests.support.studying import PATIENCE, Caller, make_labels, own_copy, served
 
@@ -299,6 +301,25 @@ def test_parts__are_added_once(studio):
         assert caller.post("/api/parts", {"name": name})[0] == 422, name
     assert caller.post("/api/parts", {"name": "a", "colour": "red"})[0] == 422
     assert [part.name for part in session.parts] == ["head", "tail", "fin"]
+
+
+def test_exports__every_format_is_kept_and_given(studio, world, tmp_path):
+    caller, session = studio
+    assert caller.post("/api/exports", {"format": "csv"})[0] == 422  # nothing is known
+    assert said(caller, "here", 0, session.revision, at=world.points["head"][0].tolist())[0] == 200
+    for key, (_, name, media) in FORMATS.items():
+        status, made = caller.post("/api/exports", {"format": key, "predictions": key != "csv"})
+        assert (status, made["file"]) == (200, str(session.folder / name))
+        _, headers, body = caller.ask("GET", f"/api/exports/{key}")
+        assert headers["content-type"].startswith(media)
+        assert headers["content-disposition"] == f'attachment; filename="{name}"'
+        assert (session.folder / name).read_bytes() == body
+        (tmp_path / name).write_bytes(body)
+        marks = eg.read_annotations(tmp_path / name)
+        # For Label Studio what is predicted is no annotation: it is there to be looked through.
+        own = key in ("csv", "label-studio")
+        assert len(set(marks.image)) == (1 if own else len(world.names)), key
+    assert caller.post("/api/exports", {"format": "exe"})[0] == 404
 
 
 def finished(caller, wish):

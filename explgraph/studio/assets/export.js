@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { post } from "./server.js";
-import { store, unsaved } from "./store.js";
+import { refresh, store, unsaved } from "./store.js";
 
 async function write(format, button) {
   const said = byId("export-said");
@@ -19,6 +19,7 @@ async function write(format, button) {
     document.body.append(link);
     link.click();
     link.remove();
+    refresh().catch(() => {}); // places were fitted from nothing, and may have moved a little
   } catch (error) {
     said.textContent = `Not written: ${error.message}`;
   }
