@@ -41,6 +41,9 @@ _HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
+ANYWHERE = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of a machine, and are no names of it."""
+
 _CLOSED = (
     "This is explgraph studio, and the address lacks its token. Open the whole address that "
     "'explgraph studio' printed in its terminal."
@@ -187,7 +190,7 @@ def trusted_hosts(host: str, own_names: Iterable[str]) -> list[str]:
         Of this machine, where it listens at all of its addresses.
     """
     names = {"127.0.0.1", "localhost", "[::1]"}
-    if host in ("0.0.0.0", "::"):
+    if host in ANYWHERE:
         names.update(own_names)
     else:
         names.add(f"[{host}]" if ":" in host else host)

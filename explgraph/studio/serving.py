@@ -15,7 +15,7 @@ from typing import Any
 from explgraph.base.errors import ExplGraphError, import_extra
 
 from .app import Studio, create_app
-from .door import Keys, trusted_hosts
+from .door import ANYWHERE, Keys, trusted_hosts
 
 _log = logging.getLogger("explgraph")
 _GRACE = 2  # seconds that answers under way may take when the server ends
@@ -54,18 +54,22 @@ class Place:
     keys: Keys
     stop: Callable[[], None]
 
-    def _address(self, query: str) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/?{query}"
+    def _address(self, everywhere: str, query: str) -> str:
+        host = everywhere if self.host in ANYWHERE else self.host
+        return f"http://{_bracketed(host)}:{self.port}/?{query}"
 
     @property
     def address(self) -> str:
-        """The whole address, with the token."""
-        return self._address(f"token={self.keys.token}")
+        """The whole address, with the token: one by which others reach it, if they do."""
+        return self._address(socket.gethostname(), f"token={self.keys.token}")
 
     def one_time_address(self) -> str:
-        """Return an address that opens the page once."""
-        return self._address(f"ticket={self.keys.ticket()}")
+        """Return an address that opens the page once, on this machine."""
+        return self._address("127.0.0.1", f"ticket={self.keys.ticket()}")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -150,7 +154,7 @@ def _own_names() -> set[str]:
     names = {name, socket.getfqdn()}
     with suppress(OSError):
         names.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
-    return {f"[{one}]" if ":" in one else one for one in names}
+    return {_bracketed(one) for one in names}
 
 
 def open_browser(place: Place) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import re
+import socket
 import time
 
 import pytest
@@ -10,7 +12,8 @@ import explgraph as eg
 from explgraph.base.errors import ExplGraphError
 from explgraph.studio.app import assets
 from explgraph.studio.desk import FORMATS
-from explgraph.studio.door import PAGE_POLICY, REPORT_POLICY
+from explgraph.studio.door import PAGE_POLICY, REPORT_POLICY, Keys, trusted_hosts
+from explgraph.studio.serving import Place
 from tests.support.studying import PATIENCE, Caller, make_labels, own_copy, served
 
 pytest.importorskip("starlette", reason="Starlette is not installed")
@@ -95,6 +98,16 @@ def test_door__a_ticket_opens_once(caller):
 )
 def test_door__other_names_of_the_server_are_refused(caller, host):
     assert caller.ask("GET", "/api/state", Host=host)[0] == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "192.0.2.7"])
+def test_door__the_addresses_that_are_printed_are_those_of_trusted_hosts(host):
+    place = Place(host, 8123, Keys(8123), lambda: None)
+    trusted = trusted_hosts(host, [socket.gethostname()])
+    for address in (place.address, place.one_time_address()):
+        shown = re.match(r"http://(.+):8123/\?(token|ticket)=\S{43}$", address)[1]
+        assert shown in trusted
+        assert shown != "0.0.0.0"
 
 
 @pytest.mark.parametrize("path", POSTS)
