@@ -20,6 +20,7 @@ from .ballots import powers
 from .photos import Rows
 
 _PHOTOS = 16  # that a thread does at a time
+_TINY = np.float32(1e-37)  # where votes weigh so much that without any there is no place at all
 
 
 @dataclass(slots=True)
@@ -134,12 +135,13 @@ class Balance:
         look = np.float32(weights.sure * config.look) * alike.reshape(n, v, -1)
         heavy = np.exp(look - look.max(axis=(1, 2), keepdims=True))
         place = blind * heavy
-        place /= place.sum(axis=(1, 2), keepdims=True)
+        place /= np.maximum(place.sum(axis=(1, 2), keepdims=True), _TINY)
         by_template = np.empty((len(levels), n, v), dtype=np.float32)
         for own, share, result in zip(levels, factor, by_template, strict=True):
             _kernels.sum_levels(own, table, heavy, result)
             result *= share
-        expected = (blind * likeness.reshape(n, v, -1)).sum(axis=(1, 2)) / blind.sum(axis=(1, 2))
+        expected = (blind * likeness.reshape(n, v, -1)).sum(axis=(1, 2))
+        expected /= np.maximum(blind.sum(axis=(1, 2)), _TINY)
         view_place = place.reshape(n, v, GRID, GRID)
         probability = self._as_given(view_place, rows)
         flat = probability.reshape(n, -1)

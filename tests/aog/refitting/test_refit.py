@@ -87,6 +87,13 @@ def test_fit__other_settings(world, change):
     )
 
 
+def test_fit__votes_that_weigh_too_much_are_no_numbers_less(world):
+    config = PartConfig(vote=1000.0)
+    found = Refit(world.graph, world.found, config).fit(clicks_of(world, "head", 2))
+    for name in ("yx", "confidence", "evidence", "probability"):
+        assert np.isfinite(getattr(found, name)).all()
+
+
 def test_fit__some_photos_teach_all_others(world, monkeypatch):
     """As where there are many: what the part looks like is learnt from some of them."""
     monkeypatch.setattr(photos, "_TAUGHT_BY", 12)
