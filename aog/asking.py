@@ -19,6 +19,7 @@ from .looks import cells_of, unit_vectors
 from .sight import Sight
 
 _ALIKE = 4.0  # power of a cosine: beyond, photos are like each other
+_HIDDEN = 0.3  # of the worth of a photo in which the part is judged to be hidden
 _BLOCK = 512  # photos of which cosines with all others are held at a time
 
 
@@ -27,12 +28,13 @@ class Known(NamedTuple):
 
     ``features (N, D)`` unit vectors, the nearer the more photos are alike; ``confidence (N,)`` of
     the answers, or None before the first click; ``answered (N,)`` whether a person said something,
-    skipped photos included.
+    skipped photos included; ``visible (N,)`` whether the part is judged to be seen, or None.
     """
 
     features: F4
     confidence: F4 | None
     answered: NDArray[np.bool_]
+    visible: NDArray[np.bool_] | None = None
 
 
 Strategy = Callable[[Known], F8]
@@ -93,6 +95,23 @@ def unlike_the_answered(known: Known) -> F8:
     return np.asarray(1.0 - nearest, dtype=np.float64)
 
 
+def new_poses(known: Known) -> F8:
+    """Value photos that are unlike the answered ones, and are likely to show the part."""
+    return unlike_the_answered(known) * _shown(known)
+
+
+def doubtful_new_poses(known: Known) -> F8:
+    """Value doubt, where the photo is unlike the answered ones and likely to show the part."""
+    return np.asarray(_doubt(known) * unlike_the_answered(known) * _shown(known))
+
+
+def _shown(known: Known) -> F8:
+    """Return (N,) how probable it is that a click comes of it: a rough guess."""
+    if known.visible is None:
+        return np.ones(len(known.features))
+    return np.where(known.visible, 1.0, _HIDDEN)
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "least sure": least_sure,
@@ -100,6 +119,9 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "company alone": company_alone,
         "behind the answered": behind_the_answered,
         "unlike the answered": unlike_the_answered,
+        "new poses": new_poses,
+        "doubtful new poses": doubtful_new_poses,
+        "least sure, shown": lambda known: np.asarray(_doubt(known) * _shown(known)),
     }
 )
 """What `explgraph.evaluation.asking.study_asking` compares."""

@@ -188,11 +188,11 @@ def _session(
 ) -> Iterator[dict[str, Any]]:
     """Yield the figures after each answer."""
     answered = np.zeros(len(photos.asked), dtype=bool)
-    confidence = None
+    confidence = visible = None
     given: list[int] = []
     measured = ~photos.asked & np.isfinite(person.yx[:, 0])
     for count in range(1, answers + 1):
-        known = Known(photos.features, confidence, answered)
+        known = Known(photos.features, confidence, answered, visible)
         given += next_photos(known, 1, strategy, photos.asked)[1]
         answered[given] = True
         clicks = _clicks(person, given)
@@ -201,7 +201,7 @@ def _session(
             yield row | {"error": np.nan, "pck10": np.nan, "pck20": np.nan}
             continue
         where = photos.refit.fit(clicks)
-        confidence = where.confidence
+        confidence, visible = where.confidence, where.visible.astype(bool)
         off = person.distances(where.yx)[measured]
         near = {f"pck{round(100 * share)}": float((off < share).mean()) for share in NEAR}
         yield row | {"error": float(off.mean())} | near
