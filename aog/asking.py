@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from explgraph.base.arrays import F4, F8
 
@@ -20,6 +21,8 @@ from .sight import Sight
 
 _ALIKE = 4.0  # power of a cosine: beyond, photos are like each other
 _HIDDEN = 0.3  # of the worth of a photo in which the part is judged to be hidden
+_BEST = 10  # photos whose mean score is a node's measure
+_TINY = 1e-9
 _BLOCK = 512  # photos of which cosines with all others are held at a time
 
 
@@ -28,12 +31,14 @@ class Known(NamedTuple):
 
     ``features (N, D)`` unit vectors, the nearer the more photos are alike; ``confidence (N,)`` of
     the answers, or None before the first click; ``answered (N,)`` whether a person said something,
-    skipped photos included; ``visible (N,)`` whether the part is judged to be seen, or None.
+    skipped photos included; ``clear (N,)`` of `clearness`; ``visible (N,)`` whether the part is
+    judged to be seen, or None before the first click.
     """
 
     features: F4
     confidence: F4 | None
     answered: NDArray[np.bool_]
+    clear: F8
     visible: NDArray[np.bool_] | None = None
 
 
@@ -52,6 +57,28 @@ def photo_features(seen: Sight) -> F4:
     else:
         own = np.stack([cells.mean(axis=0) for cells in cells_of(seen.maps)])
     return unit_vectors((own - own.mean(axis=0)).astype(np.float32))
+
+
+def clearness(seen: Sight) -> F8:
+    """Return (N,) how clearly the graph sees each photo, 0 to 1, before anything is clicked.
+
+    The mean of three ranks: how strongly nodes score for their own measure, how near to their
+    usual places they are, and how sure the photo's view is.
+    """
+    rows = np.arange(len(seen))
+    score, yx = seen.score[rows, seen.facing], seen.yx[rows, seen.facing]
+    best = np.sort(score, axis=0)[-_BEST:].mean(axis=0)
+    strength = np.minimum(np.divide(score, best, out=np.zeros_like(score), where=best > 0), 1)
+    off = np.linalg.norm(yx - np.median(yx, axis=0), axis=-1)
+    strayed = (strength * off).sum(axis=1) / np.maximum(strength.sum(axis=1), _TINY)
+    sure = np.abs(seen.odds - seen.odds[:, :1]).max(axis=1)
+    ranks = [rankdata(values) for values in (strength.mean(axis=1), -strayed, sure)]
+    return np.asarray(np.mean(ranks, axis=0) / len(seen), dtype=np.float64)
+
+
+def clearest(known: Known) -> F8:
+    """Value the photo that is seen most clearly: before anything is known."""
+    return known.clear
 
 
 def typical(known: Known) -> F8:
@@ -121,6 +148,14 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "unlike the answered": unlike_the_answered,
         "new poses": new_poses,
         "doubtful new poses": doubtful_new_poses,
+        "clear new poses": lambda known: np.asarray(new_poses(known) * known.clear),
+        "doubtful clear poses": lambda known: np.asarray(doubtful_new_poses(known) * known.clear),
+        "company, shown, clear": lambda known: np.asarray(
+            company_alone(known) * _shown(known) * known.clear
+        ),
+        "doubtful company, shown": lambda known: np.asarray(
+            doubtful_company(known) * _shown(known)
+        ),
         "least sure, shown": lambda known: np.asarray(_doubt(known) * _shown(known)),
     }
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aog.asking import STRATEGIES, Known, Strategy, next_photos, photo_features, typical
+from aog.asking import STRATEGIES, Known, Strategy, clearest, clearness, next_photos, photo_features
 from aog.clicks import Clicks
 from aog.config import PartConfig
 from aog.refitting import Refit
@@ -83,6 +83,7 @@ class _Photos(NamedTuple):
 
     refit: Refit
     features: F4
+    clear: F8
     asked: NDArray[np.bool_]
 
 
@@ -134,12 +135,13 @@ def study_asking(
     for name in names:
         if name not in STRATEGIES:
             raise unknown_name("strategy", name, STRATEGIES)
-    refit, features = Refit(graph, found, PartConfig()), photo_features(sight(graph, found))
+    refit, seen = Refit(graph, found, PartConfig()), sight(graph, found)
+    features, clear = photo_features(seen), clearness(seen)
     rows: list[Mapping[str, Any]] = []
     for truth in truths:
         person = _person(truth, found)
         for seed in seeds:
-            photos = _Photos(refit, features, _asked(truth, found, seed, answers))
+            photos = _Photos(refit, features, clear, _asked(truth, found, seed, answers))
             for name in (RANDOM, *names):
                 strategy = _shuffled(len(found), seed) if name == RANDOM else _from_first(name)
                 head = {"part": truth.part, "row": name, "seed": int(seed)}
@@ -175,10 +177,10 @@ def _shuffled(n: int, seed: int) -> Strategy:
 
 
 def _from_first(name: str) -> Strategy:
-    """Return a strategy that begins with a typical photo, as long as nothing is known."""
+    """Return a strategy that begins with the clearest photo, as long as nothing is known."""
 
     def strategy(known: Known) -> F8:
-        return (typical if known.confidence is None else STRATEGIES[name])(known)
+        return (clearest if known.confidence is None else STRATEGIES[name])(known)
 
     return strategy
 
@@ -192,7 +194,7 @@ def _session(
     given: list[int] = []
     measured = ~photos.asked & np.isfinite(person.yx[:, 0])
     for count in range(1, answers + 1):
-        known = Known(photos.features, confidence, answered, visible)
+        known = Known(photos.features, confidence, answered, photos.clear, visible)
         given += next_photos(known, 1, strategy, photos.asked)[1]
         answered[given] = True
         clicks = _clicks(person, given)

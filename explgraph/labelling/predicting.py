@@ -10,11 +10,11 @@ from threading import Lock, RLock
 import numpy as np
 
 from aog import Localizations, PartConfig, Parts
-from aog.asking import Known, next_photos, photo_features
+from aog.asking import Known, clearness, next_photos, photo_features
 from aog.clicks import Clicks, check_clicks, hidden_rows
 from aog.refitting import Refit
 from aog.sight import sight
-from explgraph.base.arrays import F4
+from explgraph.base.arrays import F4, F8
 from explgraph.base.errors import require
 from explgraph.graphs.graph import ExplanatoryGraph
 from explgraph.graphs.matches import Matches
@@ -124,8 +124,10 @@ class Predictor:
         """Return what strategies of asking go by."""
         answered = np.zeros(len(self._found), dtype=bool)
         answered[hidden_rows([answer.image for answer in answers], self._found.images)] = True
-        confidence = None if where is None else where.confidence
-        return Known(self._features, confidence, answered)
+        if where is None:
+            return Known(self._features, None, answered, self._clear)
+        visible = where.visible.astype(bool)
+        return Known(self._features, where.confidence, answered, self._clear, visible)
 
     def progress(self, part: str, answers: Sequence[Answer]) -> Progress:
         """Return how far a part is."""
@@ -146,6 +148,10 @@ class Predictor:
     @cached_property
     def _features(self) -> F4:
         return photo_features(sight(self._graph, self._found))
+
+    @cached_property
+    def _clear(self) -> F8:
+        return clearness(sight(self._graph, self._found))
 
     def _of(self, part: str) -> _Fitted:
         with self._lock:
