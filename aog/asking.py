@@ -81,25 +81,9 @@ def clearest(known: Known) -> F8:
     return known.clear
 
 
-def typical(known: Known) -> F8:
-    """Value the photo that is most like all others: before anything is known."""
-    return _likeness_to(known, np.ones(len(known.features)))
-
-
 def least_sure(known: Known) -> F8:
     """Value the photo whose answer is least sure."""
     return _doubt(known)
-
-
-def doubtful_company(known: Known) -> F8:
-    """Value a photo by its doubt, and by the doubt of the photos that are like it."""
-    doubt = _doubt(known)
-    return np.asarray(doubt * _likeness_to(known, doubt))
-
-
-def company_alone(known: Known) -> F8:
-    """Value a photo by the doubt of the photos that are like it, itself among them."""
-    return _likeness_to(known, _doubt(known))
 
 
 def behind_the_answered(known: Known) -> F8:
@@ -108,7 +92,7 @@ def behind_the_answered(known: Known) -> F8:
     As the papers do: an answer lifts what is like it to where the answered photos are.
     """
     if known.confidence is None or not known.answered.any():
-        return typical(known)
+        return clearest(known)
     sure = known.confidence.astype(np.float64)
     lift = np.clip(sure[known.answered].mean() - sure, 0, None)
     return np.asarray(lift * _likeness_to(known, np.ones(len(sure))))
@@ -117,14 +101,9 @@ def behind_the_answered(known: Known) -> F8:
 def unlike_the_answered(known: Known) -> F8:
     """Value the photo that is least like any that was answered: poses that were not seen yet."""
     if not known.answered.any():
-        return typical(known)
+        return clearest(known)
     nearest = (known.features @ known.features[known.answered].T).max(axis=1)
     return np.asarray(1.0 - nearest, dtype=np.float64)
-
-
-def new_poses(known: Known) -> F8:
-    """Value photos that are unlike the answered ones, and are likely to show the part."""
-    return unlike_the_answered(known) * _shown(known)
 
 
 def doubtful_new_poses(known: Known) -> F8:
@@ -142,21 +121,9 @@ def _shown(known: Known) -> F8:
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "least sure": least_sure,
-        "doubtful company": doubtful_company,
-        "company alone": company_alone,
         "behind the answered": behind_the_answered,
         "unlike the answered": unlike_the_answered,
-        "new poses": new_poses,
         "doubtful new poses": doubtful_new_poses,
-        "clear new poses": lambda known: np.asarray(new_poses(known) * known.clear),
-        "doubtful clear poses": lambda known: np.asarray(doubtful_new_poses(known) * known.clear),
-        "company, shown, clear": lambda known: np.asarray(
-            company_alone(known) * _shown(known) * known.clear
-        ),
-        "doubtful company, shown": lambda known: np.asarray(
-            doubtful_company(known) * _shown(known)
-        ),
-        "least sure, shown": lambda known: np.asarray(_doubt(known) * _shown(known)),
     }
 )
 """What `explgraph.evaluation.asking.study_asking` compares."""
@@ -173,12 +140,12 @@ def next_photos(
     Parameters
     ----------
     strategy
-        None: `typical` before the first click, `doubtful_company` after it.
+        None: `clearest` before the first click, `doubtful_new_poses` after it.
     among
         (N,) photos that may be asked about; None: all without an answer.
     """
     if strategy is None:
-        strategy = typical if known.confidence is None else doubtful_company
+        strategy = clearest if known.confidence is None else doubtful_new_poses
     value = strategy(known)
     open_ = ~known.answered if among is None else among & ~known.answered
     left = np.where(open_, value, -np.inf)

@@ -6,6 +6,8 @@
 The file is what ``explgraph evaluate --measures asking --json`` prints, or several of them.
 """
 
+# ruff: noqa: T201
+
 from __future__ import annotations
 
 import argparse
@@ -52,7 +54,9 @@ def print_tables(table: pd.DataFrame) -> None:
     for key in mean.index.droplevel("answers").unique():
         cells = [f"{mean[(*key, n)]:.3f} ± {spread[(*key, n)]:.3f}" for n in columns]
         print(f"| {key[1]}, {key[0]} | {key[2]} |", " | ".join(cells), "|")
-    print("\nAnswers (clicks) until 90 % of the photos are within a fifth of the diagonal, mean PCK:")
+    print(
+        "\nAnswers (clicks) until 90 % of the photos are within a fifth of the diagonal, mean PCK:"
+    )
     means = table.groupby(["category", "part", "row", "answers"])[["pck20", "clicks"]].mean()
     for key, rows in means.groupby(level=["category", "part", "row"]):
         reached = rows[rows.pck20 >= ENOUGH]

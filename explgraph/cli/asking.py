@@ -32,7 +32,7 @@ def next(
     """Say which photos to label next: those that tell most about all the others.
 
     Reads LABELS and changes nothing, so that the page may be open meanwhile. Before the first click
-    the most typical photos are named, then those in doubt that are like many others.
+    the photos are named that are seen most clearly, then doubtful ones unlike those answered.
     """
     from explgraph.labelling.session import LabelSession
 

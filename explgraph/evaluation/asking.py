@@ -93,7 +93,7 @@ def study_asking(
     truths: Sequence[PartTruth],
     *,
     strategies: Sequence[str] | None = None,
-    answers: int = 12,
+    answers: int = 8,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     category: str = "photos",
 ) -> AskingStudy:

@@ -174,6 +174,5 @@ def _taught(answers: Sequence[Answer]) -> tuple[Answer, ...]:
 
 def _reason(where: Localizations | None, row: int) -> str:
     if where is None:
-        return "typical: most of the others are like it"
-    sure = float(where.confidence[row])
-    return f"in doubt ({sure:.0%} sure), and so are others that are like it"
+        return "clear: the graph sees it best"
+    return f"unlike your answers, {float(where.confidence[row]):.0%} sure"

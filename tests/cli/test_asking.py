@@ -38,10 +38,10 @@ def test_next__says_what_the_session_says_while_it_is_open(labels):
     assert said["next"][0]["image"] in text
 
 
-def test_next__of_a_part_without_clicks_names_typical_photos(labels):
+def test_next__of_a_part_without_clicks_names_clear_photos(labels):
     text = run(labels.folder, "--part", "tail").stdout
     assert "tail: 0 of 14 photos answered, 0% expected right, 14 in doubt" in text
-    assert "typical" in text
+    assert "clear" in text
 
 
 @pytest.mark.parametrize(

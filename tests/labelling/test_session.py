@@ -221,10 +221,10 @@ def test_threads__each_answer_counts_once(session, planted, pixel):
     )
 
 
-def test_next__first_typical_then_doubtful_never_answered(session, planted, pixel):
+def test_next__first_clear_then_doubtful_never_answered(session, planted, pixel):
     first = session.next("head", 3)
     assert len({question.image for question in first}) == 3
-    assert "typical" in first[0].reason
+    assert "clear" in first[0].reason
     session.click("head", "00.jpg", pixel(0))
     session.skip("head", "05.jpg")
     asked = [question.image for question in session.next("head", 99)]
