@@ -87,8 +87,8 @@ def texture(
     )
     draw_texture(probe, source, out)
     skipped = [f"{name}: {why}" for name, why in probe.skipped.items()]
-    text = (_survivors(probe), *skipped, str(out))
-    return Report({**probe.to_json(), "file": str(out)}, text, as_json)
+    data = {**probe.to_json(), "file": str(out)}
+    return Report(data, (_survivors(probe), *skipped, str(out)), as_json)
 
 
 def _class_of(net: Backbone, target: str) -> int:

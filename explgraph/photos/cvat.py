@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from explgraph.base.errors import require, unknown_name
@@ -181,7 +182,7 @@ def _add_shape(
     image: ElementTree.Element, places: PartPlaces, marks: Annotations, row: int
 ) -> None:
     predicted = places.answers[row] == PREDICTED
-    said = {
+    said: dict[str, Any] = {
         "label": marks.part[row],
         "source": "auto" if predicted else "manual",
         "occluded": 0 if places.visible[row] else 1,
