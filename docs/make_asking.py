@@ -24,15 +24,17 @@ from explgraph.evaluation.asking import RANDOM
 TUNED = ("bird", "cat", "zebra")
 SHOWN = (1, 2, 3, 4, 5, 8, 12)
 ENOUGH = 0.9  # of the photos nearer than a fifth of the diagonal
-GREY, ORANGE, BLUE, GREEN = "#777777", "#E69F00", "#0072B2", "#009E73"
-MARKS = ((GREY, "o"), (BLUE, "D"), (ORANGE, "s"), (GREEN, "^"))
+GREY, ORANGE, BLUE, GREEN, RED = "#777777", "#E69F00", "#0072B2", "#009E73", "#CC3311"
+MARKS = ((GREY, "o"), (BLUE, "D"), (ORANGE, "s"), (GREEN, "^"), (RED, "v"))
 
 
 def read_rows(files: Sequence[Path]) -> pd.DataFrame:
     """Return a row for each category, part ("head" or "second"), strategy, seed and answer."""
     rows = []
     for file in files:
-        for study in json.loads(file.read_text(encoding="utf-8"))["measures"]["asking"]:
+        for study in json.loads(file.read_text(encoding="utf-8"))["measures"]["asking"][
+            "categories"
+        ]:
             rows += [row | {"category": study["category"]} for row in study["rows"]]
     table = pd.DataFrame(rows)
     table["part"] = table.part.where(table.part == "head", "second")
@@ -73,7 +75,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     names = [RANDOM, *sorted(set(table.row) - {RANDOM})]
     for axis, (part, chosen) in zip(axes, panels, strict=True):
         panel = table[(table.part == part) & (table.set == chosen)]
-        for name, (colour, mark) in zip(names, MARKS, strict=False):
+        for name, (colour, mark) in zip(names, MARKS, strict=True):
             mean = panel[panel.row == name].groupby("answers").error.mean()
             axis.plot(mean.index, mean, color=colour, marker=mark, markersize=4, label=name)
         axis.set_title(f"{part}, {chosen} categories", fontsize=9)
