@@ -30,6 +30,9 @@ REST = {
     "explain": ["photo", "--model", "net.py:net"],
     "visualize": ["net.py:net", "--target", "1"],
     "compare": ["graph", "graph", "photos"],
+    "studio": ["photos", "--model", "net.py:net"],
+    "texture": ["photos", "--model", "net.py:net"],
+    "segments": ["photo", "--model", "net.py:net"],
 }
 
 
@@ -87,7 +90,7 @@ def raising(error):
         raise error
 
     made = typer.Typer()
-    add_command(made, command, "")
+    add_command(made, command, "", "Start")
     return CliRunner().invoke(made, [])
 
 
